@@ -1,0 +1,156 @@
+/*
+ * Addresses, parsed with getaddrinfo(3) so that every spelling of an IP address the system knows
+ * is taken (scoped "[fe80::1%eth0]:7" among them) and none of our own.
+ */
+#include "address.h"
+#include "escape.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdint.h>
+#include <string.h>
+
+#define UNIX_PREFIX "unix:"
+
+static int parse_unix(const char *path, struct address *address)
+{
+        struct address a = { .un.sun_family = AF_UNIX };
+        size_t length = strlen(path);
+
+        if (path[0] != '/' || length >= sizeof(a.un.sun_path))
+                return -EINVAL;
+        memcpy(a.un.sun_path, path, length + 1);
+        a.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+        *address = a;
+        return 0;
+}
+
+static int parse_inet(const char *text, int flags, struct address *address)
+{
+        _cleanup_(freep) char *host = strdup(text);
+        struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
+        struct address a = { 0 };
+        const char *name = host;
+        char *port;
+        int r;
+
+        if (!host)
+                return -ENOMEM;
+        port = strrchr(host, ':');
+        /* getaddrinfo() would take " 7", "+7" and, cut to 16 bits, "65543". */
+        if (!port || port == host || strlen(port) < 2 || strlen(port) > 6 ||
+            strspn(port + 1, "0123456789") != strlen(port + 1) || strtoul(port + 1, NULL, 10) > UINT16_MAX)
+                return -EINVAL;
+        *port++ = '\0';
+
+        if (host[0] == '[') {
+                if (host[strlen(host) - 1] != ']')
+                        return -EINVAL;
+                host[strlen(host) - 1] = '\0';
+                name = host + 1;
+                hints.ai_family = AF_INET6;
+                flags |= AI_NUMERICHOST;
+        } else if (strcmp(host, "*") == 0) {
+                a.any = true;
+                name = "::";
+        } else if (strchr(host, ':')) {
+                return -EINVAL;
+        }
+
+        hints.ai_flags = flags | AI_NUMERICSERV;
+        r = getaddrinfo(name, port, &hints, &found);
+        if (r == EAI_AGAIN)
+                return -EAGAIN;
+        if (r != 0)
+                return flags & AI_NUMERICHOST ? -EINVAL : -ENOENT;
+        a.length = found->ai_addrlen;
+        memcpy(&a.storage, found->ai_addr, found->ai_addrlen);
+        freeaddrinfo(found);
+        *address = a;
+        return 0;
+}
+
+static int parse(const char *text, int flags, struct address *address)
+{
+        if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
+                return parse_unix(text + strlen(UNIX_PREFIX), address);
+        return parse_inet(text, flags, address);
+}
+
+int address_parse(const char *text, struct address *address)
+{
+        return parse(text, AI_NUMERICHOST, address);
+}
+
+int address_resolve(const char *text, struct address *address)
+{
+        return parse(text, 0, address);
+}
+
+static const char *format_in6(const struct sockaddr_in6 *in6, char *out)
+{
+        char ip[INET6_ADDRSTRLEN] = "", scope[16] = "";
+
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+                (void)inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], ip, sizeof(ip));
+                (void)snprintf(out, ADDRESS_TEXT_SIZE, "%s:%u", ip, ntohs(in6->sin6_port));
+                return out;
+        }
+        (void)inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
+        if (in6->sin6_scope_id)
+                (void)snprintf(scope, sizeof(scope), "%%%u", in6->sin6_scope_id);
+        (void)snprintf(out, ADDRESS_TEXT_SIZE, "[%s%s]:%u", ip, scope, ntohs(in6->sin6_port));
+        return out;
+}
+
+const char *address_format(const struct address *address, char *out)
+{
+        char ip[INET_ADDRSTRLEN] = "", path[ESCAPE_SIZE(sizeof(address->un.sun_path))];
+
+        switch (address->sa.sa_family) {
+        case AF_INET:
+                (void)inet_ntop(AF_INET, &address->in.sin_addr, ip, sizeof(ip));
+                (void)snprintf(out, ADDRESS_TEXT_SIZE, "%s:%u", ip, ntohs(address->in.sin_port));
+                break;
+        case AF_INET6:
+                if (address->any)
+                        (void)snprintf(out, ADDRESS_TEXT_SIZE, "*:%u", ntohs(address->in6.sin6_port));
+                else
+                        (void)format_in6(&address->in6, out);
+                break;
+        case AF_UNIX: {
+                socklen_t head = offsetof(struct sockaddr_un, sun_path);
+                size_t n = address->length > head ? address->length - head : 0;
+
+                /* The closing NUL of a path is no part of it; the opening one of an abstract name is. */
+                if (n > 0 && address->un.sun_path[0])
+                        n = strnlen(address->un.sun_path, n);
+                escape_bytes(path, address->un.sun_path, n);
+                (void)snprintf(out, ADDRESS_TEXT_SIZE, UNIX_PREFIX "%s", path);
+                break;
+        }
+        default:
+                (void)snprintf(out, ADDRESS_TEXT_SIZE, "address family %d", address->sa.sa_family);
+        }
+        return out;
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+        return a->length == b->length && a->any == b->any &&
+               memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
+unsigned address_port(const struct address *address)
+{
+        switch (address->sa.sa_family) {
+        case AF_INET:
+                return ntohs(address->in.sin_port);
+        case AF_INET6:
+                return ntohs(address->in6.sin6_port);
+        default:
+                return 0;
+        }
+}

@@ -1,0 +1,63 @@
+/*
+ * Where a socket listens, connects to or comes from: IPv4, IPv6 or a path.
+ */
+#pragma once
+
+#include "util.h"
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* Plain data. @length is that of the member in use; @sa.sa_family tells which one it is. */
+struct address {
+        socklen_t length;
+        bool any; /* "*": every address of this host, IPv6 and IPv4 on one socket */
+        union {
+                struct sockaddr sa;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+                struct sockaddr_un un;
+                struct sockaddr_storage storage;
+        };
+};
+
+/* What address_format() writes at most: "unix:", a path of 107 bytes escaped, and the NUL. */
+#define ADDRESS_TEXT_SIZE 448
+
+/**
+ * address_parse() - read "1.2.3.4:PORT", "[IPv6]:PORT", "*:PORT" or "unix:/PATH"
+ *
+ * No name is looked up; a port is a number from 0 to 65535, where 0 lets the system choose. The
+ * path is absolute and at most 107 bytes (unix(7)). Thread: any; never blocks.
+ *
+ * Return: 0; -EINVAL: not an address.
+ */
+_must_use_ int address_parse(const char *text, struct address *address);
+
+/**
+ * address_resolve() - as address_parse(), and HOST:PORT with names looked up
+ *
+ * Takes the first address of the name. Blocks while it is looked up: for programs with nothing
+ * else to do, such as selectc.
+ *
+ * Return: 0; -EINVAL: not an address; -ENOENT: no such name; -EAGAIN: the look-up failed for now.
+ */
+_must_use_ int address_resolve(const char *text, struct address *address);
+
+/**
+ * address_format() - write an address the way address_parse() reads it
+ * @out: at least ADDRESS_TEXT_SIZE bytes
+ *
+ * An IPv4 address that arrived on an IPv6 socket (::ffff:1.2.3.4) is written as the IPv4 one; a
+ * unix socket without a name as "unix:".
+ *
+ * Return: @out.
+ */
+const char *address_format(const struct address *address, char *out);
+
+/* Whether both are the same address and port, or the same path. */
+bool address_equal(const struct address *a, const struct address *b);
+
+/* The port; 0 for a unix socket and for a port that the system is to choose. */
+unsigned address_port(const struct address *address);

@@ -1,0 +1,544 @@
+/*
+ * Reading of the configuration. libconfig parses; then the tree is walked against three tables of
+ * keys, one a kind of group. A value is taken only if it is legal, and every mistake is reported in
+ * the same form: "KEY: VALUE is not legal, expected RANGE".
+ */
+#include "config.h"
+#include "escape.h"
+#include "quantity.h"
+#include "source.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libconfig.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+
+#define YEAR_USEC (365 * 24 * 3600 * USEC_PER_SEC)
+
+/* How much of a value a message shows. */
+#define SHOWN_BYTES 64
+#define KEY_SIZE    256
+
+struct reader {
+        config_mistake_fn *mistake;
+        void *arg;
+        const struct source *source;
+        struct config *config;
+        bool mistaken;
+        bool no_memory;
+};
+
+/* One key of a group: how its value is read, and what is legal. */
+struct key {
+        const char *name;
+        void (*read)(struct reader *r, const struct key *key, config_setting_t *setting, void *out);
+        size_t offset; /* of the value, in what the group fills */
+        uint64_t min, max;
+        const char *legal;
+};
+
+static void vreport(struct reader *r, const char *file, unsigned line, const char *format,
+                    va_list args)
+{
+        char text[KEY_SIZE + ESCAPE_SIZE(SHOWN_BYTES) + 256];
+
+        (void)vsnprintf(text, sizeof(text), format, args);
+        r->mistake(r->arg, file, line, text);
+        r->mistaken = true;
+}
+
+/* Reports a mistake at a setting. */
+_printf_(3, 4) static void report(struct reader *r, const config_setting_t *setting,
+                                  const char *format, ...)
+{
+        const char *file;
+        unsigned line;
+        va_list args;
+
+        source_locate(r->source, config_setting_source_line(setting), &file, &line);
+        va_start(args, format);
+        vreport(r, file, line, format, args);
+        va_end(args);
+}
+
+/* "services.echo.backlog"; elements of a list count for the list. */
+static const char *key_path(const config_setting_t *setting, char *out)
+{
+        const config_setting_t *parent = config_setting_parent(setting);
+        const char *name = config_setting_name(setting);
+        size_t n;
+
+        out[0] = '\0';
+        if (!parent)
+                return out;
+        key_path(parent, out);
+        n = strlen(out);
+        if (name)
+                (void)snprintf(out + n, KEY_SIZE - n, "%s%.*s", n ? "." : "", SHOWN_BYTES, name);
+        return out;
+}
+
+/* The value as it would stand in the file. */
+static const char *show_value(config_setting_t *setting, char *out, size_t size)
+{
+        char text[ESCAPE_SIZE(SHOWN_BYTES)];
+        const char *string;
+        size_t n;
+
+        switch (config_setting_type(setting)) {
+        case CONFIG_TYPE_INT:
+        case CONFIG_TYPE_INT64:
+                (void)snprintf(out, size, "%lld", config_setting_get_int64(setting));
+                break;
+        case CONFIG_TYPE_FLOAT:
+                (void)snprintf(out, size, "%g", config_setting_get_float(setting));
+                break;
+        case CONFIG_TYPE_BOOL:
+                (void)snprintf(out, size, "%s",
+                               config_setting_get_bool(setting) ? "true" : "false");
+                break;
+        case CONFIG_TYPE_STRING:
+                string = config_setting_get_string(setting);
+                n = strlen(string);
+                escape_bytes(text, string, n < SHOWN_BYTES ? n : SHOWN_BYTES);
+                (void)snprintf(out, size, "\"%s\"%s", text, n > SHOWN_BYTES ? "…" : "");
+                break;
+        case CONFIG_TYPE_GROUP:
+                (void)snprintf(out, size, "a group { … }");
+                break;
+        default:
+                (void)snprintf(out, size, "a list of %d", config_setting_length(setting));
+        }
+        return out;
+}
+
+static void report_value(struct reader *r, config_setting_t *setting, const char *legal)
+{
+        char path[KEY_SIZE], value[ESCAPE_SIZE(SHOWN_BYTES) + 8];
+
+        report(r, setting, "%s: %s is not legal, expected %s", key_path(setting, path),
+               show_value(setting, value, sizeof(value)), legal);
+}
+
+/* Values */
+
+static bool is_integer(const config_setting_t *setting)
+{
+        int type = config_setting_type(setting);
+
+        return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+}
+
+/* Stores @value if it is in range, else reports it. @ok: whether it could be read at all. */
+static void store(struct reader *r, const struct key *key, config_setting_t *setting, bool ok,
+                  uint64_t value, void *out)
+{
+        if (ok && value >= key->min && value <= key->max)
+                *(uint64_t *)out = value;
+        else
+                report_value(r, setting, key->legal);
+}
+
+static void read_count(struct reader *r, const struct key *key, config_setting_t *setting,
+                       void *out)
+{
+        long long value = is_integer(setting) ? config_setting_get_int64(setting) : -1;
+
+        store(r, key, setting, value >= 0, (uint64_t)value, out);
+}
+
+static void read_bytes(struct reader *r, const struct key *key, config_setting_t *setting,
+                       void *out)
+{
+        const char *text = config_setting_get_string(setting);
+        uint64_t value = 0;
+
+        if (!text)
+                read_count(r, key, setting, out);
+        else
+                store(r, key, setting, quantity_parse_bytes(text, &value) == 0, value, out);
+}
+
+static void read_usec(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        const char *text = config_setting_get_string(setting);
+        double seconds = -1;
+        uint64_t value = 0;
+        bool ok;
+
+        if (text) {
+                ok = quantity_parse_usec(text, &value) == 0;
+        } else {
+                if (config_setting_type(setting) == CONFIG_TYPE_FLOAT)
+                        seconds = config_setting_get_float(setting);
+                else if (is_integer(setting))
+                        seconds = (double)config_setting_get_int64(setting);
+                /* In this range a double holds microseconds exactly; NaN is in none. */
+                ok = seconds >= 0 && seconds <= (double)(key->max / USEC_PER_SEC);
+                if (ok)
+                        value = (uint64_t)(seconds * (double)USEC_PER_SEC + 0.5);
+        }
+        store(r, key, setting, ok, value, out);
+}
+
+static void read_bool(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        if (config_setting_type(setting) == CONFIG_TYPE_BOOL)
+                *(bool *)out = config_setting_get_bool(setting);
+        else
+                report_value(r, setting, key->legal);
+}
+
+/* The place of the setting's string in @words; -1 and a report if it is none of them. */
+static int find_word(struct reader *r, const struct key *key, config_setting_t *setting,
+                     const char *const *words)
+{
+        const char *text = config_setting_get_string(setting);
+
+        for (int i = 0; text && words[i]; i++)
+                if (strcmp(words[i], text) == 0)
+                        return i;
+        report_value(r, setting, key->legal);
+        return -1;
+}
+
+static void read_log_level(struct reader *r, const struct key *key, config_setting_t *setting,
+                           void *out)
+{
+        static const char *const words[] = { "error", "warning", "notice", "info", "debug", NULL };
+        int i = find_word(r, key, setting, words);
+
+        if (i >= 0)
+                *(enum log_level *)out = (enum log_level)(LOG_LEVEL_ERROR + i);
+}
+
+static void read_backend(struct reader *r, const struct key *key, config_setting_t *setting,
+                         void *out)
+{
+        static const char *const words[] = { "auto", "epoll", "poll", "select", NULL };
+        int i = find_word(r, key, setting, words);
+
+        if (i >= 0)
+                *(const char **)out = words[i];
+}
+
+static void read_mode(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        static const char *const words[] = { "echo", NULL };
+        int i = find_word(r, key, setting, words);
+
+        if (i >= 0)
+                *(enum service_mode *)out = (enum service_mode)i;
+}
+
+/* Addresses */
+
+/* The service that already listens on @address, of all read so far; NULL: none. */
+static const struct service *find_listening(const struct config *config,
+                                            const struct address *address)
+{
+        if (address->sa.sa_family != AF_UNIX && address_port(address) == 0)
+                return NULL; /* the system finds a free one for each */
+        for (size_t i = 0; i < config->n_services; i++)
+                for (size_t j = 0; j < config->services[i].n_listen; j++)
+                        if (address_equal(&config->services[i].listen[j], address))
+                                return &config->services[i];
+        return NULL;
+}
+
+static void read_address(struct reader *r, const struct key *key, config_setting_t *setting,
+                         struct service *service)
+{
+        const char *text = config_setting_get_string(setting);
+        struct address address, *listen;
+        const struct service *other;
+        char path[KEY_SIZE];
+
+        if (!text || address_parse(text, &address) < 0) {
+                report_value(r, setting, key->legal);
+                return;
+        }
+        other = find_listening(r->config, &address);
+        if (other) {
+                report(r, setting, "%s: \"%s\" is listened on already, by service %s",
+                       key_path(setting, path), text, other->name);
+                return;
+        }
+        listen = reallocarray(service->listen, service->n_listen + 1, sizeof(*listen));
+        if (!listen) {
+                r->no_memory = true;
+                return;
+        }
+        service->listen = listen;
+        listen[service->n_listen++] = address;
+}
+
+static void read_listen(struct reader *r, const struct key *key, config_setting_t *setting,
+                        void *out)
+{
+        int type = config_setting_type(setting), n = config_setting_length(setting);
+
+        if ((type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY) || n == 0) {
+                read_address(r, key, setting, out);
+                return;
+        }
+        for (int i = 0; i < n; i++)
+                read_address(r, key, config_setting_get_elem(setting, (unsigned)i), out);
+}
+
+/* Groups */
+
+/* Levenshtein's distance, of the first SHOWN_BYTES of each. */
+static unsigned distance(const char *a, const char *b)
+{
+        unsigned row[SHOWN_BYTES + 1], n = (unsigned)strnlen(b, SHOWN_BYTES);
+
+        for (unsigned j = 0; j <= n; j++)
+                row[j] = j;
+        for (unsigned i = 0; a[i] && i < SHOWN_BYTES; i++) {
+                unsigned diagonal = row[0];
+
+                row[0] = i + 1;
+                for (unsigned j = 0; j < n; j++) {
+                        unsigned best = diagonal + (a[i] != b[j]);
+
+                        diagonal = row[j + 1];
+                        best = best < diagonal + 1 ? best : diagonal + 1;
+                        row[j + 1] = best < row[j] + 1 ? best : row[j] + 1;
+                }
+        }
+        return row[n];
+}
+
+static void report_unknown(struct reader *r, const config_setting_t *setting,
+                           const struct key *keys, size_t n)
+{
+        const char *name = config_setting_name(setting);
+        const struct key *nearest = keys;
+        char path[KEY_SIZE];
+
+        for (size_t i = 1; i < n; i++)
+                if (distance(name, keys[i].name) < distance(name, nearest->name))
+                        nearest = &keys[i];
+        report(r, setting, "%s: unknown key, the nearest known one is \"%s\"",
+               key_path(setting, path), nearest->name);
+}
+
+/* Reads each setting of @group as one of @keys, into @out. */
+static void read_group(struct reader *r, config_setting_t *group, const struct key *keys, size_t n,
+                       void *out)
+{
+        for (int i = 0; i < config_setting_length(group); i++) {
+                config_setting_t *setting = config_setting_get_elem(group, (unsigned)i);
+                const char *name = config_setting_name(setting);
+                const struct key *key = NULL;
+
+                for (size_t k = 0; k < n && !key; k++)
+                        if (strcmp(keys[k].name, name) == 0)
+                                key = &keys[k];
+                if (key)
+                        key->read(r, key, setting, (char *)out + key->offset);
+                else
+                        report_unknown(r, setting, keys, n);
+        }
+}
+
+#define ADDRESS_LEGAL \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 to 65535"
+#define SPAN_LEGAL "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
+
+static const struct key service_keys[] = {
+        { "listen", read_listen, 0, 0, 0, ADDRESS_LEGAL },
+        { "mode", read_mode, offsetof(struct service, mode), 0, 0, "\"echo\"" },
+        { "backlog", read_count, offsetof(struct service, backlog), 1, 65535,
+          "a number from 1 to 65535" },
+        { "send_delay", read_usec, offsetof(struct service, send_delay_usec), 0, YEAR_USEC,
+          SPAN_LEGAL },
+        { "message_size", read_bytes, offsetof(struct service, message_bytes), 1, 65536,
+          "bytes from 1 to \"64K\"" },
+        { "idle_timeout", read_usec, offsetof(struct service, idle_timeout_usec), 0, YEAR_USEC,
+          SPAN_LEGAL },
+};
+
+static void read_service(struct reader *r, config_setting_t *setting)
+{
+        struct service *service = &r->config->services[r->config->n_services++];
+        char path[KEY_SIZE];
+
+        *service = (struct service){
+                .name = strdup(config_setting_name(setting)),
+                .mode = SERVICE_ECHO,
+                .backlog = 4096,
+                .message_bytes = 1024,
+        };
+        if (!service->name) {
+                r->no_memory = true;
+                return;
+        }
+        if (!config_setting_is_group(setting)) {
+                report_value(r, setting, "a group { listen = …; }");
+                return;
+        }
+        read_group(r, setting, service_keys, ELEMENTS(service_keys), service);
+        if (!config_setting_get_member(setting, "listen"))
+                report(r, setting, "%s: listen is missing, expected " ADDRESS_LEGAL,
+                       key_path(setting, path));
+}
+
+static void read_services(struct reader *r, const struct key *key, config_setting_t *setting,
+                          void *out)
+{
+        int n = config_setting_length(setting);
+
+        (void)out;
+        if (!config_setting_is_group(setting) || n == 0) {
+                report_value(r, setting, key->legal);
+                return;
+        }
+        r->config->services = calloc((size_t)n, sizeof(*r->config->services));
+        if (!r->config->services) {
+                r->no_memory = true;
+                return;
+        }
+        for (int i = 0; i < n; i++)
+                read_service(r, config_setting_get_elem(setting, (unsigned)i));
+}
+
+static const struct key top_keys[] = {
+        { "log_level", read_log_level, offsetof(struct config, log_level), 0, 0,
+          "\"error\", \"warning\", \"notice\", \"info\" or \"debug\"" },
+        { "log_payload", read_bool, offsetof(struct config, log_payload), 0, 0, "true or false" },
+        { "backend", read_backend, offsetof(struct config, backend), 0, 0,
+          "\"auto\", \"epoll\", \"poll\" or \"select\"" },
+        { "max_connections", read_count, offsetof(struct config, max_connections), 0, 1000000,
+          "a number from 0 to 1000000" },
+        { "exit_on_idle", read_usec, offsetof(struct config, exit_on_idle_usec), 0, YEAR_USEC,
+          SPAN_LEGAL },
+        { "drain_timeout", read_usec, offsetof(struct config, drain_timeout_usec), 0, YEAR_USEC,
+          SPAN_LEGAL },
+        { "services", read_services, 0, 0, 0, "a group of at least one service" },
+};
+
+/* The file as a whole */
+
+static void report_syntax(struct reader *r, const config_t *tree)
+{
+        const char *text = "", *file;
+        char shown[ESCAPE_SIZE(SHOWN_BYTES)];
+        unsigned line = (unsigned)config_error_line(tree), at;
+        size_t n = source_line(r->source, line, &text);
+        char message[512];
+
+        escape_bytes(shown, text, n < SHOWN_BYTES ? n : SHOWN_BYTES);
+        source_locate(r->source, line, &file, &at);
+        (void)snprintf(message, sizeof(message), "%s: \"%s\"%s", config_error_text(tree), shown,
+                       n > SHOWN_BYTES ? "…" : "");
+        r->mistake(r->arg, file, at, message);
+        r->mistaken = true;
+}
+
+static void read_tree(struct reader *r)
+{
+        config_t tree;
+
+        config_init(&tree);
+        if (config_read_string(&tree, source_text(r->source)) != CONFIG_TRUE) {
+                report_syntax(r, &tree);
+        } else {
+                config_setting_t *root = config_root_setting(&tree);
+
+                read_group(r, root, top_keys, ELEMENTS(top_keys), r->config);
+                if (!config_setting_get_member(root, "services")) {
+                        r->mistake(r->arg, r->config->path, 1,
+                                   "services is missing, expected a group of at least one service");
+                        r->mistaken = true;
+                }
+        }
+        config_destroy(&tree);
+}
+
+static void config_unrefp(struct config **config)
+{
+        config_unref(*config);
+}
+
+static void source_freep(struct source **source)
+{
+        source_free(*source);
+}
+
+/* A path that means the same after a change of directory. */
+static char *absolute_path(const char *path)
+{
+        _cleanup_(freep) char *directory = NULL;
+        char *absolute;
+
+        if (path[0] == '/')
+                return strdup(path);
+        directory = getcwd(NULL, 0);
+        if (!directory || asprintf(&absolute, "%s/%s", directory, path) < 0)
+                return NULL;
+        return absolute;
+}
+
+int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct config **out)
+{
+        _cleanup_(config_unrefp) struct config *config = calloc(1, sizeof(*config));
+        _cleanup_(source_freep) struct source *source = NULL;
+        struct reader reader = { .mistake = mistake, .arg = arg, .config = config };
+        int r;
+
+        if (!config)
+                return -ENOMEM;
+        *config = (struct config){
+                .refs = 1,
+                .path = absolute_path(path),
+                .log_level = LOG_LEVEL_INFO,
+                .backend = "auto",
+                .drain_timeout_usec = 30 * USEC_PER_SEC,
+        };
+        if (!config->path)
+                return -ENOMEM;
+        r = source_read(config->path, mistake, arg, &source);
+        if (r < 0)
+                return r;
+        reader.source = source;
+        read_tree(&reader);
+        if (reader.no_memory)
+                return -ENOMEM;
+        if (reader.mistaken)
+                return -EINVAL;
+        *out = config;
+        config = NULL;
+        return 0;
+}
+
+struct config *config_ref(struct config *config)
+{
+        (void)__atomic_add_fetch(&config->refs, 1, __ATOMIC_RELAXED);
+        return config;
+}
+
+struct config *config_unref(struct config *config)
+{
+        if (!config || __atomic_sub_fetch(&config->refs, 1, __ATOMIC_ACQ_REL) > 0)
+                return NULL;
+        for (size_t i = 0; i < config->n_services; i++) {
+                free(config->services[i].name);
+                free(config->services[i].listen);
+        }
+        free(config->services);
+        free(config->path);
+        free(config);
+        return NULL;
+}
+
+const struct service *config_find_service(const struct config *config, const char *name)
+{
+        for (size_t i = 0; i < config->n_services; i++)
+                if (strcmp(config->services[i].name, name) == 0)
+                        return &config->services[i];
+        return NULL;
+}

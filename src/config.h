@@ -1,0 +1,75 @@
+/*
+ * The configuration: what /etc/selectd.conf says, read whole, checked whole, then never changed.
+ *
+ * --check, start and reload read it with the same function. Whoever uses a configuration holds a
+ * reference; a reload makes a new one and lets the old one go with its last user.
+ *
+ * Thread: the main thread reads; a configuration may be looked at from any.
+ */
+#pragma once
+
+#include "address.h"
+#include "log.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum service_mode {
+        SERVICE_ECHO,
+};
+
+/* One entry of "services". Plain data, owned by its configuration. */
+struct service {
+        char *name;
+        enum service_mode mode;
+        struct address *listen;
+        size_t n_listen; /* at least 1 */
+        uint64_t backlog;
+        uint64_t send_delay_usec; /* 0: none */
+        uint64_t message_bytes;
+        uint64_t idle_timeout_usec; /* 0: never */
+};
+
+/* Plain data. Durations of 0 mean never, except for @drain_timeout_usec: not at all. */
+struct config {
+        unsigned refs;
+        char *path;
+        enum log_level log_level;
+        bool log_payload;
+        const char *backend; /* "auto", "epoll", "poll" or "select" */
+        uint64_t max_connections; /* 0: as many as the descriptor limit holds */
+        uint64_t exit_on_idle_usec;
+        uint64_t drain_timeout_usec;
+        struct service *services;
+        size_t n_services; /* at least 1 */
+};
+
+/**
+ * config_mistake_fn - is told of one mistake
+ * @file, @line: where; @line is 0 when the mistake is of the file as a whole
+ * @text:        what is wrong, with the value and what is legal; one line, printable
+ */
+typedef void config_mistake_fn(void *arg, const char *file, unsigned line, const char *text);
+
+/**
+ * config_load() - read a configuration file
+ * @path:    made absolute, so that a reload finds the same file
+ * @mistake: called with @arg for each mistake, all of them in file order as far as the syntax lets
+ *           them be found; its strings live until it returns
+ * @out:     set to the configuration, with one reference
+ *
+ * Return: 0; -EINVAL: there were mistakes; -ENOMEM.
+ */
+_must_use_ int config_load(const char *path, config_mistake_fn *mistake, void *arg,
+                           struct config **out);
+
+/* Return: @config, with one more reference. */
+struct config *config_ref(struct config *config);
+
+/**
+ * config_unref() - give a reference back; the last one frees
+ * Return: NULL.
+ */
+struct config *config_unref(struct config *config);
+
+/* Return: the service of that name, or NULL. */
+const struct service *config_find_service(const struct config *config, const char *name);

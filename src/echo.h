@@ -1,0 +1,8 @@
+/*
+ * The echo mode: what a client sends comes back to it. A stream linked to itself.
+ */
+#pragma once
+
+#include "connection.h"
+
+extern const struct mode echo_mode;

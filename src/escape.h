@@ -1,0 +1,21 @@
+/*
+ * Bytes from outside, made safe to print: one line of printable ASCII, whatever they hold.
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* What @n bytes take at most when escaped, with the closing NUL: every byte as \xHH. */
+#define ESCAPE_SIZE(n) (4 * (size_t)(n) + 1)
+
+/**
+ * escape_bytes() - write @n bytes as printable ASCII
+ * @out:   at least ESCAPE_SIZE(@n) bytes; always NUL-terminated
+ * @data:  the bytes, of any value
+ *
+ * Printable characters stand for themselves; the quote, the backslash and \n \r \t are escaped as
+ * in C, every other byte is \xHH. Thread: any. Errors: none.
+ *
+ * Return: the length of what was written, without the NUL.
+ */
+size_t escape_bytes(char *out, const void *data, size_t n);

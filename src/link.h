@@ -1,0 +1,72 @@
+/*
+ * Carries bytes one way, into a stream: straight through, or by a shaper.
+ *
+ * All that an echo, a relay and a hub have in common is here and written once: the source is paused
+ * while the destination has not taken what it got, the end of the stream waits in line behind its
+ * data, and a changed delay holds from the next chunk on.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "shaper.h"
+#include "stream.h"
+
+struct link;
+
+/* What the link's owner is told. It may stop the streams from within, but not free them. */
+struct link_events {
+        /* These bytes leave for the destination now. */
+        void (*on_sending)(struct link *link, const uint8_t *data, size_t n);
+        /* All that was put has been taken by the destination's socket. */
+        void (*on_empty)(struct link *link);
+        /* The end of the stream has been passed on. */
+        void (*on_done)(struct link *link);
+        /* The destination failed, or memory did. */
+        void (*on_error)(struct link *link, int error);
+};
+
+/* Embedded in its owner; all members are the link's own. */
+struct link {
+        struct stream *from, *to;
+        const struct link_events *events;
+        struct shaper *shaper; /* NULL: straight through */
+        uint64_t delay_usec;
+        bool busy;   /* on_empty is owed */
+        bool paused; /* @from is paused */
+        bool ending; /* the end of the stream waits in line */
+};
+
+/**
+ * link_init() - connect two streams one way
+ * @from: where the bytes put come from: paused while the link is full
+ * @to:   where they go; may be @from
+ *
+ * There is one link into a stream: it takes the stream's on_drained.
+ */
+void link_init(struct link *link, struct stream *from, struct stream *to,
+               const struct link_events *events);
+
+/* Frees what the link still holds. The streams are left alone. */
+void link_deinit(struct link *link);
+
+/**
+ * link_set_delay() - hold each chunk back, from the next one on
+ * @send_delay_usec: pause before each send; 0: none, and what is held leaves at once
+ * @message_bytes:   the most one chunk carries while there is a delay
+ *
+ * May send, and so call every callback. Return: 0; -ENOMEM: the link is as it was.
+ */
+_must_use_ int link_set_delay(struct link *link, uint64_t send_delay_usec, size_t message_bytes);
+
+/* Passes on a chunk. Failure is told to on_error. */
+void link_put(struct link *link, const uint8_t *data, size_t n);
+
+/* Passes on the end of the stream, behind all that was put: on_done says when. */
+void link_end(struct link *link);
+
+/* Ends all callbacks of the link, at once and for good. */
+void link_stop(struct link *link);
+
+/* Whether bytes wait only for their time, not for the destination to take them. */
+bool link_is_waiting(const struct link *link);

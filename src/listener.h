@@ -1,0 +1,69 @@
+/*
+ * One listening socket, opened here or passed by systemd.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "address.h"
+#include "loop.h"
+
+struct listener;
+
+/* What the listener's user is told. Both may pause or free any listener. */
+struct listener_events {
+        /* A client connected; @fd is non-blocking, close-on-exec, and the callee's to close. */
+        void (*on_accept)(struct listener *listener, int fd, const struct address *peer, void *arg);
+        /* accept(2) failed for want of something: -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM. */
+        void (*on_error)(struct listener *listener, int error, void *arg);
+};
+
+/**
+ * listener_bind() - open a socket that listens
+ * @share: take an address over from a socket of this process that has SO_REUSEPORT set; see
+ *         listener_offer()
+ * @fd:    set to the socket, non-blocking and close-on-exec; the caller's
+ *
+ * "*" falls back to IPv4 where the system has no IPv6. A unix socket's file that nobody listens on
+ * any more is replaced; the new one may be connected to by everyone who can reach its directory.
+ *
+ * Return: 0; what socket(2), bind(2) or listen(2) fails with: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL,
+ * …
+ */
+_must_use_ int listener_bind(const struct address *address, int backlog, bool share, int *fd);
+
+/**
+ * listener_new() - accept connections on a listening socket
+ * @fd:     consumed on success
+ * @remove: the socket is ours: a unix socket's file goes with it
+ * @arg:    for the callbacks
+ *
+ * Accepted sockets inherit TCP_NODELAY and SO_KEEPALIVE from it (tcp(7), measured on Linux 6).
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int listener_new(struct loop *loop, int fd, bool remove,
+                            const struct listener_events *events, void *arg,
+                            struct listener **out);
+
+/**
+ * listener_free() - stop listening
+ * Return: NULL.
+ */
+struct listener *listener_free(struct listener *listener);
+
+/* Where it listens, with the port the system chose. */
+const struct address *listener_address(const struct listener *listener);
+
+/* Sets the backlog anew. */
+void listener_set_backlog(struct listener *listener, int backlog);
+
+/* Lets listener_bind() with @share bind an address that overlaps with this one, or no longer. */
+void listener_offer(struct listener *listener, bool offer);
+
+/* Clients wait in the backlog meanwhile. */
+void listener_pause(struct listener *listener);
+void listener_resume(struct listener *listener);
+
+/* Accepts all who wait in the backlog: on_accept for each. For a listener about to be freed. */
+void listener_accept_pending(struct listener *listener);

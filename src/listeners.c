@@ -1,0 +1,455 @@
+/*
+ * The set of listeners. To apply a configuration is to mark what stays, open what is missing, and
+ * only then, when nothing can fail any more, to close what was not marked.
+ */
+#include "listeners.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <systemd/sd-daemon.h>
+
+struct entry {
+        TAILQ_ENTRY(entry) entries;
+        struct listeners *set;
+        struct listener *listener;
+        struct address configured; /* the "listen" it was opened for, unless passed */
+        const char *passed_name;   /* NULL: opened here */
+        const struct service *service, *next_service;
+};
+
+TAILQ_HEAD(entry_list, entry);
+
+struct passed {
+        char *name;
+        int fd; /* -1: in use by an entry */
+};
+
+struct listeners {
+        struct entry_list entries;
+        struct passed *passed;
+        size_t n_passed;
+        struct loop *loop;
+        const struct listeners_events *events;
+        void *arg;
+};
+
+static void on_accept(struct listener *listener, int fd, const struct address *peer, void *arg)
+{
+        const struct entry *entry = arg;
+
+        (void)listener;
+        entry->set->events->on_accept(entry->set->arg, entry->service, fd, peer);
+}
+
+static void on_error(struct listener *listener, int error, void *arg)
+{
+        const struct entry *entry = arg;
+
+        (void)listener;
+        entry->set->events->on_error(entry->set->arg, error);
+}
+
+static const struct listener_events entry_events = {
+        .on_accept = on_accept,
+        .on_error = on_error,
+};
+
+/* Entries */
+
+static struct entry *entry_free(struct entry *entry)
+{
+        if (entry)
+                listener_free(entry->listener);
+        free(entry);
+        return NULL;
+}
+
+static void entry_freep(struct entry **entry)
+{
+        entry_free(*entry);
+}
+
+/* Makes an entry of a listening socket. @fd is consumed on success. */
+static int entry_new(struct listeners *set, int fd, const struct service *service,
+                     const char *passed_name, struct entry **out)
+{
+        _cleanup_(entry_freep) struct entry *entry = calloc(1, sizeof(*entry));
+        int r;
+
+        if (!entry)
+                return -ENOMEM;
+        entry->set = set;
+        entry->passed_name = passed_name;
+        entry->next_service = service;
+        r = listener_new(set->loop, fd, !passed_name, &entry_events, entry, &entry->listener);
+        if (r < 0)
+                return r;
+        *out = entry;
+        entry = NULL;
+        return 0;
+}
+
+static void log_entry(enum log_kind kind, const char *words, const struct entry *entry)
+{
+        const struct log_about about = { .service = entry->service->name };
+        char address[ADDRESS_TEXT_SIZE];
+
+        log_write(kind, &about, "%s %s%s", words,
+                  address_format(listener_address(entry->listener), address),
+                  entry->passed_name ? " passed by systemd" : "");
+}
+
+static void free_entries(struct entry_list *list)
+{
+        struct entry *entry;
+
+        while ((entry = TAILQ_FIRST(list))) {
+                TAILQ_REMOVE(list, entry, entries);
+                entry_free(entry);
+        }
+}
+
+/* Passed sockets */
+
+/*
+ * Whether systemd gave the socket no name but a default: sd_listen_fds_with_names(3) says
+ * "unknown" where none was passed, systemd.socket(5) takes the unit's name.
+ */
+static bool is_unnamed(const char *name)
+{
+        size_t n = strlen(name), suffix = strlen(".socket");
+
+        return n == 0 || strcmp(name, "unknown") == 0 ||
+               (n > suffix && strcmp(name + n - suffix, ".socket") == 0);
+}
+
+static const struct service *match(const struct listeners *set, const struct passed *passed,
+                                   const struct config *config)
+{
+        const struct service *service = config_find_service(config, passed->name);
+
+        if (!service && is_unnamed(passed->name) && set->n_passed == 1 && config->n_services == 1)
+                service = &config->services[0];
+        return service;
+}
+
+static const struct passed *first_passed(const struct listeners *set, const struct config *config,
+                                         const struct service *service)
+{
+        for (size_t i = 0; i < set->n_passed; i++)
+                if (match(set, &set->passed[i], config) == service)
+                        return &set->passed[i];
+        return NULL;
+}
+
+static int take_passed(struct listeners *set, char *why)
+{
+        char **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names);
+
+        if (n < 0) {
+                (void)snprintf(why, LISTENERS_WHY_SIZE, "cannot take sockets from systemd: %s",
+                               strerrordesc_np(-n));
+                return n;
+        }
+        set->passed = calloc((size_t)n + 1, sizeof(*set->passed));
+        for (int i = 0; i < n; i++) {
+                if (set->passed)
+                        set->passed[set->n_passed++] =
+                                (struct passed){ names[i], SD_LISTEN_FDS_START + i };
+                else
+                        free(names[i]);
+        }
+        free(names);
+        return set->passed ? 0 : -ENOMEM;
+}
+
+static int check_passed(const struct listeners *set, char *why)
+{
+        for (size_t i = 0; i < set->n_passed; i++) {
+                if (sd_is_socket(set->passed[i].fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
+                        continue;
+                (void)snprintf(why, LISTENERS_WHY_SIZE,
+                               "passed descriptor %d (\"%.64s\") is not a listening stream socket",
+                               set->passed[i].fd, set->passed[i].name);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static void listeners_freep(struct listeners **set)
+{
+        listeners_free(*set);
+}
+
+int listeners_new(struct loop *loop, const struct listeners_events *events, void *arg, char *why,
+                  struct listeners **out)
+{
+        _cleanup_(listeners_freep) struct listeners *set = calloc(1, sizeof(*set));
+        int r;
+
+        (void)snprintf(why, LISTENERS_WHY_SIZE, "out of memory");
+        if (!set)
+                return -ENOMEM;
+        TAILQ_INIT(&set->entries);
+        set->loop = loop;
+        set->events = events;
+        set->arg = arg;
+        r = take_passed(set, why);
+        if (r == 0)
+                r = check_passed(set, why);
+        if (r < 0)
+                return r;
+        *out = set;
+        set = NULL;
+        return 0;
+}
+
+struct listeners *listeners_free(struct listeners *set)
+{
+        if (!set)
+                return NULL;
+        free_entries(&set->entries);
+        for (size_t i = 0; i < set->n_passed; i++) {
+                free(set->passed[i].name);
+                closep(&set->passed[i].fd);
+        }
+        free(set->passed);
+        free(set);
+        return NULL;
+}
+
+/* "echo, db": as many names as fit. */
+static void list_services(const struct config *config, char *out, size_t size)
+{
+        size_t n = 0;
+
+        out[0] = '\0';
+        for (size_t i = 0; i < config->n_services && n < size; i++)
+                n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "",
+                                      config->services[i].name);
+}
+
+int listeners_match(const struct listeners *set, const struct config *config, char *why)
+{
+        char services[LISTENERS_WHY_SIZE / 2];
+
+        for (size_t i = 0; i < set->n_passed; i++) {
+                if (match(set, &set->passed[i], config))
+                        continue;
+                list_services(config, services, sizeof(services));
+                (void)snprintf(why, LISTENERS_WHY_SIZE,
+                               "passed socket \"%.64s\" matches no service (%s): set "
+                               "FileDescriptorName= to the name of one",
+                               set->passed[i].name, services);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+/* Putting a configuration into force */
+
+static struct entry *find_configured(struct listeners *set, const struct address *address)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (!entry->passed_name && !entry->next_service &&
+                    address_equal(&entry->configured, address))
+                        return entry;
+        return NULL;
+}
+
+/* Marks what stays: passed sockets, and those opened for an address that is still wanted. */
+static void mark(struct listeners *set, const struct config *config)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                const struct passed named = { .name = (char *)(uintptr_t)entry->passed_name };
+
+                entry->next_service = entry->passed_name ? match(set, &named, config) : NULL;
+        }
+        for (size_t i = 0; i < config->n_services; i++) {
+                const struct service *service = &config->services[i];
+
+                for (size_t j = 0; j < service->n_listen && !first_passed(set, config, service);
+                     j++) {
+                        entry = find_configured(set, &service->listen[j]);
+                        if (entry)
+                                entry->next_service = service;
+                }
+        }
+}
+
+/* Lets the sockets opened next overlap with those about to be closed, or no longer. */
+static void offer_unmarked(struct listeners *set, bool offer)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (!entry->next_service)
+                        listener_offer(entry->listener, offer);
+}
+
+static bool is_marked(struct listeners *set, const struct service *service,
+                      const struct address *address)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (entry->next_service == service && address_equal(&entry->configured, address))
+                        return true;
+        return false;
+}
+
+static int open_one(struct listeners *set, const struct service *service,
+                    const struct address *address, struct entry_list *fresh, char *why)
+{
+        _cleanup_(closep) int fd = -1;
+        char text[ADDRESS_TEXT_SIZE];
+        struct entry *entry;
+        int r = listener_bind(address, (int)service->backlog, !TAILQ_EMPTY(&set->entries), &fd);
+
+        if (r == 0)
+                r = entry_new(set, fd, service, NULL, &entry);
+        if (r < 0) {
+                (void)snprintf(why, LISTENERS_WHY_SIZE, "%.64s: cannot listen on %s: %s",
+                               service->name, address_format(address, text), strerrordesc_np(-r));
+                return r;
+        }
+        fd = -1;
+        entry->configured = *address;
+        TAILQ_INSERT_TAIL(fresh, entry, entries);
+        return 0;
+}
+
+/* Opens all that @config asks for and that is not there yet. */
+static int open_missing(struct listeners *set, const struct config *config,
+                        struct entry_list *fresh, char *why)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < config->n_services; i++) {
+                const struct service *service = &config->services[i];
+
+                for (size_t j = 0; r == 0 && j < service->n_listen; j++)
+                        if (!first_passed(set, config, service) &&
+                            !is_marked(set, service, &service->listen[j]))
+                                r = open_one(set, service, &service->listen[j], fresh, why);
+        }
+        return r;
+}
+
+/* Makes entries of the passed sockets: at the first configuration only. */
+static int adopt_passed(struct listeners *set, const struct config *config,
+                        struct entry_list *fresh, char *why)
+{
+        for (size_t i = 0; i < set->n_passed; i++) {
+                struct passed *passed = &set->passed[i];
+                struct entry *entry;
+                int r;
+
+                if (passed->fd < 0)
+                        continue;
+                r = entry_new(set, passed->fd, match(set, passed, config), passed->name, &entry);
+                if (r < 0) {
+                        (void)snprintf(why, LISTENERS_WHY_SIZE,
+                                       "cannot use passed socket \"%.64s\": %s", passed->name,
+                                       strerrordesc_np(-r));
+                        return r;
+                }
+                passed->fd = -1;
+                TAILQ_INSERT_TAIL(fresh, entry, entries);
+        }
+        return 0;
+}
+
+static void close_unmarked(struct listeners *set)
+{
+        struct entry *entry = TAILQ_FIRST(&set->entries);
+
+        while (entry) {
+                struct entry *next = TAILQ_NEXT(entry, entries);
+
+                if (!entry->next_service) {
+                        listener_accept_pending(entry->listener);
+                        log_entry(LOG_NOT_LISTENING, "no longer listening on", entry);
+                        TAILQ_REMOVE(&set->entries, entry, entries);
+                        entry_free(entry);
+                }
+                entry = next;
+        }
+}
+
+static void commit(struct listeners *set, struct entry_list *fresh)
+{
+        struct entry *entry;
+
+        close_unmarked(set);
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                entry->service = entry->next_service;
+                if (!entry->passed_name)
+                        listener_set_backlog(entry->listener, (int)entry->service->backlog);
+        }
+        TAILQ_FOREACH(entry, fresh, entries) {
+                entry->service = entry->next_service;
+                log_entry(LOG_LISTENING, "listening on", entry);
+        }
+        TAILQ_CONCAT(&set->entries, fresh, entries);
+}
+
+int listeners_apply(struct listeners *set, const struct config *config, char *why)
+{
+        struct entry_list fresh = TAILQ_HEAD_INITIALIZER(fresh);
+        int r;
+
+        (void)snprintf(why, LISTENERS_WHY_SIZE, "out of memory");
+        mark(set, config);
+        offer_unmarked(set, true);
+        r = adopt_passed(set, config, &fresh, why);
+        if (r == 0)
+                r = open_missing(set, config, &fresh, why);
+        if (r < 0) {
+                free_entries(&fresh);
+                offer_unmarked(set, false);
+                return r;
+        }
+        commit(set, &fresh);
+        return 0;
+}
+
+size_t listeners_count(const struct listeners *set)
+{
+        const struct entry *entry;
+        size_t n = 0;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                n++;
+        return n;
+}
+
+void listeners_pause(struct listeners *set)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                listener_pause(entry->listener);
+}
+
+void listeners_resume(struct listeners *set)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                listener_resume(entry->listener);
+}
+
+void listeners_accept_pending(struct listeners *set)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                listener_accept_pending(entry->listener);
+}

@@ -1,0 +1,69 @@
+/*
+ * All listening sockets of the process, kept in step with the configuration.
+ *
+ * A socket is either passed by systemd, and then belongs to the service it is named after for as
+ * long as the process lives, or opened here for an entry of a service's "listen". A new
+ * configuration is put into force whole or not at all.
+ *
+ * Thread: main.
+ */
+#pragma once
+
+#include "config.h"
+#include "listener.h"
+
+struct listeners;
+
+/* What listeners_match() and listeners_apply() say when they fail: one line, printable. */
+#define LISTENERS_WHY_SIZE 1024
+
+/* Called for each client, with the service of the configuration in force. See listener_events. */
+struct listeners_events {
+        void (*on_accept)(void *arg, const struct service *service, int fd,
+                          const struct address *peer);
+        void (*on_error)(void *arg, int error);
+};
+
+/**
+ * listeners_new() - take what systemd passed; nothing listens yet
+ * @out: set to the set; freed with listeners_free()
+ *
+ * Return: 0; -ENOMEM; what sd_listen_fds_with_names(3) fails with; -EINVAL: a passed descriptor is
+ * no listening stream socket. @why says more.
+ */
+_must_use_ int listeners_new(struct loop *loop, const struct listeners_events *events, void *arg,
+                             char *why, struct listeners **out);
+
+/* Stops listening. Return: NULL. */
+struct listeners *listeners_free(struct listeners *listeners);
+
+/**
+ * listeners_match() - check that every passed socket belongs to a service of @config
+ *
+ * By its name (FileDescriptorName=); one socket without a name of its own belongs to the one
+ * service there is.
+ *
+ * Return: 0; -EINVAL: some socket matches no service, @why names both.
+ */
+_must_use_ int listeners_match(const struct listeners *listeners, const struct config *config,
+                               char *why);
+
+/**
+ * listeners_apply() - listen where @config says, and nowhere else
+ * @config: matched with listeners_match(); must live until another is applied
+ *
+ * Sockets that both the old and the new configuration have stay as they are. On failure nothing has
+ * changed. Logs each socket it begins or ceases to listen on.
+ *
+ * Return: 0; -ENOMEM; see listener_bind(). @why names the service and the address.
+ */
+_must_use_ int listeners_apply(struct listeners *listeners, const struct config *config, char *why);
+
+/* How many there are. */
+size_t listeners_count(const struct listeners *listeners);
+
+void listeners_pause(struct listeners *listeners);
+void listeners_resume(struct listeners *listeners);
+
+/* Accepts all who wait in any backlog. */
+void listeners_accept_pending(struct listeners *listeners);

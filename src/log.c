@@ -1,0 +1,152 @@
+/*
+ * The log. A line is composed once, on the stack, and leaves in one system call: sendmsg to the
+ * journal with its fields, or write to standard error without them.
+ */
+#include "log.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-journal.h>
+
+#define LINE_SIZE  8192
+#define FIELD_SIZE 512
+#define FIELDS_MAX 12
+
+static const struct {
+        enum log_level level;
+        const char *message_id;
+} kinds[LOG_KINDS] = {
+        [LOG_LISTENING] = { LOG_LEVEL_INFO, "4780c1413c504224a5eedd62258b731f" },
+        [LOG_NOT_LISTENING] = { LOG_LEVEL_INFO, "278172c53a5c41ca9244cc920a388c72" },
+        [LOG_READY] = { LOG_LEVEL_NOTICE, "6ffac153f92d4f8cbe42ff5311736d4e" },
+        [LOG_WAITING] = { LOG_LEVEL_DEBUG, "d201d7f5a2b349e69ce14f1ad2764f4a" },
+        [LOG_CONNECTED] = { LOG_LEVEL_INFO, "42e7b09b30584823a62f5cbc13f33fad" },
+        [LOG_RECEIVED] = { LOG_LEVEL_DEBUG, "77f61083e9764a949e80595f29791af4" },
+        [LOG_SENDING] = { LOG_LEVEL_DEBUG, "efa955fdf3574827b58dc631a67ced1e" },
+        [LOG_QUEUE_EMPTY] = { LOG_LEVEL_DEBUG, "645729ea0aa44d71bf587c1725f7b52b" },
+        [LOG_EXCEPTION] = { LOG_LEVEL_WARNING, "3b452900101143078fbf9a8debd72531" },
+        [LOG_CLOSED] = { LOG_LEVEL_INFO, "fc18fae405cd4418b6312e5889ab93cd" },
+        [LOG_IDLE_EXIT] = { LOG_LEVEL_NOTICE, "5d64338aaeed4b769a38c1366c0fee86" },
+        [LOG_TURNED_AWAY] = { LOG_LEVEL_WARNING, "e4f905e1e561463c8a5eac7cb246b8dd" },
+        [LOG_ACCEPT_PAUSED] = { LOG_LEVEL_WARNING, "e77c4e3cf12d4df7a36f6aa4c4e2073c" },
+        [LOG_RELOADED] = { LOG_LEVEL_NOTICE, "8f6083227b394d78a11e57ff0c8ac694" },
+        [LOG_RELOAD_FAILED] = { LOG_LEVEL_ERROR, "4cd0d39667f84db185984a5eb9bbc9ee" },
+        [LOG_RESTART_NEEDED] = { LOG_LEVEL_WARNING, "13e2c5ece3e7487fbbd007987c7d434a" },
+        [LOG_STOPPING] = { LOG_LEVEL_NOTICE, "beec4e40f4fc467984f20149673c34a2" },
+        [LOG_STOPPED] = { LOG_LEVEL_NOTICE, "6af54178806d46eeb78f3f6d983c7f83" },
+        [LOG_CONFIG_INVALID] = { LOG_LEVEL_ERROR, "da8318230e124337b1380d5bb4dd103c" },
+        [LOG_START_FAILED] = { LOG_LEVEL_ERROR, "e554be2f162f452cb24af3e0b09fd7b2" },
+        [LOG_NOTIFY_FAILED] = { LOG_LEVEL_WARNING, "f37c2c6c7fce4beeae0060d6dd72ea57" },
+        [LOG_LIBRARY] = { LOG_LEVEL_WARNING, "bdd76089681b4d9eb0a010dd07cca20c" },
+};
+
+static enum log_level max_level = LOG_LEVEL_INFO;
+static bool to_journal;
+
+void log_init(void)
+{
+        const char *stream = getenv("JOURNAL_STREAM");
+        uintmax_t device, inode;
+        struct stat st;
+
+        to_journal = stream && sscanf(stream, "%ju:%ju", &device, &inode) == 2 &&
+                     fstat(STDERR_FILENO, &st) == 0 && device == st.st_dev && inode == st.st_ino;
+}
+
+void log_set_level(enum log_level level)
+{
+        max_level = level;
+}
+
+bool log_wants(enum log_kind kind)
+{
+        return kinds[kind].level <= max_level;
+}
+
+/* The fields of one journal record; their text lives as long as this does. */
+struct record {
+        struct iovec fields[FIELDS_MAX];
+        char text[FIELDS_MAX][FIELD_SIZE];
+        int n;
+};
+
+_printf_(2, 3) static void record_add(struct record *r, const char *format, ...)
+{
+        va_list args;
+        int length;
+
+        va_start(args, format);
+        length = vsnprintf(r->text[r->n], FIELD_SIZE, format, args);
+        va_end(args);
+        if (length < 0)
+                return;
+        r->fields[r->n].iov_base = r->text[r->n];
+        r->fields[r->n].iov_len = (size_t)length < FIELD_SIZE ? (size_t)length : FIELD_SIZE - 1;
+        r->n++;
+}
+
+static void record_add_about(struct record *r, const struct log_about *about)
+{
+        if (about->service)
+                record_add(r, "SELECTD_SERVICE=%s", about->service);
+        if (about->client)
+                record_add(r, "SELECTD_CLIENT=%s", about->client);
+        if (about->connection)
+                record_add(r, "SELECTD_CONNECTION=%" PRIu64, about->connection);
+        if (about->ending) {
+                record_add(r, "SELECTD_BYTES_IN=%" PRIu64, about->ending->bytes_in);
+                record_add(r, "SELECTD_BYTES_OUT=%" PRIu64, about->ending->bytes_out);
+                record_add(r, "SELECTD_DURATION_USEC=%" PRIu64, about->ending->duration_usec);
+                record_add(r, "SELECTD_REASON=%s", about->ending->reason);
+        }
+        if (about->config_file)
+                record_add(r, "CONFIG_FILE=%s", about->config_file);
+        if (about->config_line)
+                record_add(r, "CONFIG_LINE=%u", about->config_line);
+}
+
+static void send_to_journal(enum log_kind kind, const struct log_about *about, char *message)
+{
+        struct record r;
+
+        r.n = 1;
+        r.fields[0].iov_base = message;
+        r.fields[0].iov_len = strlen(message);
+        record_add(&r, "PRIORITY=%d", (int)kinds[kind].level);
+        record_add(&r, "MESSAGE_ID=%s", kinds[kind].message_id);
+        if (about)
+                record_add_about(&r, about);
+        (void)sd_journal_sendv(r.fields, r.n);
+}
+
+void log_write(enum log_kind kind, const struct log_about *about, const char *words, ...)
+{
+        static const char field[] = "MESSAGE=";
+        char buffer[LINE_SIZE], *line = buffer + sizeof(field) - 1;
+        size_t room = sizeof(buffer) - sizeof(field), length = 0;
+        va_list args;
+
+        if (!log_wants(kind))
+                return;
+
+        memcpy(buffer, field, sizeof(field));
+        if (about && about->service)
+                length += (size_t)snprintf(line, room, "%s: ", about->service);
+        if (about && about->client && length < room)
+                length += (size_t)snprintf(line + length, room - length, "%s ", about->client);
+        if (length < room) {
+                va_start(args, words);
+                length += (size_t)vsnprintf(line + length, room - length, words, args);
+                va_end(args);
+        }
+
+        if (to_journal) {
+                send_to_journal(kind, about, buffer);
+                return;
+        }
+        length = length < room ? length : room - 1;
+        line[length] = '\n';
+        (void)!write(STDERR_FILENO, line, length + 1);
+}

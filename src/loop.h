@@ -1,0 +1,88 @@
+/*
+ * One event loop: a libevent base, and what all its streams share.
+ *
+ * Adds to libevent what the data path needs: one scratch buffer that every read lands in first, a
+ * watch for urgent data and for resets of streams that are not being read (one epoll set of all
+ * descriptors that is itself one event of the base), and clean-up that runs when no callback is on
+ * the stack.
+ *
+ * Thread: a loop and all that hangs on it belong to the thread that turns it.
+ */
+#pragma once
+
+#include "util.h"
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The size of the scratch buffer, and so the most that one read takes. */
+#define LOOP_SCRATCH_BYTES 65536
+
+struct loop;
+
+/* Work put off until no callback runs; embedded in what it works on. */
+struct loop_task {
+        struct loop_task *next;
+        void (*run)(struct loop_task *task);
+};
+
+/* A watched descriptor; embedded in its owner. @urgent: urgent data came; else an error did. */
+struct loop_watch {
+        void (*on_exception)(struct loop_watch *watch, bool urgent);
+};
+
+/**
+ * loop_new() - make a loop
+ * @backend: "auto" for libevent's choice, or a method of libevent's: "epoll", "poll", "select"
+ * @out:     set to the loop; freed with loop_free()
+ *
+ * Under "select" the process must not be able to hold a descriptor of FD_SETSIZE (1024) or more:
+ * libevent aborts on one. The caller sees to that (RLIMIT_NOFILE).
+ *
+ * Return: 0; -ENOMEM; -ENOTSUP: no such backend here; what epoll_create1(2) or epoll_ctl(2) fails
+ * with.
+ */
+_must_use_ int loop_new(const char *backend, struct loop **out);
+
+/**
+ * loop_free() - run what was deferred and free the loop; its events must be gone
+ * Return: NULL.
+ */
+struct loop *loop_free(struct loop *loop);
+
+/* The libevent base, for the events of the loop's users. */
+struct event_base *loop_base(const struct loop *loop);
+
+/* The backend really in use, in libevent's word. */
+const char *loop_backend(const struct loop *loop);
+
+/* LOOP_SCRATCH_BYTES bytes, valid until the callback that fills them returns. */
+uint8_t *loop_scratch(struct loop *loop);
+
+/**
+ * loop_turn() - wait for events, run their callbacks, then what they deferred
+ * Return: 0; -EIO: the backend failed (libevent has said why).
+ */
+_must_use_ int loop_turn(struct loop *loop);
+
+/* Runs @task once, after the callbacks of this turn. A task must not be deferred twice. */
+void loop_defer(struct loop *loop, struct loop_task *task);
+
+/**
+ * loop_watch() - report urgent data and errors of a socket, whether or not it is being read
+ *
+ * Errors are those epoll always reports: a reset above all. Each is reported once. The watch ends
+ * when the descriptor is closed, provided no duplicate of it is open, or with loop_unwatch().
+ *
+ * Return: 0, or what epoll_ctl(2) fails with: -ENOMEM, -ENOSPC.
+ */
+_must_use_ int loop_watch(struct loop *loop, int fd, struct loop_watch *watch);
+
+/* Ends the watch of a descriptor that is still open. */
+void loop_unwatch(struct loop *loop, int fd);
+
+/* CLOCK_MONOTONIC in microseconds. */
+uint64_t loop_now_usec(void);
+
+/* The timeval that libevent's timers take. */
+struct timeval loop_timeval(uint64_t usec);

@@ -1,0 +1,93 @@
+/* selectd: arguments, load, run, exit status. */
+#include "log.h"
+#include "server.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include <event2/event.h>
+
+#define DEFAULT_CONFIG "/etc/selectd.conf"
+
+static const char usage[] =
+        "Usage: selectd [-c FILE] [-t]\n"
+        "TCP echo and relay daemon; runs in the foreground.\n"
+        "\n"
+        "  -c, --config FILE   read FILE instead of " DEFAULT_CONFIG "\n"
+        "  -t, --check         read the configuration, say what is wrong with it, and exit\n"
+        "  -V, --version       print the version and exit\n"
+        "  -h, --help          print this and exit\n"
+        "\n"
+        "Exit status: 0 fine, 64 bad command line, 71 the system refused, 78 bad configuration.\n"
+        "See selectd(8) and selectd.conf(5).\n";
+
+struct arguments {
+        const char *config;
+        bool check;
+};
+
+/* Return: -1 to go on, or the exit status. */
+static int parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+        static const struct option options[] = {
+                { "config", required_argument, NULL, 'c' },
+                { "check", no_argument, NULL, 't' },
+                { "version", no_argument, NULL, 'V' },
+                { "help", no_argument, NULL, 'h' },
+                { NULL, 0, NULL, 0 },
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "c:tVh", options, NULL)) >= 0) {
+                switch (c) {
+                case 'c':
+                        arguments->config = optarg;
+                        break;
+                case 't':
+                        arguments->check = true;
+                        break;
+                case 'V':
+                        (void)puts("selectd " SELECTD_VERSION);
+                        return EX_OK;
+                case 'h':
+                        (void)fputs(usage, stdout);
+                        return EX_OK;
+                default:
+                        (void)fputs("Try 'selectd --help'.\n", stderr);
+                        return EX_USAGE;
+                }
+        }
+        if (optind < argc) {
+                (void)fprintf(stderr, "selectd: unexpected argument '%s'\nTry 'selectd --help'.\n",
+                              argv[optind]);
+                return EX_USAGE;
+        }
+        return -1;
+}
+
+static void on_library_message(int severity, const char *message)
+{
+        if (severity >= EVENT_LOG_WARN)
+                log_write(LOG_LIBRARY, NULL, "libevent: %s", message);
+}
+
+int main(int argc, char **argv)
+{
+        struct arguments arguments = { .config = DEFAULT_CONFIG };
+        struct config *config;
+        int status = parse_arguments(argc, argv, &arguments), r;
+
+        if (status >= 0)
+                return status;
+        log_init();
+        event_set_log_callback(on_library_message);
+        r = server_load(arguments.config, &config);
+        if (r < 0)
+                return r == -EINVAL ? EX_CONFIG : EX_OSERR;
+        status = arguments.check ? EX_OK : server_run(config);
+        config_unref(config);
+        libevent_global_shutdown();
+        return status;
+}

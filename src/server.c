@@ -1,0 +1,467 @@
+/*
+ * The server. Three things move it: clients that come and go, signals, and time; each ends in
+ * server_update(), which sets the timers and the status that follow from where things stand.
+ */
+#include "server.h"
+#include "gate.h"
+#include "listeners.h"
+#include "notify.h"
+#include "quantity.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sysexits.h>
+
+/* Descriptors that are not connections: the loop's, the log's, files read at a reload. */
+#define RESERVED_FDS 32
+
+/* How long to wait for a descriptor when no connection of ours ends. */
+#define ACCEPT_RETRY_USEC USEC_PER_SEC
+
+/* The status is told at most this often. */
+#define STATUS_USEC USEC_PER_SEC
+
+enum { ON_HUP, ON_TERM, ON_INT, SIGNALS };
+
+struct server {
+        struct config *config;
+        struct loop *loop;
+        struct worker *worker;
+        struct gate *gate;
+        struct listeners *listeners;
+        struct event *signals[SIGNALS];
+        struct event *watchdog;    /* NULL: nobody watches */
+        struct event *idle;        /* exit_on_idle has passed */
+        struct event *drain;       /* drain_timeout has passed */
+        struct event *retry;       /* try to accept again */
+        struct event *status;      /* tell the status */
+        bool accept_paused;        /* for want of descriptors; logged */
+        bool stopping;
+};
+
+static void start_timer(struct event *timer, uint64_t usec)
+{
+        const struct timeval wait = loop_timeval(usec);
+
+        /* Its memory was had when it was made and first added; see server_start_timers(). */
+        (void)evtimer_add(timer, &wait);
+}
+
+static const char *plural(size_t n)
+{
+        return n == 1 ? "" : "s";
+}
+
+/* Status and idle time */
+
+static void describe(const struct server *s, char *out, size_t size)
+{
+        size_t n = worker_count(s->worker), services = s->config->n_services;
+
+        (void)snprintf(out, size, "%s%zu connection%s, %zu service%s",
+                       s->stopping ? "stopping: " : "", n, plural(n), services, plural(services));
+}
+
+static void on_status(evutil_socket_t fd, short what, void *arg)
+{
+        char status[128];
+
+        (void)fd;
+        (void)what;
+        describe(arg, status, sizeof(status));
+        notify_status(status);
+}
+
+/* The number of connections has changed, or what is to be done about it. */
+static void server_update(struct server *s)
+{
+        bool idle = worker_count(s->worker) == 0 && s->config->exit_on_idle_usec && !s->stopping;
+
+        if (!idle)
+                (void)evtimer_del(s->idle);
+        else if (!evtimer_pending(s->idle, NULL))
+                start_timer(s->idle, s->config->exit_on_idle_usec);
+        if (!evtimer_pending(s->status, NULL))
+                start_timer(s->status, STATUS_USEC);
+}
+
+static void server_stop(struct server *s)
+{
+        listeners_accept_pending(s->listeners);
+        s->stopping = true;
+        s->listeners = listeners_free(s->listeners);
+        server_update(s);
+}
+
+static void on_idle(evutil_socket_t fd, short what, void *arg)
+{
+        char duration[QUANTITY_TEXT_SIZE];
+        struct server *s = arg;
+
+        (void)fd;
+        (void)what;
+        listeners_accept_pending(s->listeners);
+        if (worker_count(s->worker) > 0)
+                return;
+        log_write(LOG_IDLE_EXIT, NULL, "idle for %s, exiting",
+                  quantity_format_usec(s->config->exit_on_idle_usec, duration));
+        notify_stopping(0);
+        server_stop(s);
+}
+
+/* Clients */
+
+static void resume_accepting(struct server *s)
+{
+        if (s->listeners)
+                listeners_resume(s->listeners);
+        (void)evtimer_del(s->retry);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+        (void)fd;
+        (void)what;
+        resume_accepting(arg);
+}
+
+static void on_accept(void *arg, const struct service *service, int fd, const struct address *peer)
+{
+        struct server *s = arg;
+        int r;
+
+        s->accept_paused = false;
+        if (!gate_admits(s->gate, worker_count(s->worker))) {
+                (void)close(fd);
+                return;
+        }
+        r = worker_admit(s->worker, s->config, service, fd, peer);
+        if (r < 0) {
+                gate_refuse(s->gate, strerrordesc_np(-r));
+                (void)close(fd);
+                return;
+        }
+        server_update(s);
+}
+
+/* Level-triggered accepting would spin on a client that can't be accepted: so it pauses. */
+static void on_accept_error(void *arg, int error)
+{
+        struct server *s = arg;
+
+        if (!s->accept_paused)
+                log_write(LOG_ACCEPT_PAUSED, NULL,
+                          "cannot accept: %s; clients wait until a connection ends",
+                          strerrordesc_np(-error));
+        s->accept_paused = true;
+        listeners_pause(s->listeners);
+        start_timer(s->retry, ACCEPT_RETRY_USEC);
+}
+
+static void on_ended(void *arg)
+{
+        struct server *s = arg;
+
+        if (evtimer_pending(s->retry, NULL))
+                resume_accepting(s);
+        server_update(s);
+}
+
+/* Limits */
+
+/*
+ * As many descriptors as the system gives; under select none that it can't hold, for libevent
+ * aborts on one: the kernel itself then refuses to make it.
+ */
+static void set_descriptor_limit(const char *backend)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        if (strcmp(backend, "select") == 0 && limit.rlim_cur > FD_SETSIZE)
+                limit.rlim_cur = FD_SETSIZE;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void set_connection_limit(struct server *s, const struct config *config)
+{
+        bool select = strcmp(loop_backend(s->loop), "select") == 0;
+        size_t used = RESERVED_FDS + listeners_count(s->listeners), most = 1;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                limit.rlim_cur = FD_SETSIZE;
+        if (limit.rlim_cur > used)
+                most = limit.rlim_cur - used;
+        if (config->max_connections && config->max_connections <= most)
+                gate_set_limit(s->gate, config->max_connections, "max_connections");
+        else
+                gate_set_limit(s->gate, most,
+                               select ? "nothing: use another backend" : "LimitNOFILE=");
+}
+
+/* Configuration */
+
+static void log_mistake(void *arg, const char *file, unsigned line, const char *text)
+{
+        const struct log_about about = { .config_file = file, .config_line = line };
+
+        (void)arg;
+        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", file, line, text);
+}
+
+int server_load(const char *path, struct config **out)
+{
+        int r = config_load(path, log_mistake, NULL, out);
+
+        if (r < 0 && r != -EINVAL)
+                log_write(LOG_CONFIG_INVALID, NULL, "%s: %s", path, strerrordesc_np(-r));
+        return r;
+}
+
+/* Everything but the listeners, which come first because they can fail. */
+static void put_into_force(struct server *s, struct config *config)
+{
+        log_set_level(config->log_level);
+        set_connection_limit(s, config);
+        config_ref(config);
+        config_unref(s->config);
+        s->config = config;
+        (void)evtimer_del(s->idle);
+        server_update(s);
+}
+
+static void config_unrefp(struct config **config)
+{
+        config_unref(*config);
+}
+
+static int reload(struct server *s)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
+        char why[LISTENERS_WHY_SIZE] = "the file has mistakes";
+        int r = server_load(s->config->path, &config);
+
+        if (r == 0)
+                r = listeners_match(s->listeners, config, why);
+        if (r == 0)
+                r = listeners_apply(s->listeners, config, why);
+        if (r < 0) {
+                log_write(LOG_RELOAD_FAILED, NULL,
+                          "cannot reload %s: %s; keeping the old configuration", s->config->path,
+                          why);
+                return r;
+        }
+        if (strcmp(config->backend, s->config->backend) != 0)
+                log_write(LOG_RESTART_NEEDED, NULL,
+                          "backend is \"%s\" until selectd is restarted, then \"%s\"",
+                          s->config->backend, config->backend);
+        put_into_force(s, config);
+        worker_reconfigure(s->worker, config);
+        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", config->path,
+                  config->n_services, plural(config->n_services));
+        return 0;
+}
+
+static void on_hup(evutil_socket_t fd, short what, void *arg)
+{
+        char status[128] = "the last reload failed, the old configuration is in force";
+        struct server *s = arg;
+
+        (void)fd;
+        (void)what;
+        if (s->stopping)
+                return;
+        notify_reloading();
+        if (reload(s) == 0)
+                describe(s, status, sizeof(status));
+        notify_ready(status);
+}
+
+/* Stopping */
+
+static void close_all(struct server *s)
+{
+        worker_close_all(s->worker, "stopping");
+}
+
+static void on_drain(evutil_socket_t fd, short what, void *arg)
+{
+        (void)fd;
+        (void)what;
+        close_all(arg);
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+        char duration[QUANTITY_TEXT_SIZE];
+        struct server *s = arg;
+        uint64_t timeout = s->config->drain_timeout_usec;
+        size_t n;
+
+        (void)fd;
+        (void)what;
+        if (s->stopping) {
+                close_all(s);
+                return;
+        }
+        notify_stopping(timeout);
+        server_stop(s);
+        n = worker_count(s->worker);
+        if (n == 0)
+                return;
+        log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s", n,
+                  plural(n), quantity_format_usec(timeout, duration));
+        start_timer(s->drain, timeout);
+}
+
+/* Starting */
+
+static const struct listeners_events listeners_events = {
+        .on_accept = on_accept,
+        .on_error = on_accept_error,
+};
+
+static int new_event(struct server *s, int fd, short what, event_callback_fn callback,
+                     struct event **out)
+{
+        *out = event_new(loop_base(s->loop), fd, what, callback, s);
+        return *out ? 0 : -ENOMEM;
+}
+
+static int start_signals(struct server *s)
+{
+        static const struct {
+                int number;
+                event_callback_fn callback;
+        } handlers[SIGNALS] = {
+                [ON_HUP] = { SIGHUP, on_hup },
+                [ON_TERM] = { SIGTERM, on_stop },
+                [ON_INT] = { SIGINT, on_stop },
+        };
+
+        for (size_t i = 0; i < SIGNALS; i++)
+                if (new_event(s, handlers[i].number, EV_SIGNAL | EV_PERSIST, handlers[i].callback,
+                              &s->signals[i]) < 0 ||
+                    event_add(s->signals[i], NULL) < 0)
+                        return -ENOMEM;
+        return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+static int make_timers(struct server *s)
+{
+        if (new_event(s, -1, 0, on_idle, &s->idle) < 0 ||
+            new_event(s, -1, 0, on_drain, &s->drain) < 0 ||
+            new_event(s, -1, 0, on_retry, &s->retry) < 0 ||
+            new_event(s, -1, 0, on_status, &s->status) < 0)
+                return -ENOMEM;
+        return notify_watchdog(s->loop, &s->watchdog);
+}
+
+/* Makes all but the listeners. */
+static int server_prepare(struct server *s)
+{
+        int r;
+
+        set_descriptor_limit(s->config->backend);
+        r = loop_new(s->config->backend, &s->loop);
+        if (r == 0)
+                r = worker_new(s->loop, on_ended, s, &s->worker);
+        if (r == 0)
+                r = gate_new(s->loop, &s->gate);
+        if (r == 0)
+                r = start_signals(s);
+        if (r == 0)
+                r = make_timers(s);
+        if (r < 0)
+                log_write(LOG_START_FAILED, NULL, "cannot start on backend \"%s\": %s",
+                          s->config->backend, strerrordesc_np(-r));
+        return r;
+}
+
+/* Return: an exit status. */
+static int server_listen(struct server *s)
+{
+        char why[LISTENERS_WHY_SIZE];
+        int status = EX_OSERR, r;
+
+        r = listeners_new(s->loop, &listeners_events, s, why, &s->listeners);
+        if (r == 0) {
+                r = listeners_match(s->listeners, s->config, why);
+                status = r < 0 ? EX_CONFIG : EX_OSERR;
+        }
+        if (r == 0)
+                r = listeners_apply(s->listeners, s->config, why);
+        if (r == 0)
+                return EX_OK;
+        log_write(LOG_START_FAILED, NULL, "%s", why);
+        return status;
+}
+
+static int server_serve(struct server *s)
+{
+        char status[128];
+        size_t n = s->config->n_services;
+
+        put_into_force(s, s->config);
+        log_write(LOG_READY, NULL, "ready: %zu service%s, %s, 1 worker", n, plural(n),
+                  loop_backend(s->loop));
+        describe(s, status, sizeof(status));
+        notify_ready(status);
+
+        while (!s->stopping || worker_count(s->worker) > 0) {
+                log_write(LOG_WAITING, NULL, "waiting for the next event");
+                if (loop_turn(s->loop) < 0) {
+                        log_write(LOG_START_FAILED, NULL, "the event loop failed, exiting");
+                        return EX_OSERR;
+                }
+        }
+        gate_report(s->gate);
+        log_write(LOG_STOPPED, NULL, "stopped");
+        return EX_OK;
+}
+
+static void free_event(struct event *event)
+{
+        if (event)
+                event_free(event);
+}
+
+static void server_deinit(struct server *s)
+{
+        listeners_free(s->listeners);
+        if (s->worker)
+                close_all(s);
+        free_event(s->idle);
+        free_event(s->drain);
+        free_event(s->retry);
+        free_event(s->status);
+        free_event(s->watchdog);
+        for (size_t i = 0; i < SIGNALS; i++)
+                free_event(s->signals[i]);
+        gate_free(s->gate);
+        loop_free(s->loop);
+        worker_free(s->worker);
+        config_unref(s->config);
+}
+
+int server_run(struct config *config)
+{
+        struct server s = { .config = config_ref(config) };
+        int status = EX_OSERR;
+
+        log_set_level(config->log_level);
+        if (server_prepare(&s) == 0)
+                status = server_listen(&s);
+        if (status == EX_OK)
+                status = server_serve(&s);
+        server_deinit(&s);
+        return status;
+}

@@ -1,0 +1,402 @@
+/*
+ * Gathering of configuration text. A file is walked token by token, only so far as to tell an
+ * include line and an integer from what stands in comments, strings and names; all else is copied.
+ */
+#include "source.h"
+#include "escape.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* From text line @text_line on, lines are those of @file from @line on. */
+struct mark {
+        unsigned text_line;
+        unsigned line;
+        const char *file;
+};
+
+struct source {
+        char *text;
+        size_t size;
+        FILE *out; /* writes @text */
+        unsigned text_line;
+        struct mark *marks;
+        size_t n_marks;
+        char **files;
+        size_t n_files;
+        char *directory; /* of the first file */
+        source_mistake_fn *mistake;
+        void *arg;
+        bool mistaken;
+};
+
+/* One file on its way into the text. */
+struct cursor {
+        struct source *source;
+        const char *file;
+        const char *p, *end;
+        unsigned line;
+        unsigned depth;
+};
+
+static int append_file(struct source *s, const char *path, unsigned depth,
+                       const struct cursor *from);
+
+_printf_(4, 5) static void mistake(struct source *s, const char *file, unsigned line,
+                                   const char *format, ...)
+{
+        char text[PATH_MAX + 256];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        s->mistake(s->arg, file, line, text);
+        s->mistaken = true;
+}
+
+static int add_mark(struct source *s, const char *file, unsigned line)
+{
+        struct mark *marks = reallocarray(s->marks, s->n_marks + 1, sizeof(*marks));
+
+        if (!marks)
+                return -ENOMEM;
+        s->marks = marks;
+        marks[s->n_marks++] = (struct mark){ s->text_line, line, file };
+        return 0;
+}
+
+/* Copies the cursor's next @n bytes and counts the lines in them. */
+static void copy(struct cursor *c, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                if (c->p[i] == '\n') {
+                        c->line++;
+                        c->source->text_line++;
+                }
+        }
+        (void)fwrite(c->p, 1, n, c->source->out);
+        c->p += n;
+}
+
+static size_t span_comment(const struct cursor *c)
+{
+        const char *close = strstr(c->p + 2, "*/");
+
+        return close ? (size_t)(close + 2 - c->p) : (size_t)(c->end - c->p);
+}
+
+static size_t span_string(const struct cursor *c)
+{
+        const char *p = c->p + 1;
+
+        while (p < c->end && *p != '"')
+                p += *p == '\\' && p + 1 < c->end ? 2 : 1;
+        return (size_t)(p - c->p) + (p < c->end);
+}
+
+static size_t span_name(const struct cursor *c)
+{
+        const char *p = c->p;
+
+        while (p < c->end && (isalnum((unsigned char)*p) || strchr("-_*", *p)))
+                p++;
+        return (size_t)(p - c->p);
+}
+
+/* Copies an integer, with the suffix that makes libconfig keep all of it where it needs one. */
+static void copy_integer(struct cursor *c)
+{
+        bool hex = c->p[0] == '0' && (c->p[1] == 'x' || c->p[1] == 'X');
+        char *end;
+        intmax_t value = strtoimax(c->p, &end, hex ? 16 : 10);
+
+        if (end == c->p) {
+                copy(c, 1); /* a sign that belongs to no number */
+                return;
+        }
+        copy(c, (size_t)(end - c->p));
+        if ((value > INT32_MAX || value < INT32_MIN) && (*end == '\0' || !strchr(".eEL", *end)))
+                (void)fputc('L', c->source->out);
+}
+
+/* Whether an include stands here; sets @path to a copy of its name and moves the cursor past it. */
+static int take_include(struct cursor *c, char **path)
+{
+        static const char word[] = "@include";
+        const char *p = c->p + strspn(c->p, " \t");
+        size_t n = 0;
+
+        if (strncmp(p, word, strlen(word)) != 0)
+                return 0;
+        p += strlen(word);
+        if (*p != ' ' && *p != '\t')
+                return 0;
+        p += strspn(p, " \t");
+        if (*p != '"')
+                return 0;
+        p++;
+        *path = malloc(strcspn(p, "\n") + 1);
+        if (!*path)
+                return -ENOMEM;
+        for (; *p && *p != '"' && *p != '\n'; p++) {
+                if (*p == '\\' && (p[1] == '\\' || p[1] == '"'))
+                        p++;
+                (*path)[n++] = *p;
+        }
+        (*path)[n] = '\0';
+        c->p = *p == '"' ? p + 1 : p;
+        return 1;
+}
+
+/* Puts the named file where the cursor is, on lines of its own. */
+static int include(struct cursor *c, const char *name)
+{
+        struct source *s = c->source;
+        _cleanup_(freep) char *path = NULL;
+        int r;
+
+        if (asprintf(&path, "%s%s%s", name[0] == '/' ? "" : s->directory, name[0] == '/' ? "" : "/",
+                     name) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        r = append_file(s, path, c->depth + 1, c);
+        if (r < 0)
+                return r;
+        (void)fputc('\n', s->out);
+        s->text_line++;
+        return add_mark(s, c->file, c->line);
+}
+
+/* Walks a file's text, which is NUL-terminated. */
+static int append_text(struct cursor *c)
+{
+        bool line_start = true;
+        int r;
+
+        while (c->p < c->end) {
+                bool was_start = line_start;
+
+                line_start = *c->p == '\n';
+                if (was_start && strchr(" \t@", *c->p)) {
+                        _cleanup_(freep) char *name = NULL;
+
+                        r = take_include(c, &name);
+                        if (r > 0)
+                                r = include(c, name);
+                        if (r < 0)
+                                return r;
+                        if (name)
+                                continue;
+                }
+                if (strncmp(c->p, "/*", 2) == 0)
+                        copy(c, span_comment(c));
+                else if (*c->p == '#' || strncmp(c->p, "//", 2) == 0)
+                        copy(c, strcspn(c->p, "\n"));
+                else if (*c->p == '"')
+                        copy(c, span_string(c));
+                else if (isalpha((unsigned char)*c->p) || *c->p == '*')
+                        copy(c, span_name(c));
+                else if (isdigit((unsigned char)*c->p) || *c->p == '-' || *c->p == '+')
+                        copy_integer(c);
+                else
+                        copy(c, 1);
+        }
+        return 0;
+}
+
+/* Opens a regular file. Without O_NONBLOCK a FIFO would wait for its writer. */
+static int open_regular(const char *path)
+{
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        struct stat st;
+        int r;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(st.st_mode))
+                return -ENOTSUP;
+        r = fd;
+        fd = -1;
+        return r;
+}
+
+/* Reads a whole file, NUL-terminated. */
+static int read_file(const char *path, size_t max, char **text, size_t *size)
+{
+        _cleanup_(freep) char *buffer = malloc(max + 2);
+        _cleanup_(closep) int fd = open_regular(path);
+        size_t n = 0;
+        ssize_t got = 1;
+
+        if (!buffer)
+                return -ENOMEM;
+        if (fd < 0)
+                return fd;
+        while (n <= max && got > 0) {
+                got = read(fd, buffer + n, max + 1 - n);
+                if (got < 0)
+                        return -errno;
+                n += (size_t)got;
+        }
+        if (n > max)
+                return -EFBIG;
+        buffer[n] = '\0';
+        *text = buffer;
+        buffer = NULL;
+        *size = n;
+        return 0;
+}
+
+static const char *read_error(int r)
+{
+        return r == -ENOTSUP ? "not a regular file" : strerrordesc_np(-r);
+}
+
+static int add_file(struct source *s, const char *path, const char **name)
+{
+        char **files = reallocarray(s->files, s->n_files + 1, sizeof(*files));
+
+        if (!files)
+                return -ENOMEM;
+        s->files = files;
+        files[s->n_files] = strdup(path);
+        if (!files[s->n_files])
+                return -ENOMEM;
+        *name = files[s->n_files++];
+        return 0;
+}
+
+static int append_file(struct source *s, const char *path, unsigned depth, const struct cursor *from)
+{
+        _cleanup_(freep) char *text = NULL;
+        char shown[ESCAPE_SIZE(PATH_MAX)];
+        struct cursor c = { .source = s, .line = 1, .depth = depth };
+        size_t used, size = 0;
+        int r;
+
+        escape_bytes(shown, path, strnlen(path, PATH_MAX));
+        if (depth > SOURCE_DEPTH_MAX) {
+                mistake(s, from->file, from->line, "@include \"%s\": nested deeper than %d files",
+                        shown, SOURCE_DEPTH_MAX);
+                return 0;
+        }
+        used = (size_t)ftell(s->out);
+        r = read_file(path, used < SOURCE_BYTES_MAX ? SOURCE_BYTES_MAX - used : 0, &text, &size);
+        if (r < 0) {
+                if (from)
+                        mistake(s, from->file, from->line, "@include \"%s\": %s", shown,
+                                read_error(r));
+                else
+                        mistake(s, path, 1, "cannot read the file: %s", read_error(r));
+                return 0;
+        }
+
+        r = add_file(s, path, &c.file);
+        if (r < 0)
+                return r;
+        (void)fputc('\n', s->out);
+        s->text_line++;
+        r = add_mark(s, c.file, 1);
+        if (r < 0)
+                return r;
+        c.p = text;
+        c.end = text + strlen(text);
+        r = append_text(&c);
+        if (r == 0 && c.end != text + size)
+                mistake(s, c.file, c.line, "a NUL byte: this is not a text file");
+        return r;
+}
+
+static void source_freep(struct source **source)
+{
+        source_free(*source);
+}
+
+int source_read(const char *path, source_mistake_fn *on_mistake, void *arg, struct source **out)
+{
+        _cleanup_(source_freep) struct source *s = calloc(1, sizeof(*s));
+        _cleanup_(freep) char *copy_of_path = strdup(path);
+        int r;
+
+        if (!s || !copy_of_path)
+                return -ENOMEM;
+        s->mistake = on_mistake;
+        s->arg = arg;
+        s->text_line = 1;
+        s->directory = strdup(dirname(copy_of_path));
+        s->out = open_memstream(&s->text, &s->size);
+        if (!s->directory || !s->out)
+                return -ENOMEM;
+        r = append_file(s, path, 0, NULL);
+        if (r == 0 && (fflush(s->out) != 0 || ferror(s->out)))
+                r = -ENOMEM;
+        if (r < 0)
+                return r;
+        if (s->mistaken)
+                return -EINVAL;
+        *out = s;
+        s = NULL;
+        return 0;
+}
+
+struct source *source_free(struct source *s)
+{
+        if (!s)
+                return NULL;
+        if (s->out)
+                (void)fclose(s->out);
+        free(s->text);
+        for (size_t i = 0; i < s->n_files; i++)
+                free(s->files[i]);
+        free(s->files);
+        free(s->marks);
+        free(s->directory);
+        free(s);
+        return NULL;
+}
+
+const char *source_text(const struct source *s)
+{
+        return s->text;
+}
+
+void source_locate(const struct source *s, unsigned line, const char **file, unsigned *at)
+{
+        const struct mark *mark = s->marks;
+
+        for (size_t i = 0; i < s->n_marks && s->marks[i].text_line <= line; i++)
+                mark = &s->marks[i];
+        *file = mark->file;
+        *at = mark->line + (line > mark->text_line ? line - mark->text_line : 0);
+}
+
+size_t source_line(const struct source *s, unsigned line, const char **text)
+{
+        const char *p = s->text, *end;
+
+        for (unsigned i = 1; i < line && p; i++) {
+                p = strchr(p, '\n');
+                p = p ? p + 1 : NULL;
+        }
+        if (!p)
+                return 0;
+        p += strspn(p, " \t\r");
+        end = p + strcspn(p, "\n");
+        while (end > p && isspace((unsigned char)end[-1]))
+                end--;
+        *text = p;
+        return (size_t)(end - p);
+}

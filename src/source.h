@@ -1,0 +1,49 @@
+/*
+ * The text of a configuration file with its includes, and where each line of it came from.
+ *
+ * libconfig 1.5 reads files itself, but ends the process when a read fails or an include names a
+ * directory, waits for ever on a FIFO, finds no absolute path once it is told where relative ones
+ * begin, and cuts integers to 32 bits without a word. So the text is gathered here, each of these
+ * caught, and handed to it as one string.
+ *
+ * Thread: any.
+ */
+#pragma once
+
+#include "util.h"
+
+/* Include files may include others this deep; a circle is caught by it. */
+#define SOURCE_DEPTH_MAX 10
+
+/* All files together. A larger one is no configuration. */
+#define SOURCE_BYTES_MAX (4UL * 1024 * 1024)
+
+struct source;
+
+/* Is told of one mistake: which file, line (from 1), and what is wrong in one printable line. */
+typedef void source_mistake_fn(void *arg, const char *file, unsigned line, const char *text);
+
+/**
+ * source_read() - gather a file and what it includes
+ * @path:    the file; relative includes are looked up in its directory
+ * @mistake: called with @arg for each file that can't be read
+ * @out:     set to the source; freed with source_free()
+ *
+ * Integers too wide for 32 bits get libconfig's suffix L, so that their value is kept.
+ *
+ * Return: 0; -EINVAL: there were mistakes; -ENOMEM.
+ */
+_must_use_ int source_read(const char *path, source_mistake_fn *mistake, void *arg,
+                           struct source **out);
+
+/* Return: NULL. */
+struct source *source_free(struct source *source);
+
+/* The text, for config_read_string(). */
+const char *source_text(const struct source *source);
+
+/* Which file and line the line @line of the text came from. @file lives as long as the source. */
+void source_locate(const struct source *source, unsigned line, const char **file, unsigned *at);
+
+/* Line @line of the text, not terminated. Return: its length without leading and closing space. */
+size_t source_line(const struct source *source, unsigned line, const char **text);

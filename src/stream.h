@@ -1,0 +1,95 @@
+/*
+ * One connected socket: read as bytes come, written at once or as soon as it takes them.
+ *
+ * Reading goes through the loop's scratch buffer, writing straight to the socket; what the socket
+ * does not take waits in a bufferevent, which is made when first needed, so that an idle stream and
+ * one whose peer keeps up never pay for it. A stream never buffers what it reads.
+ *
+ * Thread: the loop's. Callbacks may call stream_pause() and stream_resume(), but stream_deinit()
+ * only between two turns (see loop_defer()).
+ */
+#pragma once
+
+#include "loop.h"
+#include <event2/event_struct.h>
+
+struct stream;
+
+/* What the stream's owner is told. After on_error or on_exception the stream is of no more use. */
+struct stream_events {
+        /* @n bytes arrived; @data is the scratch buffer. */
+        void (*on_data)(struct stream *stream, const uint8_t *data, size_t n);
+        /* The peer has sent its last byte. */
+        void (*on_end)(struct stream *stream);
+        /* Urgent data arrived. */
+        void (*on_exception)(struct stream *stream);
+        /* The socket failed: -ECONNRESET, -ETIMEDOUT, … */
+        void (*on_error)(struct stream *stream, int error);
+};
+
+/* Embedded in its owner; members are the stream's own but for @in, the count of bytes read. */
+struct stream {
+        struct loop *loop;
+        const struct stream_events *events;
+        struct event read;
+        struct bufferevent *queue; /* NULL until the socket first refused bytes */
+        struct loop_watch watch;
+        void (*on_drained)(void *arg);
+        void *drained_arg;
+        uint64_t in, accepted;
+        uint32_t read_max;
+        int fd;
+        bool ended;
+};
+
+/**
+ * stream_init() - take over a connected socket
+ * @fd:     non-blocking, close-on-exec; consumed on success
+ * @events: constant
+ *
+ * Nothing is read before stream_resume().
+ *
+ * Return: 0; -ENOMEM, -ENOSPC: see loop_watch().
+ */
+_must_use_ int stream_init(struct stream *stream, struct loop *loop, int fd,
+                           const struct stream_events *events);
+
+/* Closes the socket and drops the queue. Not from within a callback; a second call does nothing. */
+void stream_deinit(struct stream *stream);
+
+/* Ends all callbacks of the stream, at once and for good. */
+void stream_stop(struct stream *stream);
+
+/* The most one read takes: 1 to LOOP_SCRATCH_BYTES, which is what it is to begin with. */
+void stream_set_read_max(struct stream *stream, size_t n);
+
+/* Stops reading, until stream_resume(). */
+void stream_pause(struct stream *stream);
+
+/**
+ * stream_resume() - read on; nothing happens after the end of the stream
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int stream_resume(struct stream *stream);
+
+/* Who is told, with @arg, that all that was queued has gone to the socket. */
+void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg), void *arg);
+
+/**
+ * stream_send() - send now what the socket takes, queue the rest
+ *
+ * Return: 0; -ENOMEM; what send(2) fails with, -EAGAIN excepted: the stream is of no more use.
+ */
+_must_use_ int stream_send(struct stream *stream, const uint8_t *data, size_t n);
+
+/* Bytes in the queue. */
+size_t stream_queued(const struct stream *stream);
+
+/* Bytes the socket has taken so far. */
+uint64_t stream_sent(const struct stream *stream);
+
+/**
+ * stream_shutdown() - pass on the end of the stream; the queue must be empty
+ * Return: 0; -ENOTCONN: the peer is gone.
+ */
+_must_use_ int stream_shutdown(struct stream *stream);

@@ -1,0 +1,43 @@
+/*
+ * The few words every file uses: clean-up of locals, attributes, the container of a member.
+ *
+ * Conventions of the whole tree: functions return 0 or -errno; an out-parameter is written only on
+ * success; a destructor takes NULL and returns NULL; a file descriptor is consumed only on success.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define _cleanup_(f)      __attribute__((cleanup(f)))
+#define _must_use_        __attribute__((warn_unused_result))
+#define _printf_(fmt, va) __attribute__((format(printf, fmt, va)))
+
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+#define ELEMENTS(array)                     (sizeof(array) / sizeof((array)[0]))
+
+#define USEC_PER_SEC  ((uint64_t)1000000)
+#define USEC_PER_MSEC ((uint64_t)1000)
+
+/* For _cleanup_(): frees what a local pointer owns. */
+static inline void freep(void *p)
+{
+        free(*(void **)p);
+}
+
+/* For _cleanup_(): closes the descriptor a local owns, unless it is -1. */
+static inline void closep(const int *fd)
+{
+        if (*fd >= 0)
+                (void)close(*fd);
+}
+
+/* For _cleanup_(): closes the stdio stream a local owns. */
+static inline void fclosep(FILE **file)
+{
+        if (*file)
+                (void)fclose(*file);
+}
