@@ -24,17 +24,18 @@ static int parse_unix(const char *path, struct address *address)
         memcpy(a.un.sun_path, path, length + 1);
         a.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
         *address = a;
-        return 0;
+        return 1;
 }
 
-static int parse_inet(const char *text, int flags, struct address *address)
+/* Return: how many addresses of @text were put into @addresses, or -errno. */
+static int parse_inet(const char *text, int flags, struct address *addresses, int max)
 {
         _cleanup_(freep) char *host = strdup(text);
         struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
-        struct address a = { 0 };
         const char *name = host;
+        bool any = false;
+        int r, n = 0;
         char *port;
-        int r;
 
         if (!host)
                 return -ENOMEM;
@@ -53,7 +54,7 @@ static int parse_inet(const char *text, int flags, struct address *address)
                 hints.ai_family = AF_INET6;
                 flags |= AI_NUMERICHOST;
         } else if (strcmp(host, "*") == 0) {
-                a.any = true;
+                any = true;
                 name = "::";
         } else if (strchr(host, ':')) {
                 return -EINVAL;
@@ -65,28 +66,31 @@ static int parse_inet(const char *text, int flags, struct address *address)
                 return -EAGAIN;
         if (r != 0)
                 return flags & AI_NUMERICHOST ? -EINVAL : -ENOENT;
-        a.length = found->ai_addrlen;
-        memcpy(&a.storage, found->ai_addr, found->ai_addrlen);
+        for (const struct addrinfo *i = found; i && n < max; i = i->ai_next, n++) {
+                addresses[n] = (struct address){ .length = i->ai_addrlen, .any = any };
+                memcpy(&addresses[n].storage, i->ai_addr, i->ai_addrlen);
+        }
         freeaddrinfo(found);
-        *address = a;
-        return 0;
+        return n;
 }
 
-static int parse(const char *text, int flags, struct address *address)
+static int parse(const char *text, int flags, struct address *addresses, int max)
 {
         if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-                return parse_unix(text + strlen(UNIX_PREFIX), address);
-        return parse_inet(text, flags, address);
+                return parse_unix(text + strlen(UNIX_PREFIX), addresses);
+        return parse_inet(text, flags, addresses, max);
 }
 
 int address_parse(const char *text, struct address *address)
 {
-        return parse(text, AI_NUMERICHOST, address);
+        int n = parse(text, AI_NUMERICHOST, address, 1);
+
+        return n < 0 ? n : 0;
 }
 
-int address_resolve(const char *text, struct address *address)
+int address_resolve(const char *text, struct address *addresses, int max)
 {
-        return parse(text, 0, address);
+        return parse(text, 0, addresses, max);
 }
 
 static const char *format_in6(const struct sockaddr_in6 *in6, char *out)

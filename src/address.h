@@ -31,19 +31,20 @@ struct address {
  * No name is looked up; a port is a number from 0 to 65535, where 0 lets the system choose. The
  * path is absolute and at most 107 bytes (unix(7)). Thread: any; never blocks.
  *
- * Return: 0; -EINVAL: not an address.
+ * Return: 0; -EINVAL: not an address; -ENOMEM.
  */
 _must_use_ int address_parse(const char *text, struct address *address);
 
 /**
  * address_resolve() - as address_parse(), and HOST:PORT with names looked up
+ * @addresses: room for @max of them, in the order to try them in
  *
- * Takes the first address of the name. Blocks while it is looked up: for programs with nothing
- * else to do, such as selectc.
+ * Blocks while a name is looked up: for programs with nothing else to do, such as selectc.
  *
- * Return: 0; -EINVAL: not an address; -ENOENT: no such name; -EAGAIN: the look-up failed for now.
+ * Return: how many were found, 1 to @max; -EINVAL: not an address; -ENOENT: no such name; -EAGAIN:
+ * the look-up failed for now; -ENOMEM.
  */
-_must_use_ int address_resolve(const char *text, struct address *address);
+_must_use_ int address_resolve(const char *text, struct address *addresses, int max);
 
 /**
  * address_format() - write an address the way address_parse() reads it
