@@ -42,7 +42,8 @@ static int parse_inet(const char *text, int flags, struct address *addresses, in
         port = strrchr(host, ':');
         /* getaddrinfo() would take " 7", "+7" and, cut to 16 bits, "65543". */
         if (!port || port == host || strlen(port) < 2 || strlen(port) > 6 ||
-            strspn(port + 1, "0123456789") != strlen(port + 1) || strtoul(port + 1, NULL, 10) > UINT16_MAX)
+            strspn(port + 1, "0123456789") != strlen(port + 1) ||
+            strtoul(port + 1, NULL, 10) > UINT16_MAX)
                 return -EINVAL;
         *port++ = '\0';
 
@@ -120,7 +121,8 @@ const char *address_format(const struct address *address, char *out)
                 break;
         case AF_INET6:
                 if (address->any)
-                        (void)snprintf(out, ADDRESS_TEXT_SIZE, "*:%u", ntohs(address->in6.sin6_port));
+                        (void)snprintf(out, ADDRESS_TEXT_SIZE, "*:%u",
+                                       ntohs(address->in6.sin6_port));
                 else
                         (void)format_in6(&address->in6, out);
                 break;
@@ -128,7 +130,8 @@ const char *address_format(const struct address *address, char *out)
                 socklen_t head = offsetof(struct sockaddr_un, sun_path);
                 size_t n = address->length > head ? address->length - head : 0;
 
-                /* The closing NUL of a path is no part of it; the opening one of an abstract name is. */
+                /* The closing NUL of a path is no part of it; the opening one of an abstract name
+                 * is. */
                 if (n > 0 && address->un.sun_path[0])
                         n = strnlen(address->un.sun_path, n);
                 escape_bytes(path, address->un.sun_path, n);

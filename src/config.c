@@ -345,8 +345,9 @@ static void read_group(struct reader *r, config_setting_t *group, const struct k
         }
 }
 
-#define ADDRESS_LEGAL \
-        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 to 65535"
+#define ADDRESS_LEGAL                                                                              \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 " \
+        "to 65535"
 #define SPAN_LEGAL "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
 
 static const struct key service_keys[] = {

@@ -35,7 +35,7 @@ struct config {
         char *path;
         enum log_level log_level;
         bool log_payload;
-        const char *backend; /* "auto", "epoll", "poll" or "select" */
+        const char *backend;      /* "auto", "epoll", "poll" or "select" */
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;

@@ -227,8 +227,8 @@ static void name_client(struct connection *c, const struct address *peer)
                 (void)snprintf(text, sizeof(text), "unix:pid=%d,uid=%u", cred.pid, cred.uid);
         else
                 address_format(peer, text);
-        (void)snprintf(c->client_name, sizeof(c->client_name), "%.*s",
-                       CONNECTION_CLIENT_SIZE - 1, text);
+        (void)snprintf(c->client_name, sizeof(c->client_name), "%.*s", CONNECTION_CLIENT_SIZE - 1,
+                       text);
 }
 
 static void connection_free(struct connection *c)

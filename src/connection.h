@@ -16,7 +16,8 @@ struct connection;
 
 /* What a connection tells its owner. */
 struct connection_owner {
-        /* It has ended, its socket is closed, it is about to be freed: take it out of every list. */
+        /* It has ended, its socket is closed, it is about to be freed: take it out of every list.
+         */
         void (*on_closed)(struct connection_owner *owner, struct connection *connection);
 };
 
@@ -27,7 +28,8 @@ struct connection_owner {
  */
 struct mode {
         const char *name;
-        /* Makes the links, with connection_link_client() the one to the client. Return: 0 or -errno. */
+        /* Makes the links, with connection_link_client() the one to the client. Return: 0 or
+         * -errno. */
         int (*open)(struct connection *connection);
         /* @stream received bytes, or its end. */
         void (*receive)(struct connection *connection, struct stream *stream, const uint8_t *data,
@@ -70,8 +72,7 @@ struct connection {
  */
 _must_use_ int connection_new(struct loop *loop, struct config *config,
                               const struct service *service, int fd, const struct address *peer,
-                              uint64_t id, struct connection_owner *owner,
-                              struct connection **out);
+                              uint64_t id, struct connection_owner *owner, struct connection **out);
 
 /**
  * connection_close() - end a session now; a second call does nothing

@@ -12,7 +12,7 @@
 struct gate {
         struct event *timer;
         size_t limit;
-        const char *raise;
+        const char *set_by;
         const char *reason; /* of the last one turned away; NULL: the limit */
         uint64_t turned_away;
 };
@@ -49,10 +49,10 @@ struct gate *gate_free(struct gate *gate)
         return NULL;
 }
 
-void gate_set_limit(struct gate *gate, size_t limit, const char *raise)
+void gate_set_limit(struct gate *gate, size_t limit, const char *set_by)
 {
         gate->limit = limit;
-        gate->raise = raise;
+        gate->set_by = set_by;
 }
 
 static void turn_away(struct gate *gate, const char *reason)
@@ -88,8 +88,8 @@ void gate_report(struct gate *gate)
                           (unsigned long long)n, gate->reason);
         else
                 log_write(LOG_TURNED_AWAY, NULL,
-                          "turned away %llu connections: %zu are the limit, raise %s for more",
-                          (unsigned long long)n, gate->limit, gate->raise);
+                          "turned away %llu connections: the limit is %zu, set by %s",
+                          (unsigned long long)n, gate->limit, gate->set_by);
         gate->turned_away = 0;
         (void)evtimer_del(gate->timer);
 }

@@ -21,8 +21,8 @@ _must_use_ int gate_new(struct loop *loop, struct gate **out);
  */
 struct gate *gate_free(struct gate *gate);
 
-/* At most @limit connections. @raise: what to raise for more; a literal. */
-void gate_set_limit(struct gate *gate, size_t limit, const char *raise);
+/* At most @limit connections. @set_by: by what, to be told; a literal. */
+void gate_set_limit(struct gate *gate, size_t limit, const char *set_by);
 
 /* Whether one more may come in beside @count; one who may not is counted. */
 bool gate_admits(struct gate *gate, size_t count);

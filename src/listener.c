@@ -57,8 +57,8 @@ static int bind_and_listen(int fd, const struct address *address, int backlog, b
 
 int listener_bind(const struct address *address, int backlog, bool share, int *out)
 {
-        _cleanup_(closep) int fd = socket(address->sa.sa_family,
-                                          SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        _cleanup_(closep) int fd =
+                socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         int r;
 
         if (fd < 0 && errno == EAFNOSUPPORT && address->any) {

@@ -43,8 +43,7 @@ _must_use_ int listener_bind(const struct address *address, int backlog, bool sh
  * Return: 0; -ENOMEM.
  */
 _must_use_ int listener_new(struct loop *loop, int fd, bool remove,
-                            const struct listener_events *events, void *arg,
-                            struct listener **out);
+                            const struct listener_events *events, void *arg, struct listener **out);
 
 /**
  * listener_free() - stop listening

@@ -255,9 +255,9 @@ static struct entry *find_configured(struct listeners *set, const struct address
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->passed_name && !entry->next_service &&
-                    address_equal(&entry->configured, address))
-                        return entry;
+        if (!entry->passed_name && !entry->next_service &&
+            address_equal(&entry->configured, address))
+                return entry;
         return NULL;
 }
 
@@ -266,7 +266,8 @@ static void mark(struct listeners *set, const struct config *config)
 {
         struct entry *entry;
 
-        TAILQ_FOREACH(entry, &set->entries, entries) {
+        TAILQ_FOREACH(entry, &set->entries, entries)
+        {
                 const struct passed named = { .name = (char *)(uintptr_t)entry->passed_name };
 
                 entry->next_service = entry->passed_name ? match(set, &named, config) : NULL;
@@ -289,8 +290,8 @@ static void offer_unmarked(struct listeners *set, bool offer)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->next_service)
-                        listener_offer(entry->listener, offer);
+        if (!entry->next_service)
+                listener_offer(entry->listener, offer);
 }
 
 static bool is_marked(struct listeners *set, const struct service *service,
@@ -299,8 +300,8 @@ static bool is_marked(struct listeners *set, const struct service *service,
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                if (entry->next_service == service && address_equal(&entry->configured, address))
-                        return true;
+        if (entry->next_service == service && address_equal(&entry->configured, address))
+                return true;
         return false;
 }
 
@@ -388,12 +389,14 @@ static void commit(struct listeners *set, struct entry_list *fresh)
         struct entry *entry;
 
         close_unmarked(set);
-        TAILQ_FOREACH(entry, &set->entries, entries) {
+        TAILQ_FOREACH(entry, &set->entries, entries)
+        {
                 entry->service = entry->next_service;
                 if (!entry->passed_name)
                         listener_set_backlog(entry->listener, (int)entry->service->backlog);
         }
-        TAILQ_FOREACH(entry, fresh, entries) {
+        TAILQ_FOREACH(entry, fresh, entries)
+        {
                 entry->service = entry->next_service;
                 log_entry(LOG_LISTENING, "listening on", entry);
         }
@@ -426,7 +429,7 @@ size_t listeners_count(const struct listeners *set)
         size_t n = 0;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                n++;
+        n++;
         return n;
 }
 
@@ -435,7 +438,7 @@ void listeners_pause(struct listeners *set)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                listener_pause(entry->listener);
+        listener_pause(entry->listener);
 }
 
 void listeners_resume(struct listeners *set)
@@ -443,7 +446,7 @@ void listeners_resume(struct listeners *set)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                listener_resume(entry->listener);
+        listener_resume(entry->listener);
 }
 
 void listeners_accept_pending(struct listeners *set)
@@ -451,5 +454,5 @@ void listeners_accept_pending(struct listeners *set)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                listener_accept_pending(entry->listener);
+        listener_accept_pending(entry->listener);
 }

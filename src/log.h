@@ -58,9 +58,9 @@ struct log_ending {
 
 /* What a line is about: the fields of its journal record. A member left zero is left out. */
 struct log_about {
-        const char *service;    /* SELECTD_SERVICE, and the line begins with it */
-        const char *client;     /* SELECTD_CLIENT, likewise */
-        uint64_t connection;    /* SELECTD_CONNECTION, from 1 */
+        const char *service; /* SELECTD_SERVICE, and the line begins with it */
+        const char *client;  /* SELECTD_CLIENT, likewise */
+        uint64_t connection; /* SELECTD_CONNECTION, from 1 */
         const struct log_ending *ending;
         const char *config_file; /* CONFIG_FILE and CONFIG_LINE, as systemd names them */
         unsigned config_line;

@@ -65,7 +65,8 @@ static const char *skip_spaces(const char *p)
         return p + strspn(p, " \t\n\r");
 }
 
-static const struct unit *find_unit(const struct unit *units, size_t n, const char *name, size_t len)
+static const struct unit *find_unit(const struct unit *units, size_t n, const char *name,
+                                    size_t len)
 {
         for (size_t i = 0; i < n; i++)
                 if (strlen(units[i].name) == len && memcmp(units[i].name, name, len) == 0)
@@ -160,12 +161,8 @@ int quantity_parse_bytes(const char *text, uint64_t *bytes)
 const char *quantity_format_usec(uint64_t usec, char *out)
 {
         static const struct unit units[] = {
-                { "d", DAY },
-                { "h", HOUR },
-                { "min", MINUTE },
-                { "s", USEC_PER_SEC },
-                { "ms", USEC_PER_MSEC },
-                { "\u00b5s", 1 },
+                { "d", DAY },          { "h", HOUR },           { "min", MINUTE },
+                { "s", USEC_PER_SEC }, { "ms", USEC_PER_MSEC }, { "\u00b5s", 1 },
         };
         size_t length = 0;
 
@@ -174,9 +171,9 @@ const char *quantity_format_usec(uint64_t usec, char *out)
 
                 if (count == 0 && !(usec == 0 && length == 0 && units[i].scale == USEC_PER_SEC))
                         continue;
-                length += (size_t)snprintf(out + length, QUANTITY_TEXT_SIZE - length,
-                                           "%s%llu %s", length ? " " : "",
-                                           (unsigned long long)count, units[i].name);
+                length += (size_t)snprintf(out + length, QUANTITY_TEXT_SIZE - length, "%s%llu %s",
+                                           length ? " " : "", (unsigned long long)count,
+                                           units[i].name);
                 usec %= units[i].scale;
         }
         return out;

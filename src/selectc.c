@@ -19,7 +19,8 @@
 static const char usage[] =
         "Usage: selectc [HOST:PORT | unix:PATH]\n"
         "       selectc --ping N [--interval SPAN] [--size BYTES] [HOST:PORT | unix:PATH]\n"
-        "Sends each line of standard input and prints what comes back; default " DEFAULT_SERVER ".\n"
+        "Sends each line of standard input and prints what comes back; default " DEFAULT_SERVER
+        ".\n"
         "\n"
         "  -p, --ping N          time N round trips instead\n"
         "  -i, --interval SPAN   between two messages, such as 200ms; at least 1ms, default 1s\n"

@@ -35,12 +35,12 @@ struct server {
         struct gate *gate;
         struct listeners *listeners;
         struct event *signals[SIGNALS];
-        struct event *watchdog;    /* NULL: nobody watches */
-        struct event *idle;        /* exit_on_idle has passed */
-        struct event *drain;       /* drain_timeout has passed */
-        struct event *retry;       /* try to accept again */
-        struct event *status;      /* tell the status */
-        bool accept_paused;        /* for want of descriptors; logged */
+        struct event *watchdog; /* NULL: nobody watches */
+        struct event *idle;     /* exit_on_idle has passed */
+        struct event *drain;    /* drain_timeout has passed */
+        struct event *retry;    /* try to accept again */
+        struct event *status;   /* tell the status */
+        bool accept_paused;     /* for want of descriptors; logged */
         bool stopping;
 };
 
@@ -204,7 +204,8 @@ static void set_connection_limit(struct server *s, const struct config *config)
                 gate_set_limit(s->gate, config->max_connections, "max_connections");
         else
                 gate_set_limit(s->gate, most,
-                               select ? "nothing: use another backend" : "LimitNOFILE=");
+                               select ? "backend = \"select\""
+                                      : "the descriptor limit (LimitNOFILE=)");
 }
 
 /* Configuration */

@@ -279,7 +279,8 @@ static int add_file(struct source *s, const char *path, const char **name)
         return 0;
 }
 
-static int append_file(struct source *s, const char *path, unsigned depth, const struct cursor *from)
+static int append_file(struct source *s, const char *path, unsigned depth,
+                       const struct cursor *from)
 {
         _cleanup_(freep) char *text = NULL;
         char shown[ESCAPE_SIZE(PATH_MAX)];

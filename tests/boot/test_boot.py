@@ -1,0 +1,79 @@
+"""A real Debian, booted under systemd-nspawn, in which selectd is installed and used through systemctl.
+
+The root is made once with mmdebstrap and kept in the build tree. Each boot sees it through an
+overlay that is gone afterwards. The checks themselves are inside/checks.py: a unit runs them with
+pytest once the system is up, leaves their report in a shared directory and powers off.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import harness
+
+HERE = Path(__file__).parent
+BUILD = Path(os.environ["BUILD_DIR"])
+PACKAGES = "systemd,systemd-sysv,dbus,libevent-core-2.1-7,libconfig9,libsystemd0,python3-pytest"
+
+UNIT = """\
+[Unit]
+Description=Checks of selectd
+After=multi-user.target
+SuccessAction=poweroff-force
+FailureAction=poweroff-force
+
+[Service]
+Type=oneshot
+Environment=PYTHONDONTWRITEBYTECODE=1
+ExecStart=/usr/bin/python3 -m pytest -v -p no:cacheprovider --junit-xml=/report/checks.xml /checks/checks.py
+StandardOutput=file:/report/output
+StandardError=inherit
+TimeoutStartSec=240
+"""
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, stdin=subprocess.DEVNULL, **options)
+
+
+def make_root():
+    """The cached root; made beside its place and moved there, so that half a root is never used."""
+    root = BUILD / "boot-root"
+    if not root.exists():
+        fresh = BUILD / "boot-root.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", fresh)
+        fresh.rename(root)
+    return root
+
+
+def install(root):
+    (root / "etc/selectd.conf").unlink(missing_ok=True)
+    run("cmake", "--install", BUILD, "--prefix", "/usr", env=os.environ | {"DESTDIR": str(root)},
+        stdout=subprocess.DEVNULL)
+    units = root / "etc/systemd/system"
+    (units / "checks.service").write_text(UNIT)
+    wants = units / "multi-user.target.wants"
+    wants.mkdir(exist_ok=True)
+    (wants / "checks.service").unlink(missing_ok=True)
+    (wants / "checks.service").symlink_to("../checks.service")
+
+
+def test_booted_debian(tmp_path):
+    if os.geteuid() != 0:
+        harness.cannot_run("booting needs root")
+    for tool in "mmdebstrap", "systemd-nspawn":
+        if not shutil.which(tool):
+            harness.cannot_run(f"{tool} is not installed")
+    root = make_root()
+    install(root)
+    boot = run("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network",
+               "--volatile=overlay", f"--bind={tmp_path}:/report",
+               f"--bind-ro={HERE / 'inside'}:/checks", "-D", root, "-b", "systemd.show_status=no",
+               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    output = tmp_path / "output"
+    assert output.exists(), f"the checks did not run:\n{boot.stdout}"
+    report = output.read_text()
+    print(report)
+    assert " passed" in report and "failed" not in report and "error" not in report.lower(), report
