@@ -66,7 +66,7 @@ static int parse_inet(const char *text, int flags, struct address *addresses, in
         if (r == EAI_AGAIN)
                 return -EAGAIN;
         if (r != 0)
-                return flags & AI_NUMERICHOST ? -EINVAL : -ENOENT;
+                return (flags & AI_NUMERICHOST) ? -EINVAL : -ENOENT;
         for (const struct addrinfo *i = found; i && n < max; i = i->ai_next, n++) {
                 addresses[n] = (struct address){ .length = i->ai_addrlen, .any = any };
                 memcpy(&addresses[n].storage, i->ai_addr, i->ai_addrlen);

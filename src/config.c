@@ -39,8 +39,8 @@ struct key {
         const char *legal;
 };
 
-static void vreport(struct reader *r, const char *file, unsigned line, const char *format,
-                    va_list args)
+_printf_(4, 0) static void vreport(struct reader *r, const char *file, unsigned line,
+                                   const char *format, va_list args)
 {
         char text[KEY_SIZE + ESCAPE_SIZE(SHOWN_BYTES) + 256];
 
@@ -176,7 +176,7 @@ static void read_usec(struct reader *r, const struct key *key, config_setting_t 
                 else if (is_integer(setting))
                         seconds = (double)config_setting_get_int64(setting);
                 /* In this range a double holds microseconds exactly; NaN is in none. */
-                ok = seconds >= 0 && seconds <= (double)(key->max / USEC_PER_SEC);
+                ok = seconds >= 0 && seconds <= (double)key->max / (double)USEC_PER_SEC;
                 if (ok)
                         value = (uint64_t)(seconds * (double)USEC_PER_SEC + 0.5);
         }
@@ -297,7 +297,7 @@ static unsigned distance(const char *a, const char *b)
 
         for (unsigned j = 0; j <= n; j++)
                 row[j] = j;
-        for (unsigned i = 0; a[i] && i < SHOWN_BYTES; i++) {
+        for (unsigned i = 0; i < SHOWN_BYTES && a[i]; i++) {
                 unsigned diagonal = row[0];
 
                 row[0] = i + 1;

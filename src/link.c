@@ -37,12 +37,15 @@ static bool link_deliver(struct link *link, const uint8_t *data, size_t n)
 static bool link_pump(struct link *link)
 {
         uint8_t *scratch = loop_scratch(link->to->loop);
-        size_t n;
 
         while (link->shaper && stream_queued(link->to) == 0) {
-                n = shaper_take(link->shaper, scratch);
-                if (n == 0)
-                        break;
+                size_t n;
+                int r = shaper_take(link->shaper, scratch, &n);
+
+                if (r < 0)
+                        link_fail(link, r);
+                if (r < 0 || n == 0)
+                        return r == 0;
                 if (!link_deliver(link, scratch, n))
                         return false;
         }

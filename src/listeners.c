@@ -124,23 +124,24 @@ static bool is_unnamed(const char *name)
                (n > suffix && strcmp(name + n - suffix, ".socket") == 0);
 }
 
-static const struct service *match(const struct listeners *set, const struct passed *passed,
+/* The service of @config that a passed socket of that name belongs to; NULL: none. */
+static const struct service *match(const struct listeners *set, const char *name,
                                    const struct config *config)
 {
-        const struct service *service = config_find_service(config, passed->name);
+        const struct service *service = config_find_service(config, name);
 
-        if (!service && is_unnamed(passed->name) && set->n_passed == 1 && config->n_services == 1)
+        if (!service && is_unnamed(name) && set->n_passed == 1 && config->n_services == 1)
                 service = &config->services[0];
         return service;
 }
 
-static const struct passed *first_passed(const struct listeners *set, const struct config *config,
-                                         const struct service *service)
+static bool has_passed(const struct listeners *set, const struct config *config,
+                       const struct service *service)
 {
         for (size_t i = 0; i < set->n_passed; i++)
-                if (match(set, &set->passed[i], config) == service)
-                        return &set->passed[i];
-        return NULL;
+                if (match(set, set->passed[i].name, config) == service)
+                        return true;
+        return false;
 }
 
 static int take_passed(struct listeners *set, char *why)
@@ -236,7 +237,7 @@ int listeners_match(const struct listeners *set, const struct config *config, ch
         char services[LISTENERS_WHY_SIZE / 2];
 
         for (size_t i = 0; i < set->n_passed; i++) {
-                if (match(set, &set->passed[i], config))
+                if (match(set, set->passed[i].name, config))
                         continue;
                 list_services(config, services, sizeof(services));
                 (void)snprintf(why, LISTENERS_WHY_SIZE,
@@ -255,9 +256,9 @@ static struct entry *find_configured(struct listeners *set, const struct address
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-        if (!entry->passed_name && !entry->next_service &&
-            address_equal(&entry->configured, address))
-                return entry;
+                if (!entry->passed_name && !entry->next_service &&
+                    address_equal(&entry->configured, address))
+                        return entry;
         return NULL;
 }
 
@@ -266,16 +267,14 @@ static void mark(struct listeners *set, const struct config *config)
 {
         struct entry *entry;
 
-        TAILQ_FOREACH(entry, &set->entries, entries)
-        {
-                const struct passed named = { .name = (char *)(uintptr_t)entry->passed_name };
-
-                entry->next_service = entry->passed_name ? match(set, &named, config) : NULL;
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                entry->next_service =
+                        entry->passed_name ? match(set, entry->passed_name, config) : NULL;
         }
         for (size_t i = 0; i < config->n_services; i++) {
                 const struct service *service = &config->services[i];
 
-                for (size_t j = 0; j < service->n_listen && !first_passed(set, config, service);
+                for (size_t j = 0; j < service->n_listen && !has_passed(set, config, service);
                      j++) {
                         entry = find_configured(set, &service->listen[j]);
                         if (entry)
@@ -290,8 +289,8 @@ static void offer_unmarked(struct listeners *set, bool offer)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-        if (!entry->next_service)
-                listener_offer(entry->listener, offer);
+                if (!entry->next_service)
+                        listener_offer(entry->listener, offer);
 }
 
 static bool is_marked(struct listeners *set, const struct service *service,
@@ -300,8 +299,8 @@ static bool is_marked(struct listeners *set, const struct service *service,
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-        if (entry->next_service == service && address_equal(&entry->configured, address))
-                return true;
+                if (entry->next_service == service && address_equal(&entry->configured, address))
+                        return true;
         return false;
 }
 
@@ -321,7 +320,7 @@ static int open_one(struct listeners *set, const struct service *service,
                 return r;
         }
         fd = -1;
-        entry->configured = *address;
+        entry->configured = *address; /* NOLINT(clang-analyzer-core.*): set by entry_new() */
         TAILQ_INSERT_TAIL(fresh, entry, entries);
         return 0;
 }
@@ -336,7 +335,7 @@ static int open_missing(struct listeners *set, const struct config *config,
                 const struct service *service = &config->services[i];
 
                 for (size_t j = 0; r == 0 && j < service->n_listen; j++)
-                        if (!first_passed(set, config, service) &&
+                        if (!has_passed(set, config, service) &&
                             !is_marked(set, service, &service->listen[j]))
                                 r = open_one(set, service, &service->listen[j], fresh, why);
         }
@@ -354,7 +353,8 @@ static int adopt_passed(struct listeners *set, const struct config *config,
 
                 if (passed->fd < 0)
                         continue;
-                r = entry_new(set, passed->fd, match(set, passed, config), passed->name, &entry);
+                r = entry_new(set, passed->fd, match(set, passed->name, config), passed->name,
+                              &entry);
                 if (r < 0) {
                         (void)snprintf(why, LISTENERS_WHY_SIZE,
                                        "cannot use passed socket \"%.64s\": %s", passed->name,
@@ -389,14 +389,12 @@ static void commit(struct listeners *set, struct entry_list *fresh)
         struct entry *entry;
 
         close_unmarked(set);
-        TAILQ_FOREACH(entry, &set->entries, entries)
-        {
+        TAILQ_FOREACH(entry, &set->entries, entries) {
                 entry->service = entry->next_service;
                 if (!entry->passed_name)
                         listener_set_backlog(entry->listener, (int)entry->service->backlog);
         }
-        TAILQ_FOREACH(entry, fresh, entries)
-        {
+        TAILQ_FOREACH(entry, fresh, entries) {
                 entry->service = entry->next_service;
                 log_entry(LOG_LISTENING, "listening on", entry);
         }
@@ -429,7 +427,7 @@ size_t listeners_count(const struct listeners *set)
         size_t n = 0;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-        n++;
+                n++;
         return n;
 }
 
@@ -438,7 +436,7 @@ void listeners_pause(struct listeners *set)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-        listener_pause(entry->listener);
+                listener_pause(entry->listener);
 }
 
 void listeners_resume(struct listeners *set)
@@ -446,7 +444,7 @@ void listeners_resume(struct listeners *set)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-        listener_resume(entry->listener);
+                listener_resume(entry->listener);
 }
 
 void listeners_accept_pending(struct listeners *set)
@@ -454,5 +452,5 @@ void listeners_accept_pending(struct listeners *set)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-        listener_accept_pending(entry->listener);
+                listener_accept_pending(entry->listener);
 }

@@ -48,11 +48,13 @@ static bool to_journal;
 void log_init(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
-        uintmax_t device, inode;
+        char own[64];
         struct stat st;
 
-        to_journal = stream && sscanf(stream, "%ju:%ju", &device, &inode) == 2 &&
-                     fstat(STDERR_FILENO, &st) == 0 && device == st.st_dev && inode == st.st_ino;
+        if (!stream || fstat(STDERR_FILENO, &st) < 0)
+                return;
+        (void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+        to_journal = strcmp(stream, own) == 0;
 }
 
 void log_set_level(enum log_level level)

@@ -86,21 +86,10 @@ int loop_new(const char *backend, struct loop **out)
         return 0;
 }
 
-static void loop_run_deferred(struct loop *loop)
-{
-        while (loop->deferred) {
-                struct loop_task *task = loop->deferred;
-
-                loop->deferred = task->next;
-                task->run(task);
-        }
-}
-
 struct loop *loop_free(struct loop *loop)
 {
         if (!loop)
                 return NULL;
-        loop_run_deferred(loop);
         if (loop->exceptions)
                 event_free(loop->exceptions);
         if (loop->base)
@@ -123,6 +112,16 @@ const char *loop_backend(const struct loop *loop)
 uint8_t *loop_scratch(struct loop *loop)
 {
         return loop->scratch;
+}
+
+void loop_run_deferred(struct loop *loop)
+{
+        while (loop->deferred) {
+                struct loop_task *task = loop->deferred;
+
+                loop->deferred = task->next;
+                task->run(task);
+        }
 }
 
 int loop_turn(struct loop *loop)

@@ -45,7 +45,7 @@ struct loop_watch {
 _must_use_ int loop_new(const char *backend, struct loop **out);
 
 /**
- * loop_free() - run what was deferred and free the loop; its events must be gone
+ * loop_free() - free a loop; its events must be gone and what was deferred must have run
  * Return: NULL.
  */
 struct loop *loop_free(struct loop *loop);
@@ -64,6 +64,9 @@ uint8_t *loop_scratch(struct loop *loop);
  * Return: 0; -EIO: the backend failed (libevent has said why).
  */
 _must_use_ int loop_turn(struct loop *loop);
+
+/* Runs what was deferred, now: for an end without another turn. Not from within a callback. */
+void loop_run_deferred(struct loop *loop);
 
 /* Runs @task once, after the callbacks of this turn. A task must not be deferred twice. */
 void loop_defer(struct loop *loop, struct loop_task *task);

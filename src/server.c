@@ -435,8 +435,18 @@ static void free_event(struct event *event)
                 event_free(event);
 }
 
+/* A signal that comes late finds no handler any more: it must not end what ends in order. */
+static void block_signals(void)
+{
+        sigset_t all;
+
+        (void)sigfillset(&all);
+        (void)sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
 static void server_deinit(struct server *s)
 {
+        block_signals();
         listeners_free(s->listeners);
         if (s->worker)
                 close_all(s);

@@ -84,11 +84,12 @@ int shaper_put(struct shaper *shaper, const void *data, size_t n)
         return 0;
 }
 
-size_t shaper_take(struct shaper *shaper, uint8_t *buffer)
+int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n)
 {
         uint64_t now = loop_now_usec(), due;
         struct chunk first;
 
+        *n = 0;
         if (evbuffer_copyout(shaper->chunks, &first, sizeof(first)) != sizeof(first))
                 return 0;
         due = first.arrived_usec > shaper->left_usec ? first.arrived_usec : shaper->left_usec;
@@ -96,14 +97,13 @@ size_t shaper_take(struct shaper *shaper, uint8_t *buffer)
         if (now < due) {
                 const struct timeval wait = loop_timeval(due - now);
 
-                /* Its memory is reserved when the timer is first added; later ones cannot fail. */
-                (void)evtimer_add(&shaper->timer, &wait);
-                return 0;
+                return evtimer_add(&shaper->timer, &wait) < 0 ? -ENOMEM : 0;
         }
         (void)evbuffer_drain(shaper->chunks, sizeof(first));
         (void)evbuffer_remove(shaper->bytes, buffer, first.n);
         shaper->left_usec = now;
-        return first.n;
+        *n = first.n;
+        return 0;
 }
 
 bool shaper_is_empty(const struct shaper *shaper)

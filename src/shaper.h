@@ -50,11 +50,13 @@ _must_use_ int shaper_put(struct shaper *shaper, const void *data, size_t n);
  * shaper_take() - remove the first chunk, if it is due
  * @buffer: LOOP_SCRATCH_BYTES bytes
  *
+ * @n:      set to the chunk's length; 0: none is due
+ *
  * When the first chunk is not due yet, on_due will be called as soon as it is.
  *
- * Return: the chunk's length; 0: none is due.
+ * Return: 0; -ENOMEM: nothing would tell when it is.
  */
-size_t shaper_take(struct shaper *shaper, uint8_t *buffer);
+_must_use_ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n);
 
 bool shaper_is_empty(const struct shaper *shaper);
 bool shaper_is_full(const struct shaper *shaper);

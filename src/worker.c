@@ -68,7 +68,7 @@ void worker_reconfigure(struct worker *worker, struct config *config)
         struct connection *connection;
 
         LIST_FOREACH(connection, &worker->connections, entry)
-        connection_reconfigure(connection, config);
+                connection_reconfigure(connection, config);
 }
 
 void worker_close_all(struct worker *worker, const char *reason)
@@ -76,5 +76,5 @@ void worker_close_all(struct worker *worker, const char *reason)
         struct connection *connection;
 
         LIST_FOREACH(connection, &worker->connections, entry)
-        connection_close(connection, reason);
+                connection_close(connection, reason);
 }
