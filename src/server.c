@@ -23,6 +23,9 @@
 /* How long to wait for a descriptor when no connection of ours ends. */
 #define ACCEPT_RETRY_USEC USEC_PER_SEC
 
+/* A failure to accept after this long without one is a new one, and is said again. */
+#define ACCEPT_QUIET_USEC (10 * USEC_PER_SEC)
+
 /* The status is told at most this often. */
 #define STATUS_USEC USEC_PER_SEC
 
@@ -35,21 +38,21 @@ struct server {
         struct gate *gate;
         struct listeners *listeners;
         struct event *signals[SIGNALS];
-        struct event *watchdog; /* NULL: nobody watches */
-        struct event *idle;     /* exit_on_idle has passed */
-        struct event *drain;    /* drain_timeout has passed */
-        struct event *retry;    /* try to accept again */
-        struct event *status;   /* tell the status */
-        bool accept_paused;     /* for want of descriptors; logged */
+        struct event *watchdog;      /* NULL: nobody watches */
+        struct event *idle;          /* exit_on_idle has passed */
+        struct event *drain;         /* drain_timeout has passed */
+        struct event *retry;         /* try to accept again */
+        struct event *status;        /* tell the status */
+        uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
         bool stopping;
 };
 
-static void start_timer(struct event *timer, uint64_t usec)
+/* Return: false: out of memory, it will not fire. */
+static bool start_timer(struct event *timer, uint64_t usec)
 {
         const struct timeval wait = loop_timeval(usec);
 
-        /* Its memory was had when it was made and first added; see server_start_timers(). */
-        (void)evtimer_add(timer, &wait);
+        return evtimer_add(timer, &wait) == 0;
 }
 
 static const char *plural(size_t n)
@@ -85,9 +88,9 @@ static void server_update(struct server *s)
         if (!idle)
                 (void)evtimer_del(s->idle);
         else if (!evtimer_pending(s->idle, NULL))
-                start_timer(s->idle, s->config->exit_on_idle_usec);
+                (void)start_timer(s->idle, s->config->exit_on_idle_usec);
         if (!evtimer_pending(s->status, NULL))
-                start_timer(s->status, STATUS_USEC);
+                (void)start_timer(s->status, STATUS_USEC);
 }
 
 static void server_stop(struct server *s)
@@ -135,7 +138,6 @@ static void on_accept(void *arg, const struct service *service, int fd, const st
         struct server *s = arg;
         int r;
 
-        s->accept_paused = false;
         if (!gate_admits(s->gate, worker_count(s->worker))) {
                 (void)close(fd);
                 return;
@@ -149,18 +151,23 @@ static void on_accept(void *arg, const struct service *service, int fd, const st
         server_update(s);
 }
 
-/* Level-triggered accepting would spin on a client that can't be accepted: so it pauses. */
+/*
+ * Level-triggered accepting would spin on a client that can't be accepted: so it pauses. While that
+ * goes on, with every descriptor that frees taken at once and the next one missing, it is said
+ * once.
+ */
 static void on_accept_error(void *arg, int error)
 {
         struct server *s = arg;
+        uint64_t now = loop_now_usec();
 
-        if (!s->accept_paused)
+        if (s->accept_failed_usec == 0 || now - s->accept_failed_usec > ACCEPT_QUIET_USEC)
                 log_write(LOG_ACCEPT_PAUSED, NULL,
                           "cannot accept: %s; clients wait until a connection ends",
                           strerrordesc_np(-error));
-        s->accept_paused = true;
-        listeners_pause(s->listeners);
-        start_timer(s->retry, ACCEPT_RETRY_USEC);
+        s->accept_failed_usec = now;
+        if (start_timer(s->retry, ACCEPT_RETRY_USEC))
+                listeners_pause(s->listeners);
 }
 
 static void on_ended(void *arg)
@@ -320,7 +327,8 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
                 return;
         log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s", n,
                   plural(n), quantity_format_usec(timeout, duration));
-        start_timer(s->drain, timeout);
+        if (!start_timer(s->drain, timeout))
+                close_all(s);
 }
 
 /* Starting */
@@ -448,8 +456,10 @@ static void server_deinit(struct server *s)
 {
         block_signals();
         listeners_free(s->listeners);
-        if (s->worker)
+        if (s->worker) {
                 close_all(s);
+                loop_run_deferred(s->loop);
+        }
         free_event(s->idle);
         free_event(s->drain);
         free_event(s->retry);
