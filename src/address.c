@@ -52,6 +52,8 @@ static int parse_inet(const char *text, int flags, struct address *addresses, in
                         return -EINVAL;
                 host[strlen(host) - 1] = '\0';
                 name = host + 1;
+                if (strcmp(name, "*") == 0) /* which getaddrinfo() takes for any address */
+                        return -EINVAL;
                 hints.ai_family = AF_INET6;
                 flags |= AI_NUMERICHOST;
         } else if (strcmp(host, "*") == 0) {

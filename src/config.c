@@ -17,6 +17,12 @@
 
 #define YEAR_USEC (365 * 24 * 3600 * USEC_PER_SEC)
 
+/* More than these are not reported: nobody reads them, and the file has none that is known. */
+#define MISTAKES_MAX 1000
+
+/* In all services together; each is compared with all before it. */
+#define LISTEN_MAX 4096
+
 /* How much of a value a message shows. */
 #define SHOWN_BYTES 64
 #define KEY_SIZE    256
@@ -26,7 +32,8 @@ struct reader {
         void *arg;
         const struct source *source;
         struct config *config;
-        bool mistaken;
+        unsigned n_mistakes;
+        unsigned n_listen;
         bool no_memory;
 };
 
@@ -44,9 +51,25 @@ _printf_(4, 0) static void vreport(struct reader *r, const char *file, unsigned 
 {
         char text[KEY_SIZE + ESCAPE_SIZE(SHOWN_BYTES) + 256];
 
-        (void)vsnprintf(text, sizeof(text), format, args);
+        if (++r->n_mistakes > MISTAKES_MAX + 1)
+                return;
+        if (r->n_mistakes > MISTAKES_MAX)
+                (void)snprintf(text, sizeof(text), "more than %d mistakes, no more are reported",
+                               MISTAKES_MAX);
+        else
+                (void)vsnprintf(text, sizeof(text), format, args);
         r->mistake(r->arg, file, line, text);
-        r->mistaken = true;
+}
+
+static unsigned setting_line(const struct reader *r, const config_setting_t *setting)
+{
+        const char *string = config_setting_get_string(setting);
+        unsigned line = config_setting_source_line(setting);
+
+        /* Beyond the last one reported it does not matter. */
+        if (!string || config_setting_name(setting) || r->n_mistakes > MISTAKES_MAX)
+                return line;
+        return source_find(r->source, line, string);
 }
 
 /* Reports a mistake at a setting. */
@@ -57,7 +80,7 @@ _printf_(3, 4) static void report(struct reader *r, const config_setting_t *sett
         unsigned line;
         va_list args;
 
-        source_locate(r->source, config_setting_source_line(setting), &file, &line);
+        source_locate(r->source, setting_line(r, setting), &file, &line);
         va_start(args, format);
         vreport(r, file, line, format, args);
         va_end(args);
@@ -154,11 +177,14 @@ static void read_bytes(struct reader *r, const struct key *key, config_setting_t
 {
         const char *text = config_setting_get_string(setting);
         uint64_t value = 0;
+        bool ok;
 
-        if (!text)
+        if (!text) {
                 read_count(r, key, setting, out);
-        else
-                store(r, key, setting, quantity_parse_bytes(text, &value) == 0, value, out);
+                return;
+        }
+        ok = quantity_parse_bytes(text, &value) == 0;
+        store(r, key, setting, ok, value, out);
 }
 
 static void read_usec(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
@@ -258,6 +284,13 @@ static void read_address(struct reader *r, const struct key *key, config_setting
 
         if (!text || address_parse(text, &address) < 0) {
                 report_value(r, setting, key->legal);
+                return;
+        }
+        if (++r->n_listen > LISTEN_MAX) {
+                if (r->n_listen == LISTEN_MAX + 1)
+                        report(r, setting,
+                               "%s: \"%s\" is one too many, expected at most %d addresses",
+                               key_path(setting, path), text, LISTEN_MAX);
                 return;
         }
         other = find_listening(r->config, &address);
@@ -437,7 +470,7 @@ static void report_syntax(struct reader *r, const config_t *tree)
         (void)snprintf(message, sizeof(message), "%s: \"%s\"%s", config_error_text(tree), shown,
                        n > SHOWN_BYTES ? "…" : "");
         r->mistake(r->arg, file, at, message);
-        r->mistaken = true;
+        r->n_mistakes++;
 }
 
 static void read_tree(struct reader *r)
@@ -454,7 +487,7 @@ static void read_tree(struct reader *r)
                 if (!config_setting_get_member(root, "services")) {
                         r->mistake(r->arg, r->config->path, 1,
                                    "services is missing, expected a group of at least one service");
-                        r->mistaken = true;
+                        r->n_mistakes++;
                 }
         }
         config_destroy(&tree);
@@ -509,7 +542,7 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
         read_tree(&reader);
         if (reader.no_memory)
                 return -ENOMEM;
-        if (reader.mistaken)
+        if (reader.n_mistakes)
                 return -EINVAL;
         *out = config;
         config = NULL;

@@ -102,14 +102,14 @@ static int parse_term(const char **text, const struct unit *units, size_t n, uin
                 fraction++;
                 fraction_len = strspn(fraction, "0123456789");
         }
-        if (whole_len + fraction_len == 0)
+        if (whole_len + fraction_len == 0 || (*(whole + whole_len) == '.' && fraction_len == 0))
                 return -EINVAL;
 
         name = skip_spaces(fraction + fraction_len);
         for (end = name; isalpha((unsigned char)*end) || (unsigned char)*end >= 0x80; end++)
                 ;
         unit = find_unit(units, n, name, (size_t)(end - name));
-        if (!unit)
+        if (!unit || (end == fraction + fraction_len && *end)) /* "1.5.5": no unit, no space */
                 return -EINVAL;
 
         for (size_t i = 0; i < whole_len && r == 0; i++)

@@ -29,6 +29,7 @@ struct source {
         size_t size;
         FILE *out; /* writes @text */
         unsigned text_line;
+        unsigned n_names;
         struct mark *marks;
         size_t n_marks;
         char **files;
@@ -42,7 +43,10 @@ struct source {
 /* One file on its way into the text. */
 struct cursor {
         struct source *source;
+        const struct cursor *from; /* in the file that includes this one; NULL: none does */
         const char *file;
+        dev_t device;
+        ino_t inode;
         const char *p, *end;
         unsigned line;
         unsigned depth;
@@ -104,28 +108,36 @@ static size_t span_string(const struct cursor *c)
         return (size_t)(p - c->p) + (p < c->end);
 }
 
-static size_t span_name(const struct cursor *c)
+static int copy_name(struct cursor *c)
 {
         const char *p = c->p;
 
+        if (++c->source->n_names > SOURCE_NAMES_MAX) {
+                mistake(c->source, c->file, c->line, "more than %d settings", SOURCE_NAMES_MAX);
+                return -EINVAL;
+        }
         while (p < c->end && (isalnum((unsigned char)*p) || strchr("-_*", *p)))
                 p++;
-        return (size_t)(p - c->p);
+        copy(c, (size_t)(p - c->p));
+        return 0;
 }
 
-/* Copies an integer, with the suffix that makes libconfig keep all of it where it needs one. */
-static void copy_integer(struct cursor *c)
+/* Copies a number; an integer with the suffix that makes libconfig keep all of it if it needs one.
+ */
+static void copy_number(struct cursor *c)
 {
         bool hex = c->p[0] == '0' && (c->p[1] == 'x' || c->p[1] == 'X');
         char *end;
         intmax_t value = strtoimax(c->p, &end, hex ? 16 : 10);
 
-        if (end == c->p) {
-                copy(c, 1); /* a sign that belongs to no number */
+        if (*end && strchr(".eE", *end)) {
+                copy(c, strspn(c->p, "+-.0123456789eE")); /* a float */
                 return;
         }
+        if (end == c->p)
+                end++; /* a sign that belongs to no number */
         copy(c, (size_t)(end - c->p));
-        if ((value > INT32_MAX || value < INT32_MIN) && (*end == '\0' || !strchr(".eEL", *end)))
+        if ((value > INT32_MAX || value < INT32_MIN) && *end != 'L')
                 (void)fputc('L', c->source->out);
 }
 
@@ -182,9 +194,9 @@ static int include(struct cursor *c, const char *name)
 static int append_text(struct cursor *c)
 {
         bool line_start = true;
-        int r;
+        int r = 0;
 
-        while (c->p < c->end) {
+        while (r == 0 && c->p < c->end) {
                 bool was_start = line_start;
 
                 line_start = *c->p == '\n';
@@ -194,9 +206,7 @@ static int append_text(struct cursor *c)
                         r = take_include(c, &name);
                         if (r > 0)
                                 r = include(c, name);
-                        if (r < 0)
-                                return r;
-                        if (name)
+                        if (r < 0 || name)
                                 continue;
                 }
                 if (strncmp(c->p, "/*", 2) == 0)
@@ -206,13 +216,13 @@ static int append_text(struct cursor *c)
                 else if (*c->p == '"')
                         copy(c, span_string(c));
                 else if (isalpha((unsigned char)*c->p) || *c->p == '*')
-                        copy(c, span_name(c));
-                else if (isdigit((unsigned char)*c->p) || *c->p == '-' || *c->p == '+')
-                        copy_integer(c);
+                        r = copy_name(c);
+                else if (*c->p && strchr("+-.0123456789", *c->p))
+                        copy_number(c);
                 else
                         copy(c, 1);
         }
-        return 0;
+        return r;
 }
 
 /* Opens a regular file. Without O_NONBLOCK a FIFO would wait for its writer. */
@@ -233,18 +243,34 @@ static int open_regular(const char *path)
         return r;
 }
 
-/* Reads a whole file, NUL-terminated. */
-static int read_file(const char *path, size_t max, char **text, size_t *size)
+/* Whether the file is one of those that led here, by whatever name. */
+static bool includes_itself(const struct cursor *c)
+{
+        for (const struct cursor *i = c->from; i; i = i->from)
+                if (i->device == c->device && i->inode == c->inode)
+                        return true;
+        return false;
+}
+
+/* Reads a whole file, NUL-terminated. @c: learns which file it is. */
+static int read_file(const char *path, size_t max, struct cursor *c, char **text, size_t *size)
 {
         _cleanup_(freep) char *buffer = malloc(max + 2);
         _cleanup_(closep) int fd = open_regular(path);
         size_t n = 0;
         ssize_t got = 1;
+        struct stat st;
 
         if (!buffer)
                 return -ENOMEM;
         if (fd < 0)
                 return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        c->device = st.st_dev;
+        c->inode = st.st_ino;
+        if (includes_itself(c))
+                return -EDEADLK;
         while (n <= max && got > 0) {
                 got = read(fd, buffer + n, max + 1 - n);
                 if (got < 0)
@@ -262,7 +288,14 @@ static int read_file(const char *path, size_t max, char **text, size_t *size)
 
 static const char *read_error(int r)
 {
-        return r == -ENOTSUP ? "not a regular file" : strerrordesc_np(-r);
+        switch (r) {
+        case -ENOTSUP:
+                return "not a regular file";
+        case -EDEADLK:
+                return "includes itself";
+        default:
+                return strerrordesc_np(-r);
+        }
 }
 
 static int add_file(struct source *s, const char *path, const char **name)
@@ -284,18 +317,25 @@ static int append_file(struct source *s, const char *path, unsigned depth,
 {
         _cleanup_(freep) char *text = NULL;
         char shown[ESCAPE_SIZE(PATH_MAX)];
-        struct cursor c = { .source = s, .line = 1, .depth = depth };
+        struct cursor c = { .source = s, .from = from, .line = 1, .depth = depth };
         size_t used, size = 0;
         int r;
 
         escape_bytes(shown, path, strnlen(path, PATH_MAX));
+        if (s->n_files > SOURCE_FILES_MAX) {
+                mistake(s, from->file, from->line,
+                        "@include \"%s\": more than %d files are included", shown,
+                        SOURCE_FILES_MAX);
+                return -EINVAL;
+        }
         if (depth > SOURCE_DEPTH_MAX) {
                 mistake(s, from->file, from->line, "@include \"%s\": nested deeper than %d files",
                         shown, SOURCE_DEPTH_MAX);
                 return 0;
         }
         used = (size_t)ftell(s->out);
-        r = read_file(path, used < SOURCE_BYTES_MAX ? SOURCE_BYTES_MAX - used : 0, &text, &size);
+        r = read_file(path, used < SOURCE_BYTES_MAX ? SOURCE_BYTES_MAX - used : 0, &c, &text,
+                      &size);
         if (r < 0) {
                 if (from)
                         mistake(s, from->file, from->line, "@include \"%s\": %s", shown,
@@ -382,6 +422,20 @@ void source_locate(const struct source *s, unsigned line, const char **file, uns
                 mark = &s->marks[i];
         *file = mark->file;
         *at = mark->line + (line > mark->text_line ? line - mark->text_line : 0);
+}
+
+unsigned source_find(const struct source *s, unsigned line, const char *word)
+{
+        const char *start, *p;
+        size_t length = source_line(s, line, &start);
+        unsigned found = line;
+
+        for (p = length > 0 ? start + length : s->text; p-- > s->text;) {
+                if (strncmp(p, word, strlen(word)) == 0)
+                        return found;
+                found -= *p == '\n';
+        }
+        return line;
 }
 
 size_t source_line(const struct source *s, unsigned line, const char **text)

@@ -12,8 +12,17 @@
 
 #include "util.h"
 
-/* Include files may include others this deep; a circle is caught by it. */
+/* Include files may include others this deep. */
 #define SOURCE_DEPTH_MAX 10
+
+/* Files that are included in all; each counts as often as it is. */
+#define SOURCE_FILES_MAX 256
+
+/*
+ * Names in all files together: libconfig 1.5 compares each setting of a group with all before it,
+ * and takes minutes for 100,000 (measured).
+ */
+#define SOURCE_NAMES_MAX 10000
 
 /* All files together. A larger one is no configuration. */
 #define SOURCE_BYTES_MAX (4UL * 1024 * 1024)
@@ -44,6 +53,12 @@ const char *source_text(const struct source *source);
 
 /* Which file and line the line @line of the text came from. @file lives as long as the source. */
 void source_locate(const struct source *source, unsigned line, const char **file, unsigned *at);
+
+/*
+ * The last line up to @line in which @word stands; @line where there is none. For strings in a
+ * list: libconfig knows only the line of what follows them.
+ */
+unsigned source_find(const struct source *source, unsigned line, const char *word);
 
 /* Line @line of the text, not terminated. Return: its length without leading and closing space. */
 size_t source_line(const struct source *source, unsigned line, const char **text);
