@@ -48,11 +48,13 @@ static int bind_and_listen(int fd, const struct address *address, int backlog, b
                 set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->any);
         if (bind(fd, &address->sa, address->length) < 0)
                 return -errno;
-        if (share)
-                set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
         if (address->sa.sa_family == AF_UNIX && chmod(address->un.sun_path, 0666) < 0)
                 return -errno;
-        return listen(fd, backlog) < 0 ? -errno : 0;
+        if (listen(fd, backlog) < 0) /* which looks for conflicts once more */
+                return -errno;
+        if (share)
+                set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+        return 0;
 }
 
 int listener_bind(const struct address *address, int backlog, bool share, int *out)

@@ -43,6 +43,7 @@ struct server {
         struct event *drain;         /* drain_timeout has passed */
         struct event *retry;         /* try to accept again */
         struct event *status;        /* tell the status */
+        const char *limited_by;      /* what sets the descriptor limit, to be told */
         uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
         bool stopping;
 };
@@ -185,21 +186,22 @@ static void on_ended(void *arg)
  * As many descriptors as the system gives; under select none that it can't hold, for libevent
  * aborts on one: the kernel itself then refuses to make it.
  */
-static void set_descriptor_limit(const char *backend)
+static void set_descriptor_limit(struct server *s)
 {
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return;
         limit.rlim_cur = limit.rlim_max;
-        if (strcmp(backend, "select") == 0 && limit.rlim_cur > FD_SETSIZE)
+        if (strcmp(s->config->backend, "select") == 0 && limit.rlim_cur > FD_SETSIZE) {
+                s->limited_by = "backend = \"select\"";
                 limit.rlim_cur = FD_SETSIZE;
+        }
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static void set_connection_limit(struct server *s, const struct config *config)
 {
-        bool select = strcmp(loop_backend(s->loop), "select") == 0;
         size_t used = RESERVED_FDS + listeners_count(s->listeners), most = 1;
         struct rlimit limit;
 
@@ -210,9 +212,7 @@ static void set_connection_limit(struct server *s, const struct config *config)
         if (config->max_connections && config->max_connections <= most)
                 gate_set_limit(s->gate, config->max_connections, "max_connections");
         else
-                gate_set_limit(s->gate, most,
-                               select ? "backend = \"select\""
-                                      : "the descriptor limit (LimitNOFILE=)");
+                gate_set_limit(s->gate, most, s->limited_by);
 }
 
 /* Configuration */
@@ -379,7 +379,7 @@ static int server_prepare(struct server *s)
 {
         int r;
 
-        set_descriptor_limit(s->config->backend);
+        set_descriptor_limit(s);
         r = loop_new(s->config->backend, &s->loop);
         if (r == 0)
                 r = worker_new(s->loop, on_ended, s, &s->worker);
@@ -475,7 +475,10 @@ static void server_deinit(struct server *s)
 
 int server_run(struct config *config)
 {
-        struct server s = { .config = config_ref(config) };
+        struct server s = {
+                .config = config_ref(config),
+                .limited_by = "the descriptor limit (LimitNOFILE=)",
+        };
         int status = EX_OSERR;
 
         log_set_level(config->log_level);
