@@ -1,0 +1,108 @@
+"""What is sent comes back: all values, all sizes, many at once, over every kind of socket."""
+import os
+import re
+import socket
+import stat
+import threading
+
+import pytest
+
+from harness import (Daemon, config, connect, echo, name_of, pattern, recv_exactly, service)
+
+SIZES = [1, 2, 255, 256, 1023, 1024, 1025, 4096, 65535, 65536, 65537, 1 << 20]
+
+
+def exchange(sock, data):
+    """Sends while receiving: neither side's buffers hold a megabyte."""
+    sender = threading.Thread(target=sock.sendall, args=(data,))
+    sender.start()
+    try:
+        return recv_exactly(sock, len(data))
+    finally:
+        sender.join()
+
+
+def test_sizes(backend):
+    with Daemon(config(backend=backend)) as daemon, daemon.connect() as client:
+        for size in SIZES:
+            assert exchange(client, pattern(size)) == pattern(size), size
+
+
+def test_many_connections(backend):
+    with Daemon(config(backend=backend)) as daemon:
+        clients = [daemon.connect() for _ in range(300)]
+        for i, client in enumerate(clients):
+            client.sendall(b"%d " % i * 100)
+        for i, client in enumerate(clients):
+            expected = b"%d " % i * 100
+            assert recv_exactly(client, len(expected)) == expected
+            client.close()
+        daemon.wait_for(r" closed: end of stream, ", 300)
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("listen, clients", [
+    ("127.0.0.1:0", ["127.0.0.1"]),
+    ("[::1]:0", ["[::1]"]),
+    ("*:0", ["127.0.0.1", "[::1]"]),
+    ("0.0.0.0:0", ["127.0.0.1"]),
+])
+def test_addresses(listen, clients):
+    if "[::1]" in clients and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    with Daemon(config(service(listen=listen))) as daemon:
+        port = daemon.port()
+        assert port != 0
+        assert daemon.addresses() == [listen.removesuffix("0") + str(port)]
+        for host in clients:
+            with connect(f"{host}:{port}") as client:
+                echo(client)
+                # Who came over IPv4 is named by the IPv4 address, also on a socket of both.
+                daemon.wait_for(rf"^echo: {re.escape(name_of(client))} connected$")
+
+
+def test_list_and_unix(backend, tmp_path):
+    path = tmp_path / "echo.sock"
+    listen = ["127.0.0.1:0", f"unix:{path}", "127.0.0.1:0"]
+    with Daemon(config(service(listen=listen), service("second"), backend=backend)) as daemon:
+        assert len(daemon.addresses()) == 3
+        assert daemon.addresses()[1] == f"unix:{path}"
+        assert stat.S_ISSOCK(path.stat().st_mode)
+        daemon.wait_for(rf"^ready: 2 services, {backend}, 1 worker$")
+        for i in range(3):
+            with daemon.connect(i=i) as client:
+                assert exchange(client, pattern(200000)) == pattern(200000)
+        with daemon.connect("second") as client:
+            echo(client)
+            daemon.wait_for(rf"^second: {name_of(client)} connected$")
+        daemon.wait_for(rf"^echo: unix:pid={os.getpid()},uid={os.getuid()} connected$")
+        assert daemon.stop() == 0
+    assert not path.exists()
+
+
+def test_unix_file_left_behind(tmp_path):
+    """A socket file nobody listens on, as after a kill, is no obstacle; one in use is."""
+    path = tmp_path / "echo.sock"
+    text = config(service(listen=f"unix:{path}"))
+    with Daemon(text, check=False) as daemon:
+        daemon.process.kill()
+        daemon.wait()
+    assert path.exists()
+    with Daemon(text) as daemon:
+        with Daemon(text, wait=None) as second:
+            assert second.wait() == 71
+            assert second.lines(rf"unix:{path}")
+        with daemon.connect() as client:
+            echo(client)
+
+
+def test_ready_names_the_backend():
+    with Daemon(config()) as daemon:
+        assert daemon.lines(r"^ready: 1 service, epoll, 1 worker$")

@@ -1,0 +1,87 @@
+"""idle_timeout closes quiet connections, exit_on_idle ends a daemon that nobody uses."""
+import time
+
+import pytest
+
+from harness import Daemon, config, echo, pattern, push, recv_exactly, recv_until_eof, service
+
+EARLY = 0.001
+
+
+def assert_quiet(sock, seconds):
+    """Nothing comes for so long, not even an end of stream."""
+    before = sock.gettimeout()
+    sock.settimeout(seconds)
+    with pytest.raises(TimeoutError):
+        sock.recv(1)
+    sock.settimeout(before)
+
+
+def test_idle_timeout(backend):
+    with Daemon(config(service(idle_timeout=0.5), backend=backend)) as daemon:
+        began = time.monotonic()
+        with daemon.connect() as client:
+            assert recv_until_eof(client) == b""
+            assert time.monotonic() - began >= 0.5 - EARLY
+        daemon.wait_for(r" closed: idle timeout, 0 B in, 0 B out, ")
+
+
+def test_bytes_put_it_off(backend):
+    timeout = 1.5
+    with Daemon(config(service(idle_timeout=timeout), backend=backend)) as daemon:
+        with daemon.connect() as client:
+            assert_quiet(client, 0.3)
+            began = time.monotonic()
+            echo(client)
+            assert recv_until_eof(client) == b""
+            assert time.monotonic() - began >= timeout - EARLY
+        daemon.wait_for(r" closed: idle timeout, 5 B in, 5 B out, ")
+
+
+def test_what_is_held_back_is_not_idle(backend):
+    text = config(service(idle_timeout=0.2, send_delay=0.7, message_size=5), backend=backend)
+    with Daemon(text) as daemon, daemon.connect() as client:
+        began = time.monotonic()
+        client.sendall(b"hello" * 2)
+        assert recv_exactly(client, 10) == b"hello" * 2
+        assert recv_until_eof(client) == b""
+        assert time.monotonic() - began >= 2 * 0.7 + 0.2 - EARLY
+        daemon.wait_for(r" closed: idle timeout, 10 B in, 10 B out, ")
+
+
+def test_who_never_reads_is_idle(backend):
+    with Daemon(config(service(idle_timeout=0.5), backend=backend)) as daemon:
+        with daemon.connect(receive_buffer=16384) as client:
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                for _ in range(100):  # until the daemon has had enough
+                    push([client], pattern(16 << 20), quiet=1)
+        daemon.wait_for(r" closed: idle timeout, \d+ B in, \d+ B out, ")
+
+
+def test_exit_on_idle_before_the_first(backend):
+    began = time.monotonic()
+    with Daemon(config(exit_on_idle="1s", backend=backend)) as daemon:
+        assert daemon.wait() == 0
+        assert time.monotonic() - began >= 1 - EARLY
+        assert daemon.lines("^idle for 1 s, exiting$")
+
+
+def test_exit_on_idle_after_the_last(backend):
+    with Daemon(config(exit_on_idle=0.6, backend=backend)) as daemon:
+        first, second = daemon.connect(), daemon.connect()
+        echo(first)
+        first.close()
+        assert_quiet(second, 0.9)  # one is still here
+        echo(second)
+        began = time.monotonic()
+        second.close()
+        assert daemon.wait() == 0
+        assert time.monotonic() - began >= 0.6 - EARLY
+        assert len(daemon.lines("^idle for 600 ms, exiting$")) == 1
+
+
+def test_exit_on_idle_set_by_reload():
+    with Daemon(config()) as daemon:
+        daemon.reload(config(exit_on_idle=0.2))
+        assert daemon.wait() == 0
+        assert daemon.lines("^idle for 200 ms, exiting$")

@@ -1,0 +1,135 @@
+"""What the service manager is told, by datagrams to NOTIFY_SOCKET (sd_notify(3))."""
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+from harness import DEADLINE, Daemon, config, connect, echo, service
+
+
+class Manager:
+    """The end of NOTIFY_SOCKET that systemd holds."""
+
+    def __init__(self, directory):
+        self.address = f"{directory}/notify"
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(self.address)
+        self.sock.settimeout(DEADLINE)
+        self.env = {"NOTIFY_SOCKET": self.address}
+
+    def next(self, status_only=False):
+        """The next message as a dictionary; those that only bring the status up to date if asked."""
+        while True:
+            message = dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
+            if status_only == (list(message) == ["STATUS"]):
+                return message
+
+    def left(self):
+        """All messages that are there already."""
+        self.sock.setblocking(False)
+        messages = []
+        try:
+            while True:
+                messages.append(self.sock.recv(4096).decode())
+        except BlockingIOError:
+            return messages
+
+
+@pytest.fixture
+def manager(tmp_path):
+    manager = Manager(tmp_path)
+    yield manager
+    manager.sock.close()
+
+
+def test_a_life(backend, manager, tmp_path):
+    address = f"unix:{tmp_path}/echo.sock"
+    text = config(service(listen=address), backend=backend)
+    with Daemon(text, wait=None, env=manager.env) as daemon:
+        assert manager.next() == {"READY": "1", "STATUS": "0 connections, 1 service"}
+        client = connect(address)  # it listens from the moment it says it is ready
+        echo(client)
+        assert manager.next(status_only=True)["STATUS"] == "1 connection, 1 service"
+
+        before = time.monotonic_ns() // 1000
+        daemon.reload(text)
+        reloading, ready = manager.next(), manager.next()
+        assert reloading["RELOADING"] == "1"
+        assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+        assert ready == {"READY": "1", "STATUS": "1 connection, 1 service"}
+
+        daemon.reload("services = 1;\n", "; keeping the old configuration$")
+        assert manager.next()["RELOADING"] == "1"
+        failed = manager.next()
+        assert failed["READY"] == "1" and "failed" in failed["STATUS"]
+
+        daemon.signal(signal.SIGTERM)
+        stopping = manager.next()
+        assert stopping["STOPPING"] == "1"
+        # The drain must not be cut short by the manager's own patience.
+        assert int(stopping["EXTEND_TIMEOUT_USEC"]) >= 30_000_000
+        client.close()
+        assert daemon.wait() == 0
+        assert not [m for m in manager.left() if "READY" in m or "WATCHDOG" in m]
+
+
+def test_status_is_kept_current(backend, manager):
+    with Daemon(config(service(), service("b"), backend=backend), env=manager.env) as daemon:
+        for n in (1, 2, 0):
+            clients = [daemon.connect() for _ in range(n)]
+            # Several changes may share one message, but the last one always shows.
+            expected = f"{n} connection{'' if n == 1 else 's'}, 2 services"
+            while manager.next(status_only=True)["STATUS"] != expected:
+                pass
+            for client in clients:
+                client.close()
+
+
+def test_never_ready(manager):
+    """No start, no READY."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        text = config(service(listen=["127.0.0.1:0", "127.0.0.1:%d" % taken.getsockname()[1]]))
+        with Daemon(text, wait=None, env=manager.env) as daemon:
+            assert daemon.wait() == 71
+    assert not [m for m in manager.left() if "READY" in m]
+
+
+def test_idle_exit_says_so(manager):
+    with Daemon(config(exit_on_idle=0.1), env=manager.env) as daemon:
+        assert daemon.wait() == 0
+        assert [m for m in manager.left() if "STOPPING=1" in m]
+
+
+def test_watchdog(backend, manager):
+    """At least twice in each period, for as long as the loop turns."""
+    env = {**manager.env, "WATCHDOG_USEC": "400000"}
+    with Daemon(config(backend=backend), env=env) as daemon, daemon.connect() as client:
+        assert manager.next()["READY"] == "1"
+        for _ in range(3):
+            assert manager.next() == {"WATCHDOG": "1"}
+        echo(client)
+        daemon.signal(signal.SIGTERM)  # a drain is watched as well
+        while "STOPPING" not in manager.next():
+            pass
+        assert manager.next() == {"WATCHDOG": "1"}
+        client.close()
+        assert daemon.wait() == 0
+
+
+def test_nobody_watches(manager):
+    env = {**manager.env, "WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"}  # it is not process 1
+    with Daemon(config(exit_on_idle=0.5), env=env) as daemon:
+        assert daemon.wait() == 0
+    assert not [m for m in manager.left() if "WATCHDOG" in m]
+
+
+def test_manager_gone(manager):
+    """It is said once, and the daemon serves on."""
+    env = {"NOTIFY_SOCKET": manager.address + ".gone"}
+    with Daemon(config(), env=env) as daemon, daemon.connect() as client:
+        daemon.reload(config())
+        echo(client)
+        assert len(daemon.lines("^cannot notify the service manager: ")) == 1
+        assert re.search("; it may ", daemon.lines("^cannot notify")[0])

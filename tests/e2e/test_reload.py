@@ -1,0 +1,208 @@
+"""SIGHUP puts a changed file into force, whole or not at all, and live connections live on."""
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from harness import (Daemon, Steady, config, connect, echo, free_port, recv_exactly,
+                     recv_until_eof, service, until)
+
+EARLY = 0.001
+KEPT = "; keeping the old configuration$"
+
+
+def assert_refused(address):
+    with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+        connect(address)
+
+
+def test_live_connections_survive(backend):
+    text = config(service("echo"), service("slow", send_delay=0.4), backend=backend)
+    with Daemon(text) as daemon, Steady(daemon.connect()), daemon.connect("slow") as slow:
+        addresses = daemon.addresses()
+        slow.sendall(b"under way")
+        for _ in range(5):
+            daemon.reload(text)
+        assert recv_exactly(slow, 9) == b"under way"
+        assert daemon.addresses() == addresses  # not listened on anew
+        assert not daemon.lines("no longer listening")
+
+
+def test_new_values_hold_for_live_connections(backend):
+    with Daemon(config(backend=backend)) as daemon, daemon.connect() as client:
+        echo(client)
+        assert not daemon.lines(" received ")
+
+        daemon.reload(config(service(send_delay=0.3), backend=backend, log_level="debug"))
+        began = time.monotonic()
+        echo(client)
+        assert time.monotonic() - began >= 0.3 - EARLY
+        daemon.wait_for(" received 5 bytes$")
+
+        daemon.reload(config(backend=backend, log_level="debug", log_payload=True))
+        echo(client, b"shown")
+        daemon.wait_for(' received 5 bytes "shown"$')
+
+        daemon.reload(config(service(idle_timeout=0.3), backend=backend, log_level="notice"))
+        assert recv_until_eof(client) == b""
+    assert not daemon.lines(" closed: ")  # at "notice"
+
+
+def test_idle_timeout_of_live_connections(backend):
+    """A timeout made shorter, and taken away again."""
+    with Daemon(config(service(idle_timeout="1h"), backend=backend)) as daemon:
+        with daemon.connect() as goes:
+            echo(goes)
+            daemon.reload(config(service(idle_timeout=0.2), backend=backend))
+            assert recv_until_eof(goes) == b""
+            daemon.wait_for(" closed: idle timeout, ")
+        with daemon.connect() as stays:
+            echo(stays)
+            daemon.reload(config(service(idle_timeout=0), backend=backend))
+            stays.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                stays.recv(1)
+            stays.settimeout(20)
+            echo(stays)
+
+
+def test_listeners_come_and_go(backend, tmp_path):
+    path = f"unix:{tmp_path}/echo.sock"
+    before = config(service(), service("old", listen=path), backend=backend)
+    after = config(service(listen=["127.0.0.1:0", "[::1]:0"]), service("new"), backend=backend)
+    with Daemon(before) as daemon, daemon.connect() as client, daemon.connect("old") as orphan:
+        echo(orphan)
+        daemon.reload(after, "^reloaded .*: 2 services$")
+        assert daemon.lines(rf"^old: no longer listening on {path}$")
+        assert_refused(path)
+        for name, i in (("echo", 0), ("echo", 1), ("new", 0)):
+            with daemon.connect(name, i) as other:
+                echo(other)
+        echo(client)
+        echo(orphan)  # its service is gone, it is not
+
+        addresses = daemon.addresses("echo")
+        daemon.reload(before)
+        assert_refused(addresses[1])
+        with connect(addresses[0]) as again, connect(path) as back:
+            echo(again)
+            echo(back)
+        orphan.shutdown(socket.SHUT_WR)
+        assert recv_until_eof(orphan) == b""
+        daemon.wait_for(r"^old: .* closed: end of stream, 10 B in, 10 B out, ")
+
+
+def test_listener_changes_hands(backend):
+    """An address that one service gives up and another takes."""
+    address = f"127.0.0.1:{free_port()}"
+    with Daemon(config(service("a", listen=address), backend=backend)) as daemon:
+        with connect(address) as client:
+            echo(client)
+            daemon.reload(config(service("b", listen=address), backend=backend))
+            echo(client)
+        with connect(address) as client:
+            echo(client)
+        daemon.wait_for("^b: .* connected$")
+
+
+def test_overlapping_address_without_a_gap(backend):
+    """From one address to all of them and back, while clients keep coming: none is refused.
+
+    Linux resets whoever is in the middle of connecting when the old socket is closed: of each
+    client here one connection a reload at most.
+    """
+    port = free_port()
+    texts = [config(service(listen=f"{host}:{port}"), backend=backend, log_level="notice")
+             for host in ("127.0.0.1", "*", "0.0.0.0")]
+    reloads, enough, errors, resets, served = 30, threading.Event(), [], [], [0, 0]
+
+    def clients(i):
+        while not enough.is_set():
+            try:
+                with connect(f"127.0.0.1:{port}") as client:
+                    echo(client)
+                served[i] += 1
+            except ConnectionResetError as error:
+                resets.append(error)
+            except (OSError, AssertionError) as error:
+                errors.append(error)
+                return
+
+    with Daemon(texts[0]) as daemon:
+        threads = [threading.Thread(target=clients, args=(i,)) for i in range(len(served))]
+        for thread in threads:
+            thread.start()
+        try:
+            for i in range(1, reloads + 1):
+                before = sum(served)
+                daemon.reload(texts[i % 3], "^reloaded |keeping")
+                until(lambda: errors or sum(served) > before + 2)
+        finally:
+            enough.set()
+            for thread in threads:
+                thread.join()
+        assert not daemon.lines("keeping")
+        assert not errors and len(resets) <= reloads * len(served)
+
+
+def test_bad_file_changes_nothing(backend):
+    good = config(service(), backend=backend)
+    bad = config(service(send_delay="1h"), service("other", listen="nowhere"),
+                 backend=backend, log_level="debug", max_connections=1)
+    with Daemon(good) as daemon, Steady(daemon.connect()):
+        daemon.reload(bad, KEPT)
+        assert daemon.lines(rf"^{daemon.path}:10: services\.other\.listen: \"nowhere\" ")
+        with daemon.connect() as client:
+            echo(client)
+        daemon.reload(bad, KEPT)
+        daemon.reload(good)
+        assert not daemon.lines(" received ")
+
+
+def test_port_in_use_changes_nothing(backend):
+    """Of several new listeners the last can't be had: none is opened, none closed."""
+    with Daemon(config(backend=backend)) as daemon, daemon.connect() as client:
+        echo(client)
+        open_before = daemon.descriptors()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            free, port = free_port(), taken.getsockname()[1]
+            daemon.reload(config(service(listen=[f"127.0.0.1:{free}", f"127.0.0.1:{port}"],
+                                         send_delay="1h"), backend=backend), KEPT)
+            assert daemon.lines(rf"echo: .*127\.0\.0\.1:{port}: Address already in use")
+        assert_refused(f"127.0.0.1:{free}")
+        assert daemon.descriptors() == open_before
+        echo(client)
+        with daemon.connect() as other:
+            echo(other)
+
+
+def test_a_second_daemon_cannot_take_the_port(backend):
+    """Addresses overlap during a reload, and with ourselves only."""
+    port = free_port()
+    texts = [config(service(listen=f"{host}:{port}"), backend=backend) for host in ("127.0.0.1", "*")]
+    with Daemon(texts[0]) as daemon:
+        for text in (texts[1], texts[0]):
+            daemon.reload(text, "^reloaded |keeping")
+            with Daemon(text, wait=None) as second:
+                assert second.wait() == 71
+        assert len(daemon.lines("^reloaded ")) == 2
+
+
+def test_backend_needs_a_restart():
+    with Daemon(config(backend="epoll")) as daemon, daemon.connect() as client:
+        daemon.reload(config(backend="poll"))
+        assert daemon.lines('^backend is "epoll" until selectd is restarted, then "poll"$')
+        echo(client)
+
+
+def test_many_at_once(backend):
+    """A burst of signals, some of them merged: it comes out at the last file."""
+    with Daemon(config(backend=backend)) as daemon, Steady(daemon.connect()):
+        for _ in range(50):
+            daemon.signal(signal.SIGHUP)
+        daemon.reload(config(service("last", listen="0.0.0.0:0"), backend=backend))
+        daemon.wait_for("^last: listening on ")
+        with daemon.connect("last") as client:
+            echo(client)

@@ -1,0 +1,33 @@
+"""Clients that send all they can and never read cost a bounded amount of memory, and hold up nobody."""
+import os
+
+import pytest
+
+from harness import Daemon, config, echo, pattern, push, reset, service
+
+CLIENTS = 50
+BOUND_BYTES = 400_000  # for each; what waits in the kernel's buffers is not selectd's
+DATA = pattern(16 << 20)
+# The sanitizer keeps freed memory back; without that, what is measured is what is held.
+ENV = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0"}
+
+
+@pytest.mark.parametrize("settings", [
+    {},
+    {"send_delay": "1h", "message_size": "64K"},
+    {"send_delay": "1h", "message_size": 1},
+], ids=["no delay", "delay", "delay of single bytes"])
+def test_memory_is_bounded(backend, settings):
+    text = config(service("slow", **settings), service("echo"), backend=backend)
+    with Daemon(text, env=ENV) as daemon, daemon.connect() as other:
+        clients = [daemon.connect("slow", receive_buffer=16384) for _ in range(CLIENTS)]
+        echo(other)
+        before = daemon.memory_bytes()
+        taken = push(clients, DATA)
+        assert max(taken) < len(DATA), "selectd went on reading"
+        echo(other, pattern(1000))
+        assert daemon.memory_bytes() - before <= CLIENTS * BOUND_BYTES
+        for client in clients:
+            reset(client)
+        daemon.wait_for(r"^slow: .* closed: reset by peer, ", CLIENTS)
+        echo(other)

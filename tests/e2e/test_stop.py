@@ -1,0 +1,128 @@
+"""SIGTERM and SIGINT: no new clients, the old ones are served to their end; a second one ends at once."""
+import signal
+import socket
+import time
+
+import pytest
+
+from harness import (DEADLINE, Daemon, config, connect, echo, pattern, recv_exactly,
+                     recv_until_eof, service)
+
+BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+DRAINING = r"^stopping: (\d+) connections? left, waiting at most "
+
+
+@BOTH
+def test_nobody_there(backend, number):
+    with Daemon(config(backend=backend)) as daemon:
+        assert daemon.stop(number) == 0
+        assert daemon.log[-1] == "stopped"
+
+
+@BOTH
+def test_drains(backend, number):
+    text = config(service(), service("slow", send_delay=0.3), backend=backend)
+    with Daemon(text) as daemon:
+        client, slow = daemon.connect(), daemon.connect("slow")
+        slow.sendall(b"under way")
+        echo(client)
+        daemon.signal(number)
+        assert daemon.wait_for(DRAINING + "30 s$")[1] == "2"
+        for name in ("echo", "slow"):
+            with pytest.raises(ConnectionRefusedError):
+                daemon.connect(name)
+        echo(client, pattern(30_000))
+        daemon.signal(signal.SIGHUP)  # too late for that
+        slow.shutdown(socket.SHUT_WR)
+        assert recv_until_eof(slow) == b"under way"
+        echo(client)
+        client.close()
+        assert daemon.wait() == 0
+        assert daemon.log[-1] == "stopped"
+        assert not daemon.lines("reload")
+
+
+def test_drain_timeout(backend):
+    timeout = 0.5
+    with Daemon(config(drain_timeout=timeout, backend=backend)) as daemon:
+        with daemon.connect() as client:
+            echo(client)
+            began = time.monotonic()
+            daemon.signal(signal.SIGTERM)
+            assert recv_until_eof(client) == b""
+            assert daemon.wait() == 0
+            assert time.monotonic() - began >= timeout - 0.001
+        assert daemon.lines(DRAINING + "500 ms$")
+        assert daemon.lines(" closed: stopping, 5 B in, 5 B out, ")
+
+
+def test_drain_timeout_of_nothing(backend):
+    with Daemon(config(drain_timeout=0, backend=backend)) as daemon, daemon.connect() as client:
+        echo(client)
+        assert daemon.stop() == 0
+        assert daemon.lines(" closed: stopping, ")
+
+
+@BOTH
+def test_second_one_ends_at_once(backend, number):
+    with Daemon(config(drain_timeout="1h", backend=backend)) as daemon:
+        with daemon.connect() as client:
+            echo(client)
+            daemon.signal(number)
+            daemon.wait_for(DRAINING)
+            daemon.signal(signal.SIGTERM)
+            assert recv_until_eof(client) == b""
+        daemon.wait_for(" closed: stopping, 5 B in, 5 B out, ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_to_the_very_end(number):
+    """Impatience, or a reload that comes too late, does not make a clean end a death by signal."""
+    for _ in range(10):
+        with Daemon(config(drain_timeout=0)) as daemon, daemon.connect() as client:
+            echo(client)
+            daemon.signal(signal.SIGTERM)
+            deadline = time.monotonic() + DEADLINE
+            while daemon.process.poll() is None and time.monotonic() < deadline:
+                daemon.signal(number)
+            assert daemon.wait() == 0
+
+
+def test_backlog_is_served(backend):
+    """Who connected before the stop is a client, accepted yet or not: served, not reset."""
+    clients = 50
+    with Daemon(config(backend=backend)) as daemon:
+        daemon.halt()
+        socks = [daemon.connect() for _ in range(clients)]
+        for i, sock in enumerate(socks):
+            sock.sendall(b"%04d" % i)
+        daemon.signal(signal.SIGTERM)
+        daemon.signal(signal.SIGCONT)
+        daemon.wait_for(DRAINING)
+        for i, sock in enumerate(socks):
+            assert recv_exactly(sock, 4) == b"%04d" % i
+            sock.shutdown(socket.SHUT_WR)
+            assert recv_until_eof(sock) == b""
+        assert daemon.wait() == 0
+        assert len(daemon.lines(" closed: end of stream, 4 B in, 4 B out, ")) == clients
+
+
+def test_exit_on_idle_does_not_cut_a_drain(backend):
+    with Daemon(config(exit_on_idle=0.2, backend=backend)) as daemon:
+        with daemon.connect() as client:
+            daemon.signal(signal.SIGTERM)
+            daemon.wait_for(DRAINING)
+            echo(client)
+        assert daemon.wait() == 0
+        assert not daemon.lines("^idle")
+
+
+def test_unix_file_goes(tmp_path):
+    path = tmp_path / "echo.sock"
+    with Daemon(config(service(listen=f"unix:{path}"))) as daemon:
+        with connect(f"unix:{path}") as client:
+            daemon.signal(signal.SIGTERM)
+            daemon.wait_for(DRAINING)
+            assert not path.exists()
+            echo(client)
+        assert daemon.wait() == 0

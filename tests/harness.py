@@ -1,0 +1,387 @@
+"""A selectd under test, and the clients that talk to it.
+
+A test writes a configuration with config(), starts a Daemon on it and waits for what the daemon
+says or sends: nothing here sleeps. Every wait ends after DEADLINE seconds at the latest, and every
+daemon ends with the test that started it, its standard error searched for sanitizer reports.
+"""
+import ctypes
+import os
+import pathlib
+import re
+import resource
+import selectors
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+from signal import SIGHUP, SIGKILL, SIGSTOP, SIGTERM
+
+SELECTD = os.environ["SELECTD"]
+DEADLINE = 20
+SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
+# What would tell a daemon that systemd started it, when systemd started the tests.
+FOREIGN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM",
+           "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent():
+    _libc.prctl(1, SIGKILL)  # PR_SET_PDEATHSIG: even a killed test leaves nothing behind
+
+
+# Configurations
+
+
+def value(v):
+    """A Python value as libconfig writes it."""
+    if isinstance(v, bool):
+        return "true" if v else "false"
+    if isinstance(v, str):
+        return '"%s"' % v
+    if isinstance(v, (list, tuple)):
+        return "( %s )" % ", ".join(map(value, v))
+    return str(v)
+
+
+def settings(pairs, indent=""):
+    return "".join(f"{indent}{k} = {value(v)};\n" for k, v in pairs.items())
+
+
+def service(name="echo", listen="127.0.0.1:0", **pairs):
+    """One entry of "services"; listen=None leaves that out."""
+    if listen is not None:
+        pairs = {"listen": listen, **pairs}
+    return f"  {name} = {{\n{settings(pairs, '    ')}  }};\n"
+
+
+def config(*services, **pairs):
+    """A configuration of these services, or of one echo on a free port."""
+    return settings(pairs) + "services = {\n" + "".join(services or (service(),)) + "};\n"
+
+
+def config_in(directory, text):
+    """Puts the configuration there at one stroke: a reload under way sees the old or the new one."""
+    path, new = pathlib.Path(directory, "selectd.conf"), pathlib.Path(directory, "new")
+    new.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return new.replace(path)
+
+
+# The daemon
+
+
+def environment(env=None):
+    clean = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+    return {**clean, **(env or {})}
+
+
+def run_selectd(*args, timeout=DEADLINE):
+    """Runs selectd to its end. Returns its status, standard output and error."""
+    done = subprocess.run([SELECTD, *map(str, args)], capture_output=True, timeout=timeout,
+                          stdin=subprocess.DEVNULL, env=environment(), preexec_fn=_die_with_parent)
+    err = done.stderr.decode()
+    assert not SANITIZER.search(err), err
+    return done.returncode, done.stdout.decode(), err
+
+
+class Daemon:
+    """A running selectd, as a context manager.
+
+    wait:     the line that says it has started; None: do not wait
+    env:      added to its environment
+    wrapper:  a command that executes the daemon, put before it
+    pass_fds: descriptors it inherits under the same numbers
+    check:    at the end, stop it as its operator would and expect status 0 and no sanitizer report
+    """
+
+    def __init__(self, text, *, wait=r"^ready: ", env=None, wrapper=(), pass_fds=(), check=True):
+        self.text, self.ready, self.env = text, wait, env
+        self.wrapper, self.pass_fds, self.check = list(wrapper), pass_fds, check
+        self.log = []
+        self.closed = False  # its standard error
+        self.news = threading.Condition()
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="selectd-")
+        self.path = config_in(self.directory.name, self.text)
+        self.process = subprocess.Popen(
+            [*self.wrapper, SELECTD, "-c", str(self.path)], stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, env=environment(self.env), pass_fds=self.pass_fds,
+            preexec_fn=_die_with_parent)
+        self.pid = self.process.pid
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        try:
+            if self.ready:
+                self.wait_for(self.ready)
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if self.check and kind is None and self.process.poll() is None:
+                self.stop_now()
+        finally:
+            self._kill()
+        if self.check:
+            assert not any(map(SANITIZER.search, self.log)), self.text_of_log()
+
+    def _kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(DEADLINE)
+        self.process.stderr.close()
+        self.directory.cleanup()
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self.news:
+                self.log.append(line.decode(errors="backslashreplace").rstrip("\n"))
+                self.news.notify_all()
+        with self.news:
+            self.closed = True
+            self.news.notify_all()
+
+    def _await(self, condition, what):
+        with self.news:
+            if not self.news.wait_for(condition, DEADLINE):
+                raise AssertionError(f"no {what} in {DEADLINE} s; the log:\n{self.text_of_log()}")
+
+    def text_of_log(self):
+        return "\n".join(self.log[-30:])
+
+    def lines(self, regex):
+        """The log lines so far in which regex is found."""
+        return [line for line in self.log if re.search(regex, line)]
+
+    def wait_for(self, regex, n=1):
+        """Waits until n log lines hold regex, counted from the start. Returns the nth match."""
+        found = []  # matches in the lines looked at, so that a long log is searched once
+        seen = 0
+
+        def condition():
+            nonlocal seen
+            for line in self.log[seen:]:
+                seen += 1
+                match = re.search(regex, line)
+                if match:
+                    found.append(match)
+            return len(found) >= n or self.closed
+
+        self._await(condition, f"/{regex}/ x {n}")
+        assert len(found) >= n, f"ended without /{regex}/ x {n}; the log:\n{self.text_of_log()}"
+        return found[n - 1]
+
+    def addresses(self, name="echo"):
+        """Where a service listens, as the log says it, in order."""
+        return [re.search(r"listening on (\S+)", line)[1]
+                for line in self.lines(rf"^{name}: listening on ")]
+
+    def port(self, name="echo", i=0):
+        return int(self.addresses(name)[i].rpartition(":")[2])
+
+    def connect(self, name="echo", i=0, **options):
+        return connect(self.addresses(name)[i], **options)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def halt(self):
+        """Stops it in its tracks, until SIGCONT."""
+        self.signal(SIGSTOP)
+        until(lambda: self._stat()[0] == "T", "the halt")
+
+    def wait(self):
+        """Waits for its end, and for all it has written. Returns its exit status."""
+        try:
+            status = self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {DEADLINE} s:\n{self.text_of_log()}") from None
+        self.reader.join(DEADLINE)
+        return status
+
+    def stop(self, number=SIGTERM):
+        self.signal(number)
+        return self.wait()
+
+    def stop_now(self):
+        """Stops it without waiting for connections, by a second signal. Returns 0."""
+        self.signal(SIGTERM)
+        self._await(lambda: self.closed or self.lines(r"^stopping: "), "its end")
+        if not self.closed:
+            self.signal(SIGTERM)
+        status = self.wait()
+        assert status == 0, f"exit status {status} on SIGTERM\n{self.text_of_log()}"
+        return status
+
+    def reload(self, text, expect=r"^reloaded "):
+        """Replaces the configuration, reloads, and waits for the line that says how it went."""
+        before = len(self.lines(expect))
+        config_in(self.directory.name, text)
+        self.signal(SIGHUP)
+        return self.wait_for(expect, before + 1)
+
+    def descriptors(self):
+        return sorted(int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd"))
+
+    def _stat(self):
+        """/proc/PID/stat from the third field on, the state."""
+        return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+
+    def cpu_seconds(self):
+        fields = self._stat()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_bytes(self):
+        """Memory of its own: what it shares with no other process."""
+        rollup = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return 1024 * sum(map(int, re.findall(r"^Private_\w+:\s+(\d+) kB", rollup, re.M)))
+
+
+# Clients
+
+
+def connect(address, timeout=DEADLINE, receive_buffer=None):
+    """Connects to HOST:PORT, [IPV6]:PORT, *:PORT or unix:/PATH."""
+    host, _, port = address.rpartition(":")
+    family = {"u": socket.AF_UNIX, "[": socket.AF_INET6}.get(address[0], socket.AF_INET)
+    sock = socket.socket(family)
+    sock.settimeout(timeout)
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    try:
+        if family == socket.AF_UNIX:
+            sock.connect(address.removeprefix("unix:"))
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect(("127.0.0.1" if host == "*" else host.strip("[]"), int(port)))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def recv_exactly(sock, n):
+    """n bytes; fewer only if the stream ends first."""
+    data = bytearray()
+    while len(data) < n:
+        got = sock.recv(min(n - len(data), 1 << 20))
+        if not got:
+            break
+        data += got
+    return bytes(data)
+
+
+def recv_until_eof(sock):
+    data = bytearray()
+    while got := sock.recv(1 << 20):
+        data += got
+    return bytes(data)
+
+
+def echo(sock, data=b"hello"):
+    """Sends a little and expects it back."""
+    sock.sendall(data)
+    assert recv_exactly(sock, len(data)) == data
+
+
+def reset(sock):
+    """Closes with a reset instead of an end of stream."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def push(socks, data, quiet=0.5):
+    """Sends data on each, as far as they take it: until none has taken any for a while.
+
+    Returns how much each took. Timeouts of the sockets are as before.
+    """
+    sent = {sock: 0 for sock in socks}
+    data = memoryview(data)
+    timeouts = [sock.gettimeout() for sock in socks]
+    with selectors.DefaultSelector() as selector:
+        for sock in socks:
+            sock.setblocking(False)
+            selector.register(sock, selectors.EVENT_WRITE)
+        while selector.get_map() and (ready := selector.select(quiet)):
+            for key, _ in ready:
+                sock = key.fileobj
+                sent[sock] += sock.send(data[sent[sock]:])
+                if sent[sock] == len(data):
+                    selector.unregister(sock)
+    for sock, timeout in zip(socks, timeouts):
+        sock.settimeout(timeout)
+    return list(sent.values())
+
+
+class Steady(threading.Thread):
+    """A well-behaved client that exchanges data all the while a with block runs.
+
+    At the block's end it must have lost nothing, and have had an answer to all of it.
+    """
+
+    def __init__(self, sock):
+        super().__init__(daemon=True)
+        self.sock, self.enough, self.error, self.rounds = sock, threading.Event(), None, 0
+
+    def run(self):
+        data = pattern(5000)
+        try:
+            while not self.enough.is_set():
+                echo(self.sock, data)
+                self.rounds += 1
+        except (OSError, AssertionError) as error:
+            self.error = error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.enough.set()
+        self.join()
+        if kind is None:
+            assert self.error is None and self.rounds, f"after {self.rounds} rounds: {self.error!r}"
+        self.sock.close()
+
+
+def name_of(sock):
+    """The client as the daemon's log names it."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def free_port(host="127.0.0.1"):
+    """A port nobody listens on now. Prefer port 0 where the daemon can say what it got."""
+    with socket.create_server((host, 0)) as sock:
+        return sock.getsockname()[1]
+
+
+def pattern(n):
+    """n bytes of all values, in which a shift, a loss or a repetition shows."""
+    block = b"".join(struct.pack(">I", i * 2654435761 & 0xFFFFFFFF) for i in range(64))
+    head = bytes(range(256))
+    return (head + b"".join(block + struct.pack(">I", i) for i in range(n // 260 + 1)))[:n]
+
+
+def raise_descriptor_limit(n):
+    """Lets this process hold n descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard == resource.RLIM_INFINITY or hard >= n, f"needs {n} descriptors, may have {hard}"
+    if soft < n:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
+
+
+def until(condition, what="the condition"):
+    """Looks again and again, for what no log line or byte announces. Returns what it saw."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        seen = condition()
+        if seen:
+            return seen
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not come about in {DEADLINE} s")
