@@ -390,7 +390,11 @@ static void commit(struct listeners *set, struct entry_list *fresh)
 
         close_unmarked(set);
         TAILQ_FOREACH(entry, &set->entries, entries) {
+                bool moved = strcmp(entry->service->name, entry->next_service->name) != 0;
+
                 entry->service = entry->next_service;
+                if (moved)
+                        log_entry(LOG_LISTENING, "listening on", entry);
                 if (!entry->passed_name)
                         listener_set_backlog(entry->listener, (int)entry->service->backlog);
         }

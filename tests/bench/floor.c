@@ -1,0 +1,146 @@
+/*
+ * The floor: the least an echo server on epoll can do, to measure selectd against.
+ *
+ * Level-triggered, one buffer for all clients, what is read is written at once. What the socket
+ * does not take is kept, and nothing more is read from that client until it has gone. No
+ * configuration, log, limits or time-outs. Prints its port and serves until it is killed.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES (64 * 1024)
+#define EVENTS_MAX   256
+
+struct client {
+        int fd;
+        uint8_t *rest; /* read but not written; NULL: nothing, and the client is read from */
+        size_t start, end;
+};
+
+static int epoll;
+static uint8_t buffer[BUFFER_BYTES];
+
+static void fail(const char *what)
+{
+        perror(what);
+        exit(EXIT_FAILURE);
+}
+
+static void client_free(struct client *c)
+{
+        (void)close(c->fd);
+        free(c->rest);
+        free(c);
+}
+
+static int client_wait_for(struct client *c, uint32_t events, int operation)
+{
+        struct epoll_event event = { .events = events, .data.ptr = c };
+
+        return epoll_ctl(epoll, operation, c->fd, &event);
+}
+
+/* Return: how many of @n bytes the socket took; -1: it failed. */
+static ssize_t client_write(const struct client *c, const uint8_t *data, size_t n)
+{
+        ssize_t sent = send(c->fd, data, n, MSG_NOSIGNAL);
+
+        return sent < 0 && errno == EAGAIN ? 0 : sent;
+}
+
+/* Return: 0; -1: the client has to go. */
+static int client_keep(struct client *c, const uint8_t *data, size_t n)
+{
+        c->rest = malloc(n);
+        if (!c->rest)
+                return -1;
+        memcpy(c->rest, data, n);
+        c->start = 0;
+        c->end = n;
+        return client_wait_for(c, EPOLLOUT, EPOLL_CTL_MOD);
+}
+
+static int client_on_writable(struct client *c)
+{
+        ssize_t sent = client_write(c, c->rest + c->start, c->end - c->start);
+
+        if (sent < 0)
+                return -1;
+        c->start += (size_t)sent;
+        if (c->start < c->end)
+                return 0;
+        free(c->rest);
+        c->rest = NULL;
+        return client_wait_for(c, EPOLLIN, EPOLL_CTL_MOD);
+}
+
+static int client_on_readable(struct client *c)
+{
+        ssize_t n = recv(c->fd, buffer, sizeof(buffer), 0), sent;
+
+        if (n <= 0)
+                return n < 0 && errno == EAGAIN ? 0 : -1;
+        sent = client_write(c, buffer, (size_t)n);
+        if (sent == n)
+                return 0;
+        return sent < 0 ? -1 : client_keep(c, buffer + sent, (size_t)(n - sent));
+}
+
+static void on_accept(int listener)
+{
+        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct client *c;
+
+        if (fd < 0)
+                return;
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                fail("calloc");
+        c->fd = fd;
+        if (client_wait_for(c, EPOLLIN, EPOLL_CTL_ADD) < 0)
+                client_free(c);
+}
+
+static int listen_somewhere(void)
+{
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t length = sizeof(address);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+        if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+            bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, SOMAXCONN) < 0 ||
+            getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+                fail("listen");
+        (void)printf("%d\n", ntohs(address.sin_port));
+        (void)fflush(stdout);
+        return fd;
+}
+
+int main(void)
+{
+        struct epoll_event events[EVENTS_MAX], accepting = { .events = EPOLLIN };
+        int listener = listen_somewhere(), n;
+
+        epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &accepting) < 0)
+                fail("epoll");
+        while ((n = epoll_wait(epoll, events, EVENTS_MAX, -1)) >= 0 || errno == EINTR)
+                for (int i = 0; i < n; i++) {
+                        struct client *c = events[i].data.ptr;
+
+                        if (!c)
+                                on_accept(listener);
+                        else if ((c->rest ? client_on_writable(c) : client_on_readable(c)) < 0)
+                                client_free(c);
+                }
+        fail("epoll_wait");
+}
