@@ -163,3 +163,27 @@ unsigned address_port(const struct address *address)
                 return 0;
         }
 }
+
+bool address_is_loopback(const struct address *address)
+{
+        switch (address->sa.sa_family) {
+        case AF_INET:
+                return ntohl(address->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+        case AF_INET6:
+                return IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+        default:
+                return false;
+        }
+}
+
+bool address_is_any(const struct address *address)
+{
+        switch (address->sa.sa_family) {
+        case AF_INET:
+                return address->in.sin_addr.s_addr == INADDR_ANY;
+        case AF_INET6:
+                return IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
+        default:
+                return false;
+        }
+}

@@ -60,5 +60,9 @@ const char *address_format(const struct address *address, char *out);
 /* Whether both are the same address and port, or the same path. */
 bool address_equal(const struct address *a, const struct address *b);
 
+/* Whether it is 127.0.0.0/8 or ::1; whether it stands for every address of the host. */
+bool address_is_loopback(const struct address *address);
+bool address_is_any(const struct address *address);
+
 /* The port; 0 for a unix socket and for a port that the system is to choose. */
 unsigned address_port(const struct address *address);

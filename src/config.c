@@ -252,7 +252,7 @@ static void read_backend(struct reader *r, const struct key *key, config_setting
 
 static void read_mode(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
 {
-        static const char *const words[] = { "echo", NULL };
+        static const char *const words[] = { "echo", "relay", NULL };
         int i = find_word(r, key, setting, words);
 
         if (i >= 0)
@@ -308,17 +308,100 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         listen[service->n_listen++] = address;
 }
 
-static void read_listen(struct reader *r, const struct key *key, config_setting_t *setting,
-                        void *out)
+/* Splits "NAME:PORT"; a name is of letters, digits, dots, hyphens and underscores. */
+static int split_name(const char *text, struct upstream *upstream)
+{
+        static const char legal[] =
+                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+        size_t n = strspn(text, legal);
+        const char *port = text + n + 1;
+        unsigned long number;
+        char *end;
+
+        if (n == 0 || n > NAME_MAX || text[n] != ':' || port[0] < '0' || port[0] > '9')
+                return -EINVAL;
+        number = strtoul(port, &end, 10);
+        if (*end || number < 1 || number > UINT16_MAX)
+                return -EINVAL;
+        upstream->host = strndup(text, n);
+        upstream->port = strdup(port);
+        return upstream->host && upstream->port ? 0 : -ENOMEM;
+}
+
+static void upstream_deinit(struct upstream *upstream)
+{
+        free(upstream->text);
+        free(upstream->host);
+        free(upstream->port);
+}
+
+static int parse_upstream(const char *text, struct upstream *out)
+{
+        struct upstream upstream = { .text = strdup(text) };
+        int r = upstream.text ? address_parse(text, &upstream.address) : -ENOMEM;
+
+        if (r == 0 && (upstream.address.any || (upstream.address.sa.sa_family != AF_UNIX &&
+                                                address_port(&upstream.address) == 0)))
+                r = -ERANGE;
+        if (r == -EINVAL)
+                r = split_name(text, &upstream);
+        if (r < 0)
+                upstream_deinit(&upstream);
+        else
+                *out = upstream;
+        return r;
+}
+
+static void read_one_upstream(struct reader *r, const struct key *key, config_setting_t *setting,
+                              struct service *service)
+{
+        const char *text = config_setting_get_string(setting);
+        struct upstream upstream, *upstreams;
+        int error = text ? parse_upstream(text, &upstream) : -EINVAL;
+
+        if (error < 0 && error != -ENOMEM) {
+                report_value(r, setting, key->legal);
+                return;
+        }
+        upstreams = error < 0 ? NULL
+                              : reallocarray(service->upstreams, service->n_upstreams + 1,
+                                             sizeof(*upstreams));
+        if (!upstreams) {
+                r->no_memory = true;
+                if (error == 0)
+                        upstream_deinit(&upstream);
+                return;
+        }
+        service->upstreams = upstreams;
+        upstreams[service->n_upstreams++] = upstream;
+}
+
+/* Reads a value, or each of a list of them. */
+static void read_each(struct reader *r, const struct key *key, config_setting_t *setting,
+                      void (*read)(struct reader *r, const struct key *key,
+                                   config_setting_t *setting, struct service *service),
+                      struct service *service)
 {
         int type = config_setting_type(setting), n = config_setting_length(setting);
 
         if ((type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY) || n == 0) {
-                read_address(r, key, setting, out);
+                read(r, key, setting, service);
                 return;
         }
         for (int i = 0; i < n; i++)
-                read_address(r, key, config_setting_get_elem(setting, (unsigned)i), out);
+                read(r, key, config_setting_get_elem(setting, (unsigned)i), service);
+}
+
+static void read_listen(struct reader *r, const struct key *key, config_setting_t *setting,
+                        void *out)
+{
+        read_each(r, key, setting, read_address, out);
+}
+
+static void read_upstream(struct reader *r, const struct key *key, config_setting_t *setting,
+                          void *out)
+{
+        read_each(r, key, setting, read_one_upstream, out);
 }
 
 /* Groups */
@@ -381,11 +464,22 @@ static void read_group(struct reader *r, config_setting_t *group, const struct k
 #define ADDRESS_LEGAL                                                                              \
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 " \
         "to 65535"
+#define UPSTREAM_LEGAL                                                                         \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
+        "PORT 1 to 65535"
 #define SPAN_LEGAL "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
+
+/* Whether a connection to @to arrives at a socket that listens on @listen, on the same host. */
+static bool reaches(const struct address *to, const struct address *listen)
+{
+        return address_equal(to, listen) ||
+               (address_port(to) && address_port(to) == address_port(listen) &&
+                address_is_loopback(to) && address_is_any(listen));
+}
 
 static const struct key service_keys[] = {
         { "listen", read_listen, 0, 0, 0, ADDRESS_LEGAL },
-        { "mode", read_mode, offsetof(struct service, mode), 0, 0, "\"echo\"" },
+        { "mode", read_mode, offsetof(struct service, mode), 0, 0, "\"echo\" or \"relay\"" },
         { "backlog", read_count, offsetof(struct service, backlog), 1, 65535,
           "a number from 1 to 65535" },
         { "send_delay", read_usec, offsetof(struct service, send_delay_usec), 0, YEAR_USEC,
@@ -394,18 +488,47 @@ static const struct key service_keys[] = {
           "bytes from 1 to \"64K\"" },
         { "idle_timeout", read_usec, offsetof(struct service, idle_timeout_usec), 0, YEAR_USEC,
           SPAN_LEGAL },
+        { "upstream", read_upstream, 0, 0, 0, UPSTREAM_LEGAL },
+        { "connect_timeout", read_usec, offsetof(struct service, connect_timeout_usec), 1,
+          YEAR_USEC, "seconds or a time span such as \"200ms\", more than 0, to 365 days" },
+        { "connect_wait", read_usec, offsetof(struct service, connect_wait_usec), 0, YEAR_USEC,
+          SPAN_LEGAL },
 };
+
+/* Mistakes of a service as a whole. */
+static void check_service(struct reader *r, config_setting_t *setting,
+                          const struct service *service)
+{
+        config_setting_t *upstream = config_setting_get_member(setting, "upstream");
+        char path[KEY_SIZE];
+
+        if (!config_setting_get_member(setting, "listen"))
+                report(r, setting, "%s: listen is missing, expected " ADDRESS_LEGAL,
+                       key_path(setting, path));
+        if (service->mode == SERVICE_RELAY && !upstream)
+                report(r, setting, "%s: upstream is missing, expected " UPSTREAM_LEGAL,
+                       key_path(setting, path));
+        if (service->mode != SERVICE_RELAY && upstream)
+                report(r, upstream, "%s: is for mode = \"relay\" only", key_path(upstream, path));
+        for (size_t i = 0; i < service->n_upstreams; i++)
+                for (size_t j = 0; j < service->n_listen; j++)
+                        if (!service->upstreams[i].host &&
+                            reaches(&service->upstreams[i].address, &service->listen[j]))
+                                report(r, upstream,
+                                       "%s: \"%s\" is where the service itself listens",
+                                       key_path(upstream, path), service->upstreams[i].text);
+}
 
 static void read_service(struct reader *r, config_setting_t *setting)
 {
         struct service *service = &r->config->services[r->config->n_services++];
-        char path[KEY_SIZE];
 
         *service = (struct service){
                 .name = strdup(config_setting_name(setting)),
                 .mode = SERVICE_ECHO,
                 .backlog = 4096,
                 .message_bytes = 1024,
+                .connect_timeout_usec = 5 * USEC_PER_SEC,
         };
         if (!service->name) {
                 r->no_memory = true;
@@ -416,9 +539,7 @@ static void read_service(struct reader *r, config_setting_t *setting)
                 return;
         }
         read_group(r, setting, service_keys, ELEMENTS(service_keys), service);
-        if (!config_setting_get_member(setting, "listen"))
-                report(r, setting, "%s: listen is missing, expected " ADDRESS_LEGAL,
-                       key_path(setting, path));
+        check_service(r, setting, service);
 }
 
 static void read_services(struct reader *r, const struct key *key, config_setting_t *setting,
@@ -562,6 +683,9 @@ struct config *config_unref(struct config *config)
         for (size_t i = 0; i < config->n_services; i++) {
                 free(config->services[i].name);
                 free(config->services[i].listen);
+                for (size_t j = 0; j < config->services[i].n_upstreams; j++)
+                        upstream_deinit(&config->services[i].upstreams[j]);
+                free(config->services[i].upstreams);
         }
         free(config->services);
         free(config->path);

@@ -15,6 +15,14 @@
 
 enum service_mode {
         SERVICE_ECHO,
+        SERVICE_RELAY,
+};
+
+/* Where a relay connects to. */
+struct upstream {
+        char *text;             /* as in the file */
+        struct address address; /* unless @host is set */
+        char *host, *port;      /* a name to look up; NULL: @address is known */
 };
 
 /* One entry of "services". Plain data, owned by its configuration. */
@@ -27,6 +35,10 @@ struct service {
         uint64_t send_delay_usec; /* 0: none */
         uint64_t message_bytes;
         uint64_t idle_timeout_usec; /* 0: never */
+        struct upstream *upstreams;
+        size_t n_upstreams; /* 0 but for mode relay */
+        uint64_t connect_timeout_usec;
+        uint64_t connect_wait_usec;
 };
 
 /* Plain data. Durations of 0 mean never, except for @drain_timeout_usec: not at all. */

@@ -5,6 +5,7 @@
 #include "connection.h"
 #include "echo.h"
 #include "escape.h"
+#include "relay.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,6 +16,7 @@
 
 static const struct mode *const modes[] = {
         [SERVICE_ECHO] = &echo_mode,
+        [SERVICE_RELAY] = &relay_mode,
 };
 
 static struct log_about connection_about(const struct connection *c)
@@ -26,7 +28,7 @@ static struct log_about connection_about(const struct connection *c)
         };
 }
 
-static const char *error_reason(int error)
+const char *connection_error_reason(int error)
 {
         switch (error) {
         case -ECONNRESET:
@@ -46,28 +48,35 @@ static const char *error_reason(int error)
         }
 }
 
-/* "received 5 bytes", with log_payload: received 5 bytes "hello" */
-__attribute__((noinline)) static void write_bytes(const struct connection *c, enum log_kind kind,
-                                                  const char *verb, const uint8_t *data, size_t n)
+/*
+ * "received 5 bytes"; of an upstream: "received 5 bytes from 127.0.0.1:5432"; with log_payload the
+ * bytes follow: "hello"
+ */
+__attribute__((noinline)) static void write_bytes(const struct side *side, enum log_kind kind,
+                                                  const uint8_t *data, size_t n)
 {
-        const struct log_about about = connection_about(c);
+        const struct log_about about = connection_about(side->connection);
+        const char *verb = kind == LOG_RECEIVED ? "received" : "sending";
+        const char *way = kind == LOG_RECEIVED ? " from " : " to ";
+        const char *name = side->name ? side->name : "";
         char payload[ESCAPE_SIZE(PAYLOAD_SHOWN_BYTES)];
         bool cut = n > PAYLOAD_SHOWN_BYTES;
 
-        if (!c->config->log_payload) {
-                log_write(kind, &about, "%s %zu bytes", verb, n);
+        way = side->name ? way : "";
+        if (!side->connection->config->log_payload) {
+                log_write(kind, &about, "%s %zu bytes%s%s", verb, n, way, name);
                 return;
         }
         escape_bytes(payload, data, cut ? PAYLOAD_SHOWN_BYTES : n);
-        log_write(kind, &about, "%s %zu bytes \"%s\"%s", verb, n, payload, cut ? "…" : "");
+        log_write(kind, &about, "%s %zu bytes%s%s \"%s\"%s", verb, n, way, name, payload,
+                  cut ? "…" : "");
 }
 
 /* Every message passes here twice: 61 instructions less of it than with write_bytes() inside. */
-static void log_bytes(const struct connection *c, enum log_kind kind, const char *verb,
-                      const uint8_t *data, size_t n)
+static void log_bytes(const struct side *side, enum log_kind kind, const uint8_t *data, size_t n)
 {
         if (log_wants(kind))
-                write_bytes(c, kind, verb, data, n);
+                write_bytes(side, kind, data, n);
 }
 
 static void connection_touch(struct connection *c)
@@ -76,32 +85,49 @@ static void connection_touch(struct connection *c)
                 c->active_usec = loop_now_usec();
 }
 
-/* The client's stream */
+/* Sides */
 
-static struct connection *of_client(struct stream *stream)
+static struct side *of_stream(struct stream *stream)
 {
-        return container_of(stream, struct connection, client);
+        return container_of(stream, struct side, stream);
+}
+
+static struct side *of_link(struct link *link)
+{
+        return container_of(link, struct side, link);
+}
+
+/* Where what is received on @side goes. */
+static struct side *other(struct side *side)
+{
+        struct connection *c = side->connection;
+
+        return side == &c->client ? c->peer : &c->client;
+}
+
+/* Whether the session has a second socket by now. */
+static bool has_upstream(const struct connection *c)
+{
+        return c->peer && c->peer != &c->client;
 }
 
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
 {
-        struct connection *c = of_client(stream);
+        struct side *side = of_stream(stream);
 
-        connection_touch(c);
-        log_bytes(c, LOG_RECEIVED, "received", data, n);
-        c->mode->receive(c, stream, data, n);
+        connection_touch(side->connection);
+        log_bytes(side, LOG_RECEIVED, data, n);
+        link_put(&other(side)->link, data, n);
 }
 
 static void on_end(struct stream *stream)
 {
-        struct connection *c = of_client(stream);
-
-        c->mode->end(c, stream);
+        link_end(&other(of_stream(stream))->link);
 }
 
 static void on_exception(struct stream *stream)
 {
-        struct connection *c = of_client(stream);
+        struct connection *c = of_stream(stream)->connection;
         const struct log_about about = connection_about(c);
 
         log_write(LOG_EXCEPTION, &about, "exception condition");
@@ -110,34 +136,27 @@ static void on_exception(struct stream *stream)
 
 static void on_stream_error(struct stream *stream, int error)
 {
-        connection_close(of_client(stream), error_reason(error));
+        connection_reset(of_stream(stream)->connection, connection_error_reason(error));
 }
 
-static const struct stream_events client_events = {
+static const struct stream_events side_stream_events = {
         .on_data = on_data,
         .on_end = on_end,
         .on_exception = on_exception,
         .on_error = on_stream_error,
 };
 
-/* The link to the client */
-
-static struct connection *of_link(struct link *link)
-{
-        return container_of(link, struct connection, to_client);
-}
-
 static void on_sending(struct link *link, const uint8_t *data, size_t n)
 {
-        struct connection *c = of_link(link);
+        struct side *side = of_link(link);
 
-        connection_touch(c);
-        log_bytes(c, LOG_SENDING, "sending", data, n);
+        connection_touch(side->connection);
+        log_bytes(side, LOG_SENDING, data, n);
 }
 
 static void on_empty(struct link *link)
 {
-        struct connection *c = of_link(link);
+        struct connection *c = of_link(link)->connection;
 
         connection_touch(c);
         if (log_wants(LOG_QUEUE_EMPTY)) {
@@ -149,26 +168,29 @@ static void on_empty(struct link *link)
 
 static void on_done(struct link *link)
 {
-        struct connection *c = of_link(link);
+        struct connection *c = of_link(link)->connection;
 
-        c->mode->done(c, link);
+        if (--c->open_links == 0)
+                connection_close(c, "end of stream");
 }
 
 static void on_link_error(struct link *link, int error)
 {
-        connection_close(of_link(link), error_reason(error));
+        connection_reset(of_link(link)->connection, connection_error_reason(error));
 }
 
-static const struct link_events to_client_events = {
+static const struct link_events side_link_events = {
         .on_sending = on_sending,
         .on_empty = on_empty,
         .on_done = on_done,
         .on_error = on_link_error,
 };
 
-void connection_link_client(struct connection *c, struct stream *from)
+int side_init(struct side *side, struct connection *c, int fd, const char *name)
 {
-        link_init(&c->to_client, from, &c->client, &to_client_events);
+        side->connection = c;
+        side->name = name;
+        return stream_init(&side->stream, c->loop, fd, &side_stream_events);
 }
 
 /* Idle time */
@@ -180,6 +202,19 @@ static int arm_idle(struct connection *c, uint64_t usec)
         return evtimer_add(c->idle, &wait) < 0 ? -ENOMEM : 0;
 }
 
+/* Bytes that the sockets of a session have taken, all in all. */
+static uint64_t total_sent(const struct connection *c)
+{
+        return stream_sent(&c->client.stream) +
+               (has_upstream(c) ? stream_sent(&c->peer->stream) : 0);
+}
+
+/* Whether selectd itself holds bytes back, or has not reached the upstream yet. */
+static bool is_waiting(const struct connection *c)
+{
+        return !c->peer || link_is_waiting(&c->client.link) || link_is_waiting(&c->peer->link);
+}
+
 /*
  * The timer is not moved with each byte: when it fires it looks when the last one moved. Bytes that
  * selectd itself holds back, and a queue that shrinks, are not idleness.
@@ -188,18 +223,18 @@ static void on_idle_timer(evutil_socket_t fd, short what, void *arg)
 {
         struct connection *c = arg;
         uint64_t timeout = c->service->idle_timeout_usec;
-        uint64_t sent = stream_sent(&c->client), quiet;
+        uint64_t sent = total_sent(c), quiet;
 
         (void)fd;
         (void)what;
-        if (link_is_waiting(&c->to_client) || sent != c->idle_sent)
+        if (is_waiting(c) || sent != c->idle_sent)
                 connection_touch(c);
         c->idle_sent = sent;
         quiet = loop_now_usec() - c->active_usec;
         if (quiet >= timeout)
                 connection_close(c, "idle timeout");
         else if (arm_idle(c, timeout - quiet) < 0)
-                connection_close(c, error_reason(-ENOMEM));
+                connection_close(c, connection_error_reason(-ENOMEM));
 }
 
 static int set_idle_timeout(struct connection *c, uint64_t usec)
@@ -211,7 +246,7 @@ static int set_idle_timeout(struct connection *c, uint64_t usec)
                 return 0;
         }
         if (!c->idle) {
-                c->idle = evtimer_new(loop_base(c->client.loop), on_idle_timer, c);
+                c->idle = evtimer_new(loop_base(c->loop), on_idle_timer, c);
                 if (!c->idle)
                         return -ENOMEM;
                 connection_touch(c);
@@ -228,7 +263,7 @@ static void name_client(struct connection *c, const struct address *peer)
         socklen_t length = sizeof(cred);
 
         if (peer->sa.sa_family == AF_UNIX &&
-            getsockopt(c->client.fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) == 0)
+            getsockopt(c->client.stream.fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) == 0)
                 (void)snprintf(text, sizeof(text), "unix:pid=%d,uid=%u", cred.pid, cred.uid);
         else
                 address_format(peer, text);
@@ -236,43 +271,59 @@ static void name_client(struct connection *c, const struct address *peer)
                        text);
 }
 
-static void connection_free(struct connection *c)
+static void free_sockets(struct connection *c)
 {
-        if (c->idle)
-                event_free(c->idle);
-        link_deinit(&c->to_client);
-        stream_deinit(&c->client);
-        config_unref(c->config);
-        free(c);
+        if (c->peer) {
+                link_deinit(&c->client.link);
+                link_deinit(&c->peer->link);
+        }
+        stream_deinit(&c->client.stream);
+        if (c->mode->free)
+                c->mode->free(c);
 }
 
 static void release(struct loop_task *task)
 {
         struct connection *c = container_of(task, struct connection, release);
 
-        stream_deinit(&c->client); /* its descriptor is free when the owner hears of it */
+        free_sockets(c); /* their descriptors are free when the owner hears of it */
         c->owner->on_closed(c->owner, c);
-        connection_free(c);
+        if (c->idle)
+                event_free(c->idle);
+        config_unref(c->config);
+        free(c);
 }
 
+/* Puts the limits and shaping values of c->service into force. */
 static int connection_configure(struct connection *c)
 {
-        int r = link_set_delay(&c->to_client, c->service->send_delay_usec,
-                               c->service->message_bytes);
+        int r = 0;
 
-        if (r < 0 || c->reason) /* a shorter delay sends, and sending can fail */
+        if (c->peer)
+                r = link_set_delay(&c->client.link, c->service->send_delay_usec,
+                                   c->service->message_bytes);
+        if (r < 0 || c->closed) /* a shorter delay sends, and sending can fail */
                 return r;
         return set_idle_timeout(c, c->service->idle_timeout_usec);
 }
 
-/* Begins the session on a connection that owns its socket. */
-static int connection_open(struct connection *c)
+int connection_start(struct connection *c)
 {
-        int r = c->mode->open(c);
+        struct side *peer = c->peer;
+        int r;
 
+        link_init(&c->client.link, &peer->stream, &c->client.stream, &side_link_events);
+        c->open_links = 1;
+        if (has_upstream(c)) {
+                link_init(&peer->link, &c->client.stream, &peer->stream, &side_link_events);
+                c->open_links = 2;
+        }
+        r = connection_configure(c);
         if (r == 0)
-                r = connection_configure(c);
-        return r < 0 ? r : stream_resume(&c->client);
+                r = stream_resume(&c->client.stream);
+        if (r == 0 && has_upstream(c))
+                r = stream_resume(&peer->stream);
+        return r;
 }
 
 int connection_new(struct loop *loop, struct config *config, const struct service *service, int fd,
@@ -285,7 +336,8 @@ int connection_new(struct loop *loop, struct config *config, const struct servic
 
         if (!c)
                 return -ENOMEM;
-        r = stream_init(&c->client, loop, fd, &client_events);
+        c->loop = loop;
+        r = side_init(&c->client, c, fd, NULL);
         if (r < 0) {
                 free(c);
                 return r;
@@ -298,47 +350,58 @@ int connection_new(struct loop *loop, struct config *config, const struct servic
         c->id = id;
         c->began_usec = loop_now_usec();
         name_client(c, peer);
-
-        r = connection_open(c);
-        if (r < 0) {
-                stream_stop(&c->client);
-                c->client.fd = -1; /* stays the caller's */
-                connection_free(c);
-                return r;
-        }
         about = connection_about(c);
         log_write(LOG_CONNECTED, &about, "connected");
         *out = c;
+
+        r = c->mode->open(c);
+        if (r < 0)
+                connection_reset(c, connection_error_reason(r));
         return 0;
 }
 
-static void log_closed(const struct connection *c)
+static void log_closed(const struct connection *c, const char *reason)
 {
         const struct log_ending ending = {
-                .bytes_in = c->client.in,
-                .bytes_out = stream_sent(&c->client),
+                .bytes_in = c->client.stream.in,
+                .bytes_out = stream_sent(&c->client.stream),
                 .duration_usec = loop_now_usec() - c->began_usec,
-                .reason = c->reason,
+                .reason = reason,
         };
         struct log_about about = connection_about(c);
 
         about.ending = &ending;
         log_write(LOG_CLOSED, &about, "closed: %s, %" PRIu64 " B in, %" PRIu64 " B out, %.3f s",
-                  ending.reason, ending.bytes_in, ending.bytes_out,
+                  reason, ending.bytes_in, ending.bytes_out,
                   (double)ending.duration_usec / (double)USEC_PER_SEC);
 }
 
 void connection_close(struct connection *c, const char *reason)
 {
-        if (c->reason)
+        if (c->closed)
                 return;
-        c->reason = reason;
-        log_closed(c);
+        c->closed = true;
+        log_closed(c, reason);
         if (c->idle)
                 (void)evtimer_del(c->idle);
-        link_stop(&c->to_client);
-        stream_stop(&c->client);
-        loop_defer(c->client.loop, &c->release);
+        if (c->peer) {
+                link_stop(&c->client.link);
+                link_stop(&c->peer->link);
+        }
+        stream_stop(&c->client.stream);
+        if (c->mode->stop)
+                c->mode->stop(c);
+        loop_defer(c->loop, &c->release);
+}
+
+void connection_reset(struct connection *c, const char *reason)
+{
+        if (c->closed)
+                return;
+        stream_set_reset(&c->client.stream);
+        if (has_upstream(c))
+                stream_set_reset(&c->peer->stream);
+        connection_close(c, reason);
 }
 
 void connection_reconfigure(struct connection *c, struct config *config)
@@ -346,7 +409,7 @@ void connection_reconfigure(struct connection *c, struct config *config)
         const struct service *service = config_find_service(config, c->service->name);
         int r;
 
-        if (c->reason || !service || service->mode != c->service->mode)
+        if (c->closed || !service || service->mode != c->service->mode)
                 return;
         config_ref(config);
         config_unref(c->config);
@@ -354,5 +417,5 @@ void connection_reconfigure(struct connection *c, struct config *config)
         c->service = service;
         r = connection_configure(c);
         if (r < 0)
-                connection_close(c, error_reason(r));
+                connection_reset(c, connection_error_reason(r));
 }

@@ -22,21 +22,31 @@ struct connection_owner {
 };
 
 /*
- * A mode: how streams are linked. One constant table each; see echo.h.
- *
- * Every operation may end the connection with connection_close().
+ * A mode: what a client is linked to. One constant table each; see echo.h and relay.h.
  */
 struct mode {
         const char *name;
-        /* Makes the links, with connection_link_client() the one to the client. Return: 0 or
-         * -errno. */
+        /*
+         * Sets connection->peer and calls connection_start(), at once or later; until then nothing
+         * is read from the client. May end the connection. Return: 0 or -errno.
+         */
         int (*open)(struct connection *connection);
-        /* @stream received bytes, or its end. */
-        void (*receive)(struct connection *connection, struct stream *stream, const uint8_t *data,
-                        size_t n);
-        void (*end)(struct connection *connection, struct stream *stream);
-        /* @link has passed on the end of its stream. */
-        void (*done)(struct connection *connection, struct link *link);
+        /* Stops every callback of what open made; NULL: there is nothing. */
+        void (*stop)(struct connection *connection);
+        /* Frees it. */
+        void (*free)(struct connection *connection);
+};
+
+/*
+ * One end of a session: a socket, and the link that carries bytes into it. What is received on it
+ * goes to the other side's link; the one side of an echo is its own other side.
+ */
+struct side {
+        struct connection *connection;
+        struct stream stream;
+        struct link link;
+        const char
+                *name; /* for the log: where to, or from; NULL: the client, whom lines begin with */
 };
 
 /* The longest "[IPv6%scope]:port" and the NUL; a unix client is "unix:pid=…,uid=…". */
@@ -45,18 +55,21 @@ struct mode {
 struct connection {
         LIST_ENTRY(connection) entry; /* the owner's */
         struct connection_owner *owner;
+        struct loop *loop;
         const struct mode *mode;
         struct config *config; /* a reference */
         const struct service *service;
-        struct stream client;
-        struct link to_client;
-        struct event *idle; /* NULL: no idle_timeout */
+        struct side client;
+        struct side *peer;   /* the client's other side; NULL: not started */
+        struct relay *relay; /* of mode relay */
+        struct event *idle;  /* NULL: no idle_timeout */
         struct loop_task release;
         uint64_t id;
         uint64_t began_usec;
         uint64_t active_usec; /* when a byte last moved; kept only with an idle_timeout */
         uint64_t idle_sent;   /* bytes sent when the idle timer last looked */
-        const char *reason;   /* why it ended; NULL while it lives */
+        unsigned open_links;  /* whose end has not been passed on */
+        bool closed;
         char client_name[CONNECTION_CLIENT_SIZE];
 };
 
@@ -68,7 +81,7 @@ struct connection {
  * @id:      unique in this process, from 1
  * @out:     set to the connection, which frees itself after on_closed
  *
- * Return: 0; -ENOMEM; what the mode's open fails with. Nothing has been logged then.
+ * May end the connection, but not free it. Return: 0; -ENOMEM, -ENOSPC: nothing has been logged.
  */
 _must_use_ int connection_new(struct loop *loop, struct config *config,
                               const struct service *service, int fd, const struct address *peer,
@@ -76,11 +89,14 @@ _must_use_ int connection_new(struct loop *loop, struct config *config,
 
 /**
  * connection_close() - end a session now; a second call does nothing
- * @reason: a few words for the log; must outlive the connection (a literal)
+ * @reason: a few words for the log
  *
  * Bytes not sent yet are dropped. The connection is freed between two turns of the loop.
  */
 void connection_close(struct connection *connection, const char *reason);
+
+/* As connection_close(), but both peers see a reset instead of an end: something failed. */
+void connection_reset(struct connection *connection, const char *reason);
 
 /**
  * connection_reconfigure() - live on under a new configuration
@@ -90,5 +106,18 @@ void connection_close(struct connection *connection, const char *reason);
  */
 void connection_reconfigure(struct connection *connection, struct config *config);
 
-/* For a mode's open: what is received from @from goes to the client. */
-void connection_link_client(struct connection *connection, struct stream *from);
+/**
+ * side_init() - for a mode: take over a connected socket as the other side
+ * Return: as stream_init(); @fd is consumed on success.
+ */
+_must_use_ int side_init(struct side *side, struct connection *connection, int fd,
+                         const char *name);
+
+/**
+ * connection_start() - for a mode: link the client with connection->peer, and read both
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int connection_start(struct connection *connection);
+
+/* What the log calls an error of a socket. */
+const char *connection_error_reason(int error);

@@ -5,6 +5,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <event2/dns.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -14,6 +15,7 @@ struct loop {
         struct event *exceptions; /* @exceptions_fd is readable */
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct loop_task *deferred;
+        struct evdns_base *dns; /* NULL until needed */
         uint8_t scratch[LOOP_SCRATCH_BYTES];
 };
 
@@ -90,6 +92,8 @@ struct loop *loop_free(struct loop *loop)
 {
         if (!loop)
                 return NULL;
+        if (loop->dns)
+                evdns_base_free(loop->dns, 0);
         if (loop->exceptions)
                 event_free(loop->exceptions);
         if (loop->base)
@@ -107,6 +111,14 @@ struct event_base *loop_base(const struct loop *loop)
 const char *loop_backend(const struct loop *loop)
 {
         return event_base_get_method(loop->base);
+}
+
+struct evdns_base *loop_dns(struct loop *loop)
+{
+        if (!loop->dns)
+                loop->dns = evdns_base_new(loop->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+                                                               EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        return loop->dns;
 }
 
 uint8_t *loop_scratch(struct loop *loop)

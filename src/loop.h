@@ -19,6 +19,7 @@
 #define LOOP_SCRATCH_BYTES 65536
 
 struct loop;
+struct evdns_base;
 
 /* Work put off until no callback runs; embedded in what it works on. */
 struct loop_task {
@@ -55,6 +56,9 @@ struct event_base *loop_base(const struct loop *loop);
 
 /* The backend really in use, in libevent's word. */
 const char *loop_backend(const struct loop *loop);
+
+/* For name look-ups, made when first asked for; NULL: the system's resolv.conf can't be used. */
+struct evdns_base *loop_dns(struct loop *loop);
 
 /* LOOP_SCRATCH_BYTES bytes, valid until the callback that fills them returns. */
 uint8_t *loop_scratch(struct loop *loop);

@@ -200,6 +200,15 @@ static void set_descriptor_limit(struct server *s)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* How many a connection takes at most. */
+static size_t descriptors_each(const struct config *config)
+{
+        for (size_t i = 0; i < config->n_services; i++)
+                if (config->services[i].mode == SERVICE_RELAY)
+                        return 2;
+        return 1;
+}
+
 static void set_connection_limit(struct server *s, const struct config *config)
 {
         size_t used = RESERVED_FDS + listeners_count(s->listeners), most = 1;
@@ -208,7 +217,7 @@ static void set_connection_limit(struct server *s, const struct config *config)
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 limit.rlim_cur = FD_SETSIZE;
         if (limit.rlim_cur > used)
-                most = limit.rlim_cur - used;
+                most = (limit.rlim_cur - used) / descriptors_each(config);
         if (config->max_connections && config->max_connections <= most)
                 gate_set_limit(s->gate, config->max_connections, "max_connections");
         else

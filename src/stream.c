@@ -172,6 +172,13 @@ int stream_send(struct stream *stream, const uint8_t *data, size_t n)
         return stream_queue(stream, data + sent, n - (size_t)sent);
 }
 
+void stream_set_reset(struct stream *stream)
+{
+        const struct linger none = { .l_onoff = 1 };
+
+        (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 size_t stream_queued(const struct stream *stream)
 {
         return stream->queue ? evbuffer_get_length(bufferevent_get_output(stream->queue)) : 0;

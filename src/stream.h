@@ -82,6 +82,9 @@ void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg),
  */
 _must_use_ int stream_send(struct stream *stream, const uint8_t *data, size_t n);
 
+/* Lets the peer see a reset when the socket is closed, not an end of stream. */
+void stream_set_reset(struct stream *stream);
+
 /* Bytes in the queue. */
 size_t stream_queued(const struct stream *stream);
 

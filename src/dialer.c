@@ -1,0 +1,232 @@
+/*
+ * The dialer. It does one thing at a time, and @event is always the next thing to happen: a socket
+ * that becomes writable, or a moment. So nothing is ever reported from within the call that began
+ * it.
+ */
+#include "dialer.h"
+
+#include <errno.h>
+#include <event2/dns.h>
+#include <event2/event_struct.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+/* The pause before all upstreams are tried again. */
+#define RETRY_USEC (100 * USEC_PER_MSEC)
+
+struct dialer {
+        struct loop *loop;
+        struct config *config; /* a reference */
+        const struct service *service;
+        void (*on_done)(void *arg, int fd, const char *name);
+        void *arg;
+        struct event event;
+        struct evdns_getaddrinfo_request *query; /* NULL: none under way */
+        struct evutil_addrinfo *found;           /* of a look-up, and which is next */
+        const struct evutil_addrinfo *next_found;
+        size_t next; /* upstream to try when @found is used up */
+        uint64_t began_usec;
+        int fd; /* that connects; -1: none */
+        int error;
+};
+
+static void try_next(struct dialer *d);
+
+static const struct upstream *current(const struct dialer *d)
+{
+        return &d->service->upstreams[d->next ? d->next - 1 : 0];
+}
+
+static void done(struct dialer *d, int fd)
+{
+        d->on_done(d->arg, fd, current(d)->text);
+}
+
+static void on_moment(evutil_socket_t fd, short what, void *arg)
+{
+        (void)fd;
+        (void)what;
+        try_next(arg);
+}
+
+/* Makes @callback what happens next; without memory for it, at once. */
+static void await(struct dialer *d, int fd, short what, event_callback_fn callback, uint64_t usec)
+{
+        const struct timeval timeout = loop_timeval(usec);
+
+        if (event_initialized(&d->event))
+                (void)event_del(&d->event);
+        event_assign(&d->event, loop_base(d->loop), fd, what, callback, d);
+        if (event_add(&d->event, &timeout) < 0)
+                event_active(&d->event, EV_TIMEOUT, 0);
+}
+
+/* Goes on with the next address. */
+static void go_on(struct dialer *d, uint64_t usec)
+{
+        await(d, -1, 0, on_moment, usec);
+}
+
+static void fail(struct dialer *d, int error)
+{
+        d->error = error;
+        closep(&d->fd);
+        d->fd = -1;
+        go_on(d, 0);
+}
+
+static void on_connected(evutil_socket_t fd, short what, void *arg)
+{
+        struct dialer *d = arg;
+        int error = 0;
+        socklen_t length = sizeof(error);
+
+        if (what & EV_TIMEOUT)
+                error = ETIMEDOUT;
+        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+                error = errno;
+        if (error) {
+                fail(d, -error);
+                return;
+        }
+        d->fd = -1;
+        done(d, fd);
+}
+
+static void start_connecting(struct dialer *d, const struct sockaddr *address, socklen_t length)
+{
+        const int on = 1;
+
+        d->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (d->fd < 0) {
+                fail(d, -errno);
+                return;
+        }
+        if (address->sa_family != AF_UNIX) {
+                (void)setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+                (void)setsockopt(d->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        }
+        if (connect(d->fd, address, length) < 0 && errno != EINPROGRESS) {
+                fail(d, -errno);
+                return;
+        }
+        await(d, d->fd, EV_WRITE, on_connected, d->service->connect_timeout_usec);
+}
+
+static void stop_look_up(struct dialer *d)
+{
+        if (d->query)
+                evdns_getaddrinfo_cancel(d->query);
+        d->query = NULL;
+}
+
+static void on_looked_up(int result, struct evutil_addrinfo *found, void *arg)
+{
+        struct dialer *d = arg;
+
+        if (result == EVUTIL_EAI_CANCEL)
+                return; /* the dialer has given up, or is gone */
+        d->query = NULL;
+        d->found = found;
+        d->next_found = found;
+        if (result != 0)
+                fail(d, result == EVUTIL_EAI_MEMORY ? -ENOMEM : -EHOSTDOWN);
+        else
+                go_on(d, 0);
+}
+
+static void on_look_up_timeout(evutil_socket_t fd, short what, void *arg)
+{
+        struct dialer *d = arg;
+
+        (void)fd;
+        (void)what;
+        stop_look_up(d);
+        fail(d, -ETIMEDOUT);
+}
+
+static void look_up(struct dialer *d, const struct upstream *upstream)
+{
+        const struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC,
+                                               .ai_socktype = SOCK_STREAM,
+                                               .ai_flags = EVUTIL_AI_ADDRCONFIG };
+        struct evdns_base *dns = loop_dns(d->loop);
+
+        if (!dns) {
+                fail(d, -EHOSTDOWN);
+                return;
+        }
+        await(d, -1, 0, on_look_up_timeout, d->service->connect_timeout_usec);
+        /* It may call back at once, and then returns NULL: that is why going on takes a moment. */
+        d->query = evdns_getaddrinfo(dns, upstream->host, upstream->port, &hints, on_looked_up, d);
+}
+
+static void forget_found(struct dialer *d)
+{
+        if (d->found)
+                evutil_freeaddrinfo(d->found);
+        d->found = NULL;
+        d->next_found = NULL;
+}
+
+static void try_next(struct dialer *d)
+{
+        const struct service *service = d->service;
+        const struct upstream *upstream;
+
+        if (d->next_found) {
+                const struct evutil_addrinfo *address = d->next_found;
+
+                d->next_found = address->ai_next;
+                start_connecting(d, address->ai_addr, (socklen_t)address->ai_addrlen);
+                return;
+        }
+        forget_found(d);
+        if (d->next == service->n_upstreams) {
+                if (loop_now_usec() - d->began_usec >= service->connect_wait_usec) {
+                        done(d, d->error);
+                        return;
+                }
+                d->next = 0;
+                go_on(d, RETRY_USEC);
+                return;
+        }
+        upstream = &service->upstreams[d->next++];
+        if (upstream->host)
+                look_up(d, upstream);
+        else
+                start_connecting(d, &upstream->address.sa, upstream->address.length);
+}
+
+int dialer_new(struct loop *loop, struct config *config, const struct service *service,
+               void (*on_done)(void *arg, int fd, const char *name), void *arg, struct dialer **out)
+{
+        struct dialer *d = calloc(1, sizeof(*d));
+
+        if (!d)
+                return -ENOMEM;
+        d->loop = loop;
+        d->config = config_ref(config);
+        d->service = service;
+        d->on_done = on_done;
+        d->arg = arg;
+        d->began_usec = loop_now_usec();
+        d->fd = -1;
+        *out = d;
+        try_next(d);
+        return 0;
+}
+
+struct dialer *dialer_free(struct dialer *d)
+{
+        if (!d)
+                return NULL;
+        if (event_initialized(&d->event))
+                (void)event_del(&d->event);
+        stop_look_up(d);
+        forget_found(d);
+        closep(&d->fd);
+        config_unref(d->config);
+        free(d);
+        return NULL;
+}

@@ -1,0 +1,39 @@
+/*
+ * Reaching an upstream: name look-up, connecting, the next address, the next try, without blocking.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "config.h"
+#include "loop.h"
+
+/* What a name of an upstream takes at most, with the NUL. */
+#define DIALER_NAME_SIZE 300
+
+struct dialer;
+
+/**
+ * dialer_new() - begin to connect to the first upstream of a service that can be reached
+ * @config:  a reference is taken
+ * @service: of @config; its upstreams in order, each address of a name in turn, each for
+ * connect_timeout; and all again, after a pause, for as long as connect_wait says
+ * @on_done: called once, never from within this call, with @arg and
+ *           @fd: the connected socket, the callee's: non-blocking, close-on-exec, TCP_NODELAY and
+ *                SO_KEEPALIVE set; or -errno of the last failure: -ECONNREFUSED, -ETIMEDOUT,
+ *                -EHOSTDOWN for a name that can't be looked up, -EMFILE, …
+ *           @name: the upstream tried last, as the configuration has it; lives while it runs
+ *           It may free the dialer.
+ * @out:     set to the dialer; freed with dialer_free()
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int dialer_new(struct loop *loop, struct config *config, const struct service *service,
+                          void (*on_done)(void *arg, int fd, const char *name), void *arg,
+                          struct dialer **out);
+
+/**
+ * dialer_free() - give up what is under way
+ * Return: NULL.
+ */
+struct dialer *dialer_free(struct dialer *dialer);
