@@ -14,12 +14,12 @@
 
 #define UNIX_PREFIX "unix:"
 
-static int parse_unix(const char *path, struct address *address)
+static int parse_unix(const char *path, bool absolute, struct address *address)
 {
         struct address a = { .un.sun_family = AF_UNIX };
         size_t length = strlen(path);
 
-        if (path[0] != '/' || length >= sizeof(a.un.sun_path))
+        if (length == 0 || (absolute && path[0] != '/') || length >= sizeof(a.un.sun_path))
                 return -EINVAL;
         memcpy(a.un.sun_path, path, length + 1);
         a.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
@@ -80,7 +80,7 @@ static int parse_inet(const char *text, int flags, struct address *addresses, in
 static int parse(const char *text, int flags, struct address *addresses, int max)
 {
         if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-                return parse_unix(text + strlen(UNIX_PREFIX), addresses);
+                return parse_unix(text + strlen(UNIX_PREFIX), flags & AI_NUMERICHOST, addresses);
         return parse_inet(text, flags, addresses, max);
 }
 

@@ -36,7 +36,7 @@ struct address {
 _must_use_ int address_parse(const char *text, struct address *address);
 
 /**
- * address_resolve() - as address_parse(), and HOST:PORT with names looked up
+ * address_resolve() - as address_parse(), with names looked up and relative paths taken
  * @addresses: room for @max of them, in the order to try them in
  *
  * Blocks while a name is looked up: for programs with nothing else to do, such as selectc.

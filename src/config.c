@@ -26,6 +26,7 @@
 /* How much of a value a message shows. */
 #define SHOWN_BYTES 64
 #define KEY_SIZE    256
+#define VALUE_SIZE  (ESCAPE_SIZE(SHOWN_BYTES) + 8)
 
 struct reader {
         config_mistake_fn *mistake;
@@ -104,8 +105,9 @@ static const char *key_path(const config_setting_t *setting, char *out)
 }
 
 /* The value as it would stand in the file. */
-static const char *show_value(config_setting_t *setting, char *out, size_t size)
+static const char *show_value(config_setting_t *setting, char *out)
 {
+        const size_t size = VALUE_SIZE;
         char text[ESCAPE_SIZE(SHOWN_BYTES)];
         const char *string;
         size_t n;
@@ -139,10 +141,10 @@ static const char *show_value(config_setting_t *setting, char *out, size_t size)
 
 static void report_value(struct reader *r, config_setting_t *setting, const char *legal)
 {
-        char path[KEY_SIZE], value[ESCAPE_SIZE(SHOWN_BYTES) + 8];
+        char path[KEY_SIZE], value[VALUE_SIZE];
 
         report(r, setting, "%s: %s is not legal, expected %s", key_path(setting, path),
-               show_value(setting, value, sizeof(value)), legal);
+               show_value(setting, value), legal);
 }
 
 /* Values */
@@ -280,7 +282,7 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         const char *text = config_setting_get_string(setting);
         struct address address, *listen;
         const struct service *other;
-        char path[KEY_SIZE];
+        char path[KEY_SIZE], value[VALUE_SIZE];
 
         if (!text || address_parse(text, &address) < 0) {
                 report_value(r, setting, key->legal);
@@ -288,15 +290,14 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         }
         if (++r->n_listen > LISTEN_MAX) {
                 if (r->n_listen == LISTEN_MAX + 1)
-                        report(r, setting,
-                               "%s: \"%s\" is one too many, expected at most %d addresses",
-                               key_path(setting, path), text, LISTEN_MAX);
+                        report(r, setting, "%s: %s is one too many, expected at most %d addresses",
+                               key_path(setting, path), show_value(setting, value), LISTEN_MAX);
                 return;
         }
         other = find_listening(r->config, &address);
         if (other) {
-                report(r, setting, "%s: \"%s\" is listened on already, by service %s",
-                       key_path(setting, path), text, other->name);
+                report(r, setting, "%s: %s is listened on already, by service %s",
+                       key_path(setting, path), show_value(setting, value), other->name);
                 return;
         }
         listen = reallocarray(service->listen, service->n_listen + 1, sizeof(*listen));
@@ -337,9 +338,11 @@ static void upstream_deinit(struct upstream *upstream)
 
 static int parse_upstream(const char *text, struct upstream *out)
 {
-        struct upstream upstream = { .text = strdup(text) };
+        struct upstream upstream = { .text = malloc(ESCAPE_SIZE(strlen(text))) };
         int r = upstream.text ? address_parse(text, &upstream.address) : -ENOMEM;
 
+        if (upstream.text)
+                escape_bytes(upstream.text, text, strlen(text));
         if (r == 0 && (upstream.address.any || (upstream.address.sa.sa_family != AF_UNIX &&
                                                 address_port(&upstream.address) == 0)))
                 r = -ERANGE;
@@ -510,7 +513,7 @@ static void check_service(struct reader *r, config_setting_t *setting,
                        key_path(setting, path));
         if (service->mode != SERVICE_RELAY && upstream)
                 report(r, upstream, "%s: is for mode = \"relay\" only", key_path(upstream, path));
-        for (size_t i = 0; i < service->n_upstreams; i++)
+        for (size_t i = 0; upstream && i < service->n_upstreams; i++)
                 for (size_t j = 0; j < service->n_listen; j++)
                         if (!service->upstreams[i].host &&
                             reaches(&service->upstreams[i].address, &service->listen[j]))
@@ -586,6 +589,9 @@ static void report_syntax(struct reader *r, const config_t *tree)
         size_t n = source_line(r->source, line, &text);
         char message[512];
 
+        /* What is missing at the end of a file is missed on the line before that end. */
+        while (n == 0 && line > 1)
+                n = source_line(r->source, --line, &text);
         escape_bytes(shown, text, n < SHOWN_BYTES ? n : SHOWN_BYTES);
         source_locate(r->source, line, &file, &at);
         (void)snprintf(message, sizeof(message), "%s: \"%s\"%s", config_error_text(tree), shown,
@@ -614,28 +620,23 @@ static void read_tree(struct reader *r)
         config_destroy(&tree);
 }
 
-static void config_unrefp(struct config **config)
-{
-        config_unref(*config);
-}
-
-static void source_freep(struct source **source)
-{
-        source_free(*source);
-}
-
 /* A path that means the same after a change of directory. */
-static char *absolute_path(const char *path)
+static int absolute_path(const char *path, char **out)
 {
         _cleanup_(freep) char *directory = NULL;
-        char *absolute;
 
-        if (path[0] == '/')
-                return strdup(path);
+        if (path[0] == '/') {
+                *out = strdup(path);
+                return *out ? 0 : -ENOMEM;
+        }
         directory = getcwd(NULL, 0);
-        if (!directory || asprintf(&absolute, "%s/%s", directory, path) < 0)
-                return NULL;
-        return absolute;
+        if (!directory)
+                return -errno;
+        if (asprintf(out, "%s/%s", directory, path) < 0) {
+                *out = NULL;
+                return -ENOMEM;
+        }
+        return 0;
 }
 
 int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct config **out)
@@ -649,14 +650,13 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
                 return -ENOMEM;
         *config = (struct config){
                 .refs = 1,
-                .path = absolute_path(path),
                 .log_level = LOG_LEVEL_INFO,
                 .backend = "auto",
                 .drain_timeout_usec = 30 * USEC_PER_SEC,
         };
-        if (!config->path)
-                return -ENOMEM;
-        r = source_read(config->path, mistake, arg, &source);
+        r = absolute_path(path, &config->path);
+        if (r == 0)
+                r = source_read(config->path, mistake, arg, &source);
         if (r < 0)
                 return r;
         reader.source = source;

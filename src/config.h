@@ -20,7 +20,7 @@ enum service_mode {
 
 /* Where a relay connects to. */
 struct upstream {
-        char *text;             /* as in the file */
+        char *text;             /* as in the file, escaped */
         struct address address; /* unless @host is set */
         char *host, *port;      /* a name to look up; NULL: @address is known */
 };
@@ -65,11 +65,11 @@ typedef void config_mistake_fn(void *arg, const char *file, unsigned line, const
 /**
  * config_load() - read a configuration file
  * @path:    made absolute, so that a reload finds the same file
- * @mistake: called with @arg for each mistake, all of them in file order as far as the syntax lets
+ * @mistake: called with @arg for each mistake, all of them, as far as the syntax lets
  *           them be found; its strings live until it returns
  * @out:     set to the configuration, with one reference
  *
- * Return: 0; -EINVAL: there were mistakes; -ENOMEM.
+ * Return: 0; -EINVAL: there were mistakes; -ENOMEM; what getcwd(3) fails with.
  */
 _must_use_ int config_load(const char *path, config_mistake_fn *mistake, void *arg,
                            struct config **out);
@@ -82,6 +82,12 @@ struct config *config_ref(struct config *config);
  * Return: NULL.
  */
 struct config *config_unref(struct config *config);
+
+/* For _cleanup_(). */
+static inline void config_unrefp(struct config **config)
+{
+        config_unref(*config);
+}
 
 /* Return: the service of that name, or NULL. */
 const struct service *config_find_service(const struct config *config, const char *name);

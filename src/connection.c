@@ -3,9 +3,7 @@
  * callback at once, and memory and descriptors go when the loop has come back from all of them.
  */
 #include "connection.h"
-#include "echo.h"
 #include "escape.h"
-#include "relay.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,11 +11,6 @@
 
 /* How much of what is received and sent log_payload shows. */
 #define PAYLOAD_SHOWN_BYTES 64
-
-static const struct mode *const modes[] = {
-        [SERVICE_ECHO] = &echo_mode,
-        [SERVICE_RELAY] = &relay_mode,
-};
 
 static struct log_about connection_about(const struct connection *c)
 {
@@ -79,13 +72,29 @@ static void log_bytes(const struct side *side, enum log_kind kind, const uint8_t
                 write_bytes(side, kind, data, n);
 }
 
-static void connection_touch(struct connection *c)
+/* Sides */
+
+/* Whether the session has a second socket by now. */
+static bool has_upstream(const struct connection *c)
 {
-        if (c->idle)
-                c->active_usec = loop_now_usec();
+        return c->peer && c->peer != &c->client;
 }
 
-/* Sides */
+/* Bytes that the sockets of a session have taken, all in all. */
+static uint64_t total_sent(const struct connection *c)
+{
+        return stream_sent(&c->client.stream) +
+               (has_upstream(c) ? stream_sent(&c->peer->stream) : 0);
+}
+
+/* A byte moved. */
+static void connection_touch(struct connection *c)
+{
+        if (!c->idle)
+                return;
+        c->active_usec = loop_now_usec();
+        c->idle_sent = total_sent(c);
+}
 
 static struct side *of_stream(struct stream *stream)
 {
@@ -103,12 +112,6 @@ static struct side *other(struct side *side)
         struct connection *c = side->connection;
 
         return side == &c->client ? c->peer : &c->client;
-}
-
-/* Whether the session has a second socket by now. */
-static bool has_upstream(const struct connection *c)
-{
-        return c->peer && c->peer != &c->client;
 }
 
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
@@ -195,18 +198,13 @@ int side_init(struct side *side, struct connection *c, int fd, const char *name)
 
 /* Idle time */
 
-static int arm_idle(struct connection *c, uint64_t usec)
+/* Sets the timer to when the connection will have been idle for long enough. */
+static int arm_idle(struct connection *c)
 {
-        const struct timeval wait = loop_timeval(usec);
+        uint64_t now = loop_now_usec(), end = c->active_usec + c->service->idle_timeout_usec;
+        const struct timeval wait = loop_timeval(end > now ? end - now : 0);
 
         return evtimer_add(c->idle, &wait) < 0 ? -ENOMEM : 0;
-}
-
-/* Bytes that the sockets of a session have taken, all in all. */
-static uint64_t total_sent(const struct connection *c)
-{
-        return stream_sent(&c->client.stream) +
-               (has_upstream(c) ? stream_sent(&c->peer->stream) : 0);
 }
 
 /* Whether selectd itself holds bytes back, or has not reached the upstream yet. */
@@ -223,23 +221,20 @@ static void on_idle_timer(evutil_socket_t fd, short what, void *arg)
 {
         struct connection *c = arg;
         uint64_t timeout = c->service->idle_timeout_usec;
-        uint64_t sent = total_sent(c), quiet;
 
         (void)fd;
         (void)what;
-        if (is_waiting(c) || sent != c->idle_sent)
+        if (is_waiting(c) || total_sent(c) != c->idle_sent)
                 connection_touch(c);
-        c->idle_sent = sent;
-        quiet = loop_now_usec() - c->active_usec;
-        if (quiet >= timeout)
+        if (loop_now_usec() - c->active_usec >= timeout)
                 connection_close(c, "idle timeout");
-        else if (arm_idle(c, timeout - quiet) < 0)
+        else if (arm_idle(c) < 0)
                 connection_close(c, connection_error_reason(-ENOMEM));
 }
 
-static int set_idle_timeout(struct connection *c, uint64_t usec)
+static int set_idle_timeout(struct connection *c)
 {
-        if (usec == 0) {
+        if (c->service->idle_timeout_usec == 0) {
                 if (c->idle)
                         event_free(c->idle);
                 c->idle = NULL;
@@ -251,7 +246,7 @@ static int set_idle_timeout(struct connection *c, uint64_t usec)
                         return -ENOMEM;
                 connection_touch(c);
         }
-        return arm_idle(c, usec);
+        return arm_idle(c);
 }
 
 /* The life of a connection */
@@ -273,10 +268,6 @@ static void name_client(struct connection *c, const struct address *peer)
 
 static void free_sockets(struct connection *c)
 {
-        if (c->peer) {
-                link_deinit(&c->client.link);
-                link_deinit(&c->peer->link);
-        }
         stream_deinit(&c->client.stream);
         if (c->mode->free)
                 c->mode->free(c);
@@ -304,7 +295,7 @@ static int connection_configure(struct connection *c)
                                    c->service->message_bytes);
         if (r < 0 || c->closed) /* a shorter delay sends, and sending can fail */
                 return r;
-        return set_idle_timeout(c, c->service->idle_timeout_usec);
+        return set_idle_timeout(c);
 }
 
 int connection_start(struct connection *c)
@@ -326,9 +317,9 @@ int connection_start(struct connection *c)
         return r;
 }
 
-int connection_new(struct loop *loop, struct config *config, const struct service *service, int fd,
-                   const struct address *peer, uint64_t id, struct connection_owner *owner,
-                   struct connection **out)
+int connection_new(struct loop *loop, const struct mode *mode, struct config *config,
+                   const struct service *service, int fd, const struct address *peer, uint64_t id,
+                   struct connection_owner *owner, struct connection **out)
 {
         struct connection *c = calloc(1, sizeof(*c));
         struct log_about about;
@@ -343,7 +334,7 @@ int connection_new(struct loop *loop, struct config *config, const struct servic
                 return r;
         }
         c->owner = owner;
-        c->mode = modes[service->mode];
+        c->mode = mode;
         c->config = config_ref(config);
         c->service = service;
         c->release.run = release;

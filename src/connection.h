@@ -25,7 +25,6 @@ struct connection_owner {
  * A mode: what a client is linked to. One constant table each; see echo.h and relay.h.
  */
 struct mode {
-        const char *name;
         /*
          * Sets connection->peer and calls connection_start(), at once or later; until then nothing
          * is read from the client. May end the connection. Return: 0 or -errno.
@@ -67,7 +66,7 @@ struct connection {
         uint64_t id;
         uint64_t began_usec;
         uint64_t active_usec; /* when a byte last moved; kept only with an idle_timeout */
-        uint64_t idle_sent;   /* bytes sent when the idle timer last looked */
+        uint64_t idle_sent;   /* bytes sent by then */
         unsigned open_links;  /* whose end has not been passed on */
         bool closed;
         char client_name[CONNECTION_CLIENT_SIZE];
@@ -75,6 +74,7 @@ struct connection {
 
 /**
  * connection_new() - begin a session
+ * @mode:    the service's
  * @service: of @config, of which a reference is taken
  * @fd:      the client's socket: non-blocking, close-on-exec; consumed on success
  * @peer:    the client's address
@@ -83,7 +83,7 @@ struct connection {
  *
  * May end the connection, but not free it. Return: 0; -ENOMEM, -ENOSPC: nothing has been logged.
  */
-_must_use_ int connection_new(struct loop *loop, struct config *config,
+_must_use_ int connection_new(struct loop *loop, const struct mode *mode, struct config *config,
                               const struct service *service, int fd, const struct address *peer,
                               uint64_t id, struct connection_owner *owner, struct connection **out);
 

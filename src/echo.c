@@ -8,6 +8,5 @@ static int echo_open(struct connection *c)
 }
 
 const struct mode echo_mode = {
-        .name = "echo",
         .open = echo_open,
 };

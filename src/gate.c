@@ -84,12 +84,12 @@ void gate_report(struct gate *gate)
         if (n == 0)
                 return;
         if (gate->reason)
-                log_write(LOG_TURNED_AWAY, NULL, "turned away %llu connections: %s",
-                          (unsigned long long)n, gate->reason);
+                log_write(LOG_TURNED_AWAY, NULL, "turned away %llu connection%s: %s",
+                          (unsigned long long)n, n == 1 ? "" : "s", gate->reason);
         else
                 log_write(LOG_TURNED_AWAY, NULL,
-                          "turned away %llu connections: the limit is %zu, set by %s",
-                          (unsigned long long)n, gate->limit, gate->set_by);
+                          "turned away %llu connection%s: the limit is %zu, set by %s",
+                          (unsigned long long)n, n == 1 ? "" : "s", gate->limit, gate->set_by);
         gate->turned_away = 0;
         (void)evtimer_del(gate->timer);
 }

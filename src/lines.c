@@ -9,6 +9,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 
@@ -56,6 +57,10 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
         (void)what;
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
+        if (n < 0) {
+                (void)fprintf(stderr, "selectc: cannot read input: %s\n", strerrordesc_np(errno));
+                l->status = EXIT_FAILURE;
+        }
         if (n <= 0) {
                 (void)event_del(l->input);
                 l->input_ended = true;

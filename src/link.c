@@ -16,11 +16,6 @@ static bool link_is_full(const struct link *link)
         return link->shaper ? shaper_is_full(link->shaper) : stream_queued(link->to) > 0;
 }
 
-static void link_fail(struct link *link, int error)
-{
-        link->events->on_error(link, error);
-}
-
 /* Sends a chunk that is due. Return: whether the link lives on. */
 static bool link_deliver(struct link *link, const uint8_t *data, size_t n)
 {
@@ -29,7 +24,7 @@ static bool link_deliver(struct link *link, const uint8_t *data, size_t n)
         link->events->on_sending(link, data, n);
         r = stream_send(link->to, data, n);
         if (r < 0)
-                link_fail(link, r);
+                link->events->on_error(link, r);
         return r == 0;
 }
 
@@ -43,7 +38,7 @@ static bool link_pump(struct link *link)
                 int r = shaper_take(link->shaper, scratch, &n);
 
                 if (r < 0)
-                        link_fail(link, r);
+                        link->events->on_error(link, r);
                 if (r < 0 || n == 0)
                         return r == 0;
                 if (!link_deliver(link, scratch, n))
@@ -64,7 +59,7 @@ static void link_throttle(struct link *link)
         } else {
                 r = stream_resume(link->from);
                 if (r < 0) {
-                        link_fail(link, r);
+                        link->events->on_error(link, r);
                         return;
                 }
         }
@@ -87,7 +82,7 @@ static void link_settle(struct link *link)
                         link->ending = false;
                         r = stream_shutdown(link->to);
                         if (r < 0)
-                                link_fail(link, r);
+                                link->events->on_error(link, r);
                         else
                                 link->events->on_done(link);
                         return;
@@ -115,11 +110,6 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
 void link_stop(struct link *link)
 {
         link->shaper = shaper_free(link->shaper);
-}
-
-void link_deinit(struct link *link)
-{
-        link_stop(link);
 }
 
 int link_set_delay(struct link *link, uint64_t send_delay_usec, size_t message_bytes)
@@ -152,7 +142,7 @@ void link_put(struct link *link, const uint8_t *data, size_t n)
         }
         r = shaper_put(link->shaper, data, n);
         if (r < 0)
-                link_fail(link, r);
+                link->events->on_error(link, r);
         else
                 link_on_progress(link);
 }

@@ -47,9 +47,6 @@ struct link {
 void link_init(struct link *link, struct stream *from, struct stream *to,
                const struct link_events *events);
 
-/* Frees what the link still holds. The streams are left alone. */
-void link_deinit(struct link *link);
-
 /**
  * link_set_delay() - hold each chunk back, from the next one on
  * @send_delay_usec: pause before each send; 0: none, and what is held leaves at once
@@ -65,7 +62,7 @@ void link_put(struct link *link, const uint8_t *data, size_t n);
 /* Passes on the end of the stream, behind all that was put: on_done says when. */
 void link_end(struct link *link);
 
-/* Ends all callbacks of the link, at once and for good. */
+/* Ends all callbacks of the link, at once and for good, and frees what it holds. */
 void link_stop(struct link *link);
 
 /* Whether bytes wait only for their time, not for the destination to take them. */

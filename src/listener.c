@@ -1,14 +1,25 @@
-/* The listener: evconnlistener, and what binding takes for each kind of address. */
+/*
+ * The listener: what binding takes for each kind of address, and accepting. libevent's
+ * evconnlistener accepts for as long as clients come: one that connected in a tight loop held up
+ * all others for more than a second (measured). Here a turn of the loop accepts a handful.
+ */
 #include "listener.h"
 
 #include <errno.h>
-#include <event2/listener.h>
+#include <event2/event_struct.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/stat.h>
 
+/* Accepted in one turn of the loop. */
+#define ACCEPT_BATCH 64
+
+/* Accepted at the end: more than any backlog holds, but no flood. */
+#define ACCEPT_PENDING_MAX 8192
+
 struct listener {
-        struct evconnlistener *accept;
+        struct event accept;
+        int fd;
         struct address address;
         const struct listener_events *events;
         void *arg;
@@ -48,10 +59,14 @@ static int bind_and_listen(int fd, const struct address *address, int backlog, b
                 set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->any);
         if (bind(fd, &address->sa, address->length) < 0)
                 return -errno;
-        if (address->sa.sa_family == AF_UNIX && chmod(address->un.sun_path, 0666) < 0)
-                return -errno;
-        if (listen(fd, backlog) < 0) /* which looks for conflicts once more */
-                return -errno;
+        if ((address->sa.sa_family == AF_UNIX && chmod(address->un.sun_path, 0666) < 0) ||
+            listen(fd, backlog) < 0) { /* which looks for conflicts once more */
+                int r = -errno;
+
+                if (address->sa.sa_family == AF_UNIX)
+                        (void)unlink(address->un.sun_path);
+                return r;
+        }
         if (share)
                 set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
         return 0;
@@ -96,27 +111,38 @@ static int get_address(int fd, struct address *address)
         return 0;
 }
 
-static void hand_over(struct listener *listener, int fd, const struct sockaddr *peer, int length)
+/* Whether accept(2) failed for want of something, not because of this one client. */
+static bool is_exhausted(int error)
 {
-        struct address address = { .length = (socklen_t)length };
-
-        memcpy(&address.storage, peer, (size_t)length);
-        listener->events->on_accept(listener, fd, &address, listener->arg);
+        return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-static void listener_on_accept(struct evconnlistener *accept, evutil_socket_t fd,
-                               struct sockaddr *peer, int length, void *arg)
+/* Return: 0: there is nobody, or there were @max; what accept4(2) fails with, if it is_exhausted().
+ */
+static int accept_some(struct listener *listener, int max)
 {
-        (void)accept;
-        hand_over(arg, fd, peer, length);
+        for (int i = 0; i < max; i++) {
+                struct address peer = { .length = sizeof(peer.storage) };
+                int fd =
+                        accept4(listener->fd, &peer.sa, &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+                if (fd >= 0)
+                        listener->events->on_accept(listener, fd, &peer, listener->arg);
+                else if (errno == EAGAIN || is_exhausted(errno))
+                        return errno == EAGAIN ? 0 : -errno;
+        }
+        return 0;
 }
 
-static void listener_on_error(struct evconnlistener *accept, void *arg)
+static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 {
         struct listener *listener = arg;
+        int r = accept_some(listener, ACCEPT_BATCH);
 
-        (void)accept;
-        listener->events->on_error(listener, -EVUTIL_SOCKET_ERROR(), listener->arg);
+        (void)fd;
+        (void)what;
+        if (r < 0)
+                listener->events->on_error(listener, r, listener->arg);
 }
 
 int listener_new(struct loop *loop, int fd, bool remove, const struct listener_events *events,
@@ -143,11 +169,11 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct listener_e
                 return -errno;
         listener->events = events;
         listener->arg = arg;
-        listener->accept = evconnlistener_new(loop_base(loop), listener_on_accept, listener,
-                                              LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-        if (!listener->accept)
+        event_assign(&listener->accept, loop_base(loop), fd, EV_READ | EV_PERSIST,
+                     listener_on_readable, listener);
+        if (event_add(&listener->accept, NULL) < 0)
                 return -ENOMEM;
-        evconnlistener_set_error_cb(listener->accept, listener_on_error);
+        listener->fd = fd;
         *out = listener;
         listener = NULL;
         return 0;
@@ -162,7 +188,8 @@ struct listener *listener_free(struct listener *listener)
         if (listener->remove && stat(listener->address.un.sun_path, &st) == 0 &&
             st.st_dev == listener->device && st.st_ino == listener->inode)
                 (void)unlink(listener->address.un.sun_path);
-        evconnlistener_free(listener->accept);
+        (void)event_del(&listener->accept);
+        closep(&listener->fd);
         free(listener);
         return NULL;
 }
@@ -174,39 +201,26 @@ const struct address *listener_address(const struct listener *listener)
 
 void listener_set_backlog(struct listener *listener, int backlog)
 {
-        (void)listen(evconnlistener_get_fd(listener->accept), backlog);
+        (void)listen(listener->fd, backlog);
 }
 
 void listener_offer(struct listener *listener, bool offer)
 {
         if (listener->address.sa.sa_family != AF_UNIX)
-                set_option(evconnlistener_get_fd(listener->accept), SOL_SOCKET, SO_REUSEPORT,
-                           offer);
+                set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, offer);
 }
 
 void listener_pause(struct listener *listener)
 {
-        (void)evconnlistener_disable(listener->accept);
+        (void)event_del(&listener->accept);
 }
 
 void listener_resume(struct listener *listener)
 {
-        (void)evconnlistener_enable(listener->accept);
+        (void)event_add(&listener->accept, NULL);
 }
 
 void listener_accept_pending(struct listener *listener)
 {
-        int fd = evconnlistener_get_fd(listener->accept);
-
-        for (;;) {
-                struct sockaddr_storage peer;
-                socklen_t length = sizeof(peer);
-                int client = accept4(fd, (struct sockaddr *)&peer, &length,
-                                     SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-                if (client >= 0)
-                        hand_over(listener, client, (struct sockaddr *)&peer, (int)length);
-                else if (errno != ECONNABORTED && errno != EINTR)
-                        return;
-        }
+        (void)accept_some(listener, ACCEPT_PENDING_MAX);
 }

@@ -10,7 +10,7 @@
 
 struct listener;
 
-/* What the listener's user is told. Both may pause or free any listener. */
+/* What the listener's user is told. Both may pause any listener, but free none. */
 struct listener_events {
         /* A client connected; @fd is non-blocking, close-on-exec, and the callee's to close. */
         void (*on_accept)(struct listener *listener, int fd, const struct address *peer, void *arg);
@@ -64,5 +64,8 @@ void listener_offer(struct listener *listener, bool offer);
 void listener_pause(struct listener *listener);
 void listener_resume(struct listener *listener);
 
-/* Accepts all who wait in the backlog: on_accept for each. For a listener about to be freed. */
+/*
+ * Accepts all who wait in the backlog, within reason: on_accept for each. For a listener about to
+ * be freed.
+ */
 void listener_accept_pending(struct listener *listener);

@@ -16,6 +16,7 @@ struct entry {
         struct address configured; /* the "listen" it was opened for, unless passed */
         const char *passed_name;   /* NULL: opened here */
         const struct service *service, *next_service;
+        bool claimed; /* by one "listen" of @next_service */
 };
 
 TAILQ_HEAD(entry_list, entry);
@@ -268,6 +269,7 @@ static void mark(struct listeners *set, const struct config *config)
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries) {
+                entry->claimed = false;
                 entry->next_service =
                         entry->passed_name ? match(set, entry->passed_name, config) : NULL;
         }
@@ -293,14 +295,19 @@ static void offer_unmarked(struct listeners *set, bool offer)
                         listener_offer(entry->listener, offer);
 }
 
-static bool is_marked(struct listeners *set, const struct service *service,
-                      const struct address *address)
+/* Whether a socket stays for this "listen"; each stays for one. */
+static bool claim(struct listeners *set, const struct service *service,
+                  const struct address *address)
 {
         struct entry *entry;
 
-        TAILQ_FOREACH(entry, &set->entries, entries)
-                if (entry->next_service == service && address_equal(&entry->configured, address))
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                if (entry->next_service == service && !entry->claimed &&
+                    address_equal(&entry->configured, address)) {
+                        entry->claimed = true;
                         return true;
+                }
+        }
         return false;
 }
 
@@ -336,7 +343,7 @@ static int open_missing(struct listeners *set, const struct config *config,
 
                 for (size_t j = 0; r == 0 && j < service->n_listen; j++)
                         if (!has_passed(set, config, service) &&
-                            !is_marked(set, service, &service->listen[j]))
+                            !claim(set, service, &service->listen[j]))
                                 r = open_one(set, service, &service->listen[j], fresh, why);
         }
         return r;

@@ -12,7 +12,7 @@
 #include <systemd/sd-journal.h>
 
 #define LINE_SIZE  8192
-#define FIELD_SIZE 512
+#define FIELD_SIZE 4352 /* a path, and the field's name */
 #define FIELDS_MAX 12
 
 static const struct {

@@ -10,9 +10,9 @@
 /* What stopping may take beyond the wait for connections. */
 #define STOP_MARGIN_USEC (5 * USEC_PER_SEC)
 
-_printf_(1, 2) static void notify(const char *format, ...)
+/* Return: 0; what sd_notify(3) fails with. Where there is no manager that is no failure. */
+_printf_(1, 2) static int notify(const char *format, ...)
 {
-        static bool failed;
         char state[512];
         va_list args;
         int r;
@@ -21,31 +21,32 @@ _printf_(1, 2) static void notify(const char *format, ...)
         (void)vsnprintf(state, sizeof(state), format, args);
         va_end(args);
         r = sd_notify(0, state);
-        if (r < 0 && !failed)
-                log_write(LOG_NOTIFY_FAILED, NULL,
-                          "cannot notify the service manager: %s; it may think selectd hangs",
-                          strerrordesc_np(-r));
-        failed = r < 0;
+        return r < 0 ? r : 0;
 }
 
 void notify_ready(const char *status)
 {
-        notify("READY=1\nSTATUS=%s", status);
+        int r = notify("READY=1\nSTATUS=%s", status);
+
+        if (r < 0)
+                log_write(LOG_NOTIFY_FAILED, NULL,
+                          "cannot notify the service manager: %s; it may think selectd hangs",
+                          strerrordesc_np(-r));
 }
 
 void notify_reloading(void)
 {
-        notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading", loop_now_usec());
+        (void)notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reloading", loop_now_usec());
 }
 
 void notify_stopping(uint64_t usec)
 {
-        notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, usec + STOP_MARGIN_USEC);
+        (void)notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, usec + STOP_MARGIN_USEC);
 }
 
 void notify_status(const char *status)
 {
-        notify("STATUS=%s", status);
+        (void)notify("STATUS=%s", status);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
@@ -53,7 +54,7 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
         (void)fd;
         (void)what;
         (void)arg;
-        notify("WATCHDOG=1");
+        (void)notify("WATCHDOG=1");
 }
 
 int notify_watchdog(struct loop *loop, struct event **out)

@@ -1,7 +1,7 @@
 /*
  * What the service manager is told, by sd_notify(3); nothing where there is none.
  *
- * Thread: main. Errors are logged once, here, and change nothing else.
+ * Thread: main. Errors change nothing; that readiness could not be told is logged here.
  */
 #pragma once
 

@@ -4,6 +4,7 @@
  */
 #include "ping.h"
 #include "lines.h"
+#include "loop.h"
 #include "util.h"
 
 #include <errno.h>
@@ -19,6 +20,9 @@
 
 /* While this much waits to be sent, the server is not keeping up: no more is added. */
 #define UNSENT_BYTES (1024 * 1024)
+
+/* What is read and not asked for waits in the socket beyond this. */
+#define UNREAD_BYTES (1024 * 1024)
 
 struct ping {
         const struct ping_options *options;
@@ -156,9 +160,7 @@ static void print_statistics(const struct ping *p)
 
 static int start(struct ping *p, int fd)
 {
-        const uint64_t usec = p->options->interval_usec;
-        const struct timeval interval = { .tv_sec = (time_t)(usec / USEC_PER_SEC),
-                                          .tv_usec = (suseconds_t)(usec % USEC_PER_SEC) };
+        const struct timeval interval = loop_timeval(p->options->interval_usec);
 
         p->departures = evbuffer_new();
         p->timer = event_new(p->base, -1, EV_PERSIST, on_timer, p);
@@ -168,6 +170,7 @@ static int start(struct ping *p, int fd)
             event_add(p->timer, &interval) < 0 || event_add(p->interrupt, NULL) < 0)
                 return -ENOMEM;
         bufferevent_setcb(p->server, on_received, NULL, on_event, p);
+        bufferevent_setwatermark(p->server, EV_READ, 0, UNREAD_BYTES);
         bufferevent_enable(p->server, EV_READ | EV_WRITE);
         (void)printf("PING %s %" PRIu64 " bytes of data.\n", p->options->name, p->options->size);
         send_one(p);

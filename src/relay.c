@@ -64,7 +64,6 @@ static void relay_free(struct connection *c)
 }
 
 const struct mode relay_mode = {
-        .name = "relay",
         .open = relay_open,
         .stop = relay_stop,
         .free = relay_free,

@@ -123,7 +123,7 @@ static struct event_base *make_base(void)
 static int connect_failed(const char *name, int r)
 {
         (void)fprintf(stderr, "selectc: cannot connect to %s: %s\n", name,
-                      r == -EINVAL   ? "not an address, expected HOST:PORT or unix:/PATH"
+                      r == -EINVAL   ? "not an address, expected HOST:PORT or unix:PATH"
                       : r == -ENOENT ? "no such host"
                                      : strerrordesc_np(-r));
         return r == -EINVAL ? EX_USAGE : EXIT_FAILURE;

@@ -3,6 +3,7 @@
  * server_update(), which sets the timers and the status that follow from where things stand.
  */
 #include "server.h"
+#include "escape.h"
 #include "gate.h"
 #include "listeners.h"
 #include "notify.h"
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -45,6 +47,8 @@ struct server {
         struct event *status;        /* tell the status */
         const char *limited_by;      /* what sets the descriptor limit, to be told */
         uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
+        const char *backend;         /* as configured when it started */
+        bool reload_failed;          /* the last one */
         bool stopping;
 };
 
@@ -67,8 +71,9 @@ static void describe(const struct server *s, char *out, size_t size)
 {
         size_t n = worker_count(s->worker), services = s->config->n_services;
 
-        (void)snprintf(out, size, "%s%zu connection%s, %zu service%s",
-                       s->stopping ? "stopping: " : "", n, plural(n), services, plural(services));
+        (void)snprintf(out, size, "%s%zu connection%s, %zu service%s%s",
+                       s->stopping ? "stopping: " : "", n, plural(n), services, plural(services),
+                       s->reload_failed ? "; the last reload failed" : "");
 }
 
 static void on_status(evutil_socket_t fd, short what, void *arg)
@@ -94,12 +99,30 @@ static void server_update(struct server *s)
                 (void)start_timer(s->status, STATUS_USEC);
 }
 
+static void close_all(struct server *s)
+{
+        worker_close_all(s->worker, "stopping");
+}
+
+/* Accepts who is there already, then nobody any more; ends with the last connection. */
 static void server_stop(struct server *s)
 {
+        uint64_t timeout = s->config->drain_timeout_usec;
+        char duration[QUANTITY_TEXT_SIZE];
+        size_t n;
+
+        notify_stopping(timeout);
         listeners_accept_pending(s->listeners);
         s->stopping = true;
         s->listeners = listeners_free(s->listeners);
         server_update(s);
+        n = worker_count(s->worker);
+        if (n == 0)
+                return;
+        log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s", n,
+                  plural(n), quantity_format_usec(timeout, duration));
+        if (!start_timer(s->drain, timeout))
+                close_all(s);
 }
 
 static void on_idle(evutil_socket_t fd, short what, void *arg)
@@ -114,7 +137,6 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
                 return;
         log_write(LOG_IDLE_EXIT, NULL, "idle for %s, exiting",
                   quantity_format_usec(s->config->exit_on_idle_usec, duration));
-        notify_stopping(0);
         server_stop(s);
 }
 
@@ -229,9 +251,11 @@ static void set_connection_limit(struct server *s, const struct config *config)
 static void log_mistake(void *arg, const char *file, unsigned line, const char *text)
 {
         const struct log_about about = { .config_file = file, .config_line = line };
+        char shown[ESCAPE_SIZE(PATH_MAX)];
 
         (void)arg;
-        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", file, line, text);
+        escape_bytes(shown, file, strnlen(file, PATH_MAX));
+        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", shown, line, text);
 }
 
 int server_load(const char *path, struct config **out)
@@ -248,24 +272,22 @@ static void put_into_force(struct server *s, struct config *config)
 {
         log_set_level(config->log_level);
         set_connection_limit(s, config);
+        if (config->exit_on_idle_usec != s->config->exit_on_idle_usec)
+                (void)evtimer_del(s->idle);
         config_ref(config);
         config_unref(s->config);
         s->config = config;
-        (void)evtimer_del(s->idle);
         server_update(s);
-}
-
-static void config_unrefp(struct config **config)
-{
-        config_unref(*config);
 }
 
 static int reload(struct server *s)
 {
         _cleanup_(config_unrefp) struct config *config = NULL;
-        char why[LISTENERS_WHY_SIZE] = "the file has mistakes";
+        char why[LISTENERS_WHY_SIZE];
         int r = server_load(s->config->path, &config);
 
+        (void)snprintf(why, sizeof(why), "%s",
+                       r == -EINVAL ? "the file has mistakes" : strerrordesc_np(-r));
         if (r == 0)
                 r = listeners_match(s->listeners, config, why);
         if (r == 0)
@@ -276,10 +298,10 @@ static int reload(struct server *s)
                           why);
                 return r;
         }
-        if (strcmp(config->backend, s->config->backend) != 0)
+        if (strcmp(config->backend, s->backend) != 0)
                 log_write(LOG_RESTART_NEEDED, NULL,
-                          "backend is \"%s\" until selectd is restarted, then \"%s\"",
-                          s->config->backend, config->backend);
+                          "backend is \"%s\" until selectd is restarted, then \"%s\"", s->backend,
+                          config->backend);
         put_into_force(s, config);
         worker_reconfigure(s->worker, config);
         log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", config->path,
@@ -289,25 +311,20 @@ static int reload(struct server *s)
 
 static void on_hup(evutil_socket_t fd, short what, void *arg)
 {
-        char status[128] = "the last reload failed, the old configuration is in force";
         struct server *s = arg;
+        char status[128];
 
         (void)fd;
         (void)what;
         if (s->stopping)
                 return;
         notify_reloading();
-        if (reload(s) == 0)
-                describe(s, status, sizeof(status));
+        s->reload_failed = reload(s) < 0;
+        describe(s, status, sizeof(status));
         notify_ready(status);
 }
 
 /* Stopping */
-
-static void close_all(struct server *s)
-{
-        worker_close_all(s->worker, "stopping");
-}
 
 static void on_drain(evutil_socket_t fd, short what, void *arg)
 {
@@ -318,26 +335,14 @@ static void on_drain(evutil_socket_t fd, short what, void *arg)
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
-        char duration[QUANTITY_TEXT_SIZE];
         struct server *s = arg;
-        uint64_t timeout = s->config->drain_timeout_usec;
-        size_t n;
 
         (void)fd;
         (void)what;
-        if (s->stopping) {
+        if (s->stopping)
                 close_all(s);
-                return;
-        }
-        notify_stopping(timeout);
-        server_stop(s);
-        n = worker_count(s->worker);
-        if (n == 0)
-                return;
-        log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s", n,
-                  plural(n), quantity_format_usec(timeout, duration));
-        if (!start_timer(s->drain, timeout))
-                close_all(s);
+        else
+                server_stop(s);
 }
 
 /* Starting */
@@ -437,7 +442,7 @@ static int server_serve(struct server *s)
         while (!s->stopping || worker_count(s->worker) > 0) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 if (loop_turn(s->loop) < 0) {
-                        log_write(LOG_START_FAILED, NULL, "the event loop failed, exiting");
+                        log_write(LOG_LIBRARY, NULL, "the event loop failed, exiting");
                         return EX_OSERR;
                 }
         }
@@ -486,6 +491,7 @@ int server_run(struct config *config)
 {
         struct server s = {
                 .config = config_ref(config),
+                .backend = config->backend,
                 .limited_by = "the descriptor limit (LimitNOFILE=)",
         };
         int status = EX_OSERR;

@@ -17,6 +17,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* How far source_find() looks back, and how much of a word it compares. */
+#define FIND_BYTES      4096
+#define FIND_WORD_BYTES 64
+
 /* From text line @text_line on, lines are those of @file from @line on. */
 struct mark {
         unsigned text_line;
@@ -79,6 +83,12 @@ static int add_mark(struct source *s, const char *file, unsigned line)
         return 0;
 }
 
+static void new_line(struct source *s)
+{
+        (void)fputc('\n', s->out);
+        s->text_line++;
+}
+
 /* Copies the cursor's next @n bytes and counts the lines in them. */
 static void copy(struct cursor *c, size_t n)
 {
@@ -92,20 +102,34 @@ static void copy(struct cursor *c, size_t n)
         c->p += n;
 }
 
-static size_t span_comment(const struct cursor *c)
+/*
+ * Copies what begins here and ends with @close: nothing; or a mistake where it does not end in this
+ * file, for libconfig would go on looking in the one that includes it.
+ */
+static int copy_through(struct cursor *c, const char *close, const char *what)
+{
+        if (!close) {
+                mistake(c->source, c->file, c->line, "%s that does not end in this file", what);
+                return -EINVAL;
+        }
+        copy(c, (size_t)(close - c->p));
+        return 0;
+}
+
+static int copy_comment(struct cursor *c)
 {
         const char *close = strstr(c->p + 2, "*/");
 
-        return close ? (size_t)(close + 2 - c->p) : (size_t)(c->end - c->p);
+        return copy_through(c, close ? close + 2 : NULL, "a comment");
 }
 
-static size_t span_string(const struct cursor *c)
+static int copy_string(struct cursor *c)
 {
         const char *p = c->p + 1;
 
         while (p < c->end && *p != '"')
                 p += *p == '\\' && p + 1 < c->end ? 2 : 1;
-        return (size_t)(p - c->p) + (p < c->end);
+        return copy_through(c, p < c->end ? p + 1 : NULL, "a string");
 }
 
 static int copy_name(struct cursor *c)
@@ -183,11 +207,7 @@ static int include(struct cursor *c, const char *name)
                 return -ENOMEM;
         }
         r = append_file(s, path, c->depth + 1, c);
-        if (r < 0)
-                return r;
-        (void)fputc('\n', s->out);
-        s->text_line++;
-        return add_mark(s, c->file, c->line);
+        return r < 0 ? r : add_mark(s, c->file, c->line);
 }
 
 /* Walks a file's text, which is NUL-terminated. */
@@ -206,15 +226,16 @@ static int append_text(struct cursor *c)
                         r = take_include(c, &name);
                         if (r > 0)
                                 r = include(c, name);
+                        line_start = name; /* the rest of the line begins one, for libconfig too */
                         if (r < 0 || name)
                                 continue;
                 }
                 if (strncmp(c->p, "/*", 2) == 0)
-                        copy(c, span_comment(c));
+                        r = copy_comment(c);
                 else if (*c->p == '#' || strncmp(c->p, "//", 2) == 0)
                         copy(c, strcspn(c->p, "\n"));
                 else if (*c->p == '"')
-                        copy(c, span_string(c));
+                        r = copy_string(c);
                 else if (isalpha((unsigned char)*c->p) || *c->p == '*')
                         r = copy_name(c);
                 else if (*c->p && strchr("+-.0123456789", *c->p))
@@ -322,13 +343,13 @@ static int append_file(struct source *s, const char *path, unsigned depth,
         int r;
 
         escape_bytes(shown, path, strnlen(path, PATH_MAX));
-        if (s->n_files > SOURCE_FILES_MAX) {
+        if (from && s->n_files > SOURCE_FILES_MAX) {
                 mistake(s, from->file, from->line,
                         "@include \"%s\": more than %d files are included", shown,
                         SOURCE_FILES_MAX);
                 return -EINVAL;
         }
-        if (depth > SOURCE_DEPTH_MAX) {
+        if (from && depth > SOURCE_DEPTH_MAX) {
                 mistake(s, from->file, from->line, "@include \"%s\": nested deeper than %d files",
                         shown, SOURCE_DEPTH_MAX);
                 return 0;
@@ -348,22 +369,17 @@ static int append_file(struct source *s, const char *path, unsigned depth,
         r = add_file(s, path, &c.file);
         if (r < 0)
                 return r;
-        (void)fputc('\n', s->out);
-        s->text_line++;
+        new_line(s);
         r = add_mark(s, c.file, 1);
         if (r < 0)
                 return r;
         c.p = text;
         c.end = text + strlen(text); /* NOLINT(clang-analyzer-core.*): set by read_file() */
         r = append_text(&c);
+        new_line(s); /* libconfig knows no comment that ends with the file */
         if (r == 0 && c.end != text + size)
                 mistake(s, c.file, c.line, "a NUL byte: this is not a text file");
         return r;
-}
-
-static void source_freep(struct source **source)
-{
-        source_free(*source);
 }
 
 int source_read(const char *path, source_mistake_fn *on_mistake, void *arg, struct source **out)
@@ -426,14 +442,16 @@ void source_locate(const struct source *s, unsigned line, const char **file, uns
 
 unsigned source_find(const struct source *s, unsigned line, const char *word)
 {
-        const char *start, *p;
+        const char *start, *p, *end;
         size_t length = source_line(s, line, &start);
+        size_t word_length = strnlen(word, FIND_WORD_BYTES);
         unsigned found = line;
 
-        for (p = length > 0 ? start + length : s->text; p-- > s->text;) {
-                if (strncmp(p, word, strlen(word)) == 0)
+        end = length > 0 ? start + length : s->text;
+        for (p = end; p > s->text && end - p < FIND_BYTES; p--) {
+                if (p[-1] == '"' && strncmp(p, word, word_length) == 0)
                         return found;
-                found -= *p == '\n';
+                found -= p[-1] == '\n';
         }
         return line;
 }

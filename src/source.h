@@ -48,6 +48,12 @@ _must_use_ int source_read(const char *path, source_mistake_fn *mistake, void *a
 /* Return: NULL. */
 struct source *source_free(struct source *source);
 
+/* For _cleanup_(). */
+static inline void source_freep(struct source **source)
+{
+        source_free(*source);
+}
+
 /* The text, for config_read_string(). */
 const char *source_text(const struct source *source);
 
@@ -55,8 +61,8 @@ const char *source_text(const struct source *source);
 void source_locate(const struct source *source, unsigned line, const char **file, unsigned *at);
 
 /*
- * The last line up to @line in which @word stands; @line where there is none. For strings in a
- * list: libconfig knows only the line of what follows them.
+ * The last line up to @line in which the string @word begins; @line where there is none near. For
+ * strings in a list: libconfig knows only the line of what follows them.
  */
 unsigned source_find(const struct source *source, unsigned line, const char *word);
 

@@ -152,7 +152,12 @@ static int stream_queue(struct stream *stream, const uint8_t *data, size_t n)
                 bufferevent_setcb(stream->queue, NULL, stream_on_queue_written,
                                   stream_on_queue_event, stream);
         }
-        return bufferevent_write(stream->queue, data, n) < 0 ? -ENOMEM : 0;
+        /* bufferevent_write() does not tell when its event could not be added; enabling does. */
+        if (bufferevent_write(stream->queue, data, n) < 0 ||
+            bufferevent_enable(stream->queue, EV_WRITE) < 0)
+                return -ENOMEM;
+        stream->accepted += n;
+        return 0;
 }
 
 int stream_send(struct stream *stream, const uint8_t *data, size_t n)
@@ -166,7 +171,7 @@ int stream_send(struct stream *stream, const uint8_t *data, size_t n)
                 if (sent < 0)
                         sent = 0;
         }
-        stream->accepted += n;
+        stream->accepted += (uint64_t)sent;
         if ((size_t)sent == n)
                 return 0;
         return stream_queue(stream, data + sent, n - (size_t)sent);

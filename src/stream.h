@@ -27,7 +27,10 @@ struct stream_events {
         void (*on_error)(struct stream *stream, int error);
 };
 
-/* Embedded in its owner; members are the stream's own but for @in, the count of bytes read. */
+/*
+ * Embedded in its owner, who may read @loop, @fd and @in, the count of bytes read; all else is the
+ * stream's own.
+ */
 struct stream {
         struct loop *loop;
         const struct stream_events *events;

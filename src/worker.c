@@ -1,5 +1,7 @@
 /* The worker. A connection is on its list from admission until it is about to be freed. */
 #include "worker.h"
+#include "echo.h"
+#include "relay.h"
 
 #include <errno.h>
 
@@ -11,6 +13,11 @@ struct worker {
         struct loop *loop;
         void (*on_ended)(void *arg);
         void *arg;
+};
+
+static const struct mode *const modes[] = {
+        [SERVICE_ECHO] = &echo_mode,
+        [SERVICE_RELAY] = &relay_mode,
 };
 
 static void worker_on_closed(struct connection_owner *owner, struct connection *connection)
@@ -47,8 +54,8 @@ int worker_admit(struct worker *worker, struct config *config, const struct serv
                  int fd, const struct address *peer)
 {
         struct connection *connection;
-        int r = connection_new(worker->loop, config, service, fd, peer, worker->last_id + 1,
-                               &worker->owner, &connection);
+        int r = connection_new(worker->loop, modes[service->mode], config, service, fd, peer,
+                               worker->last_id + 1, &worker->owner, &connection);
 
         if (r < 0)
                 return r;

@@ -34,8 +34,19 @@ def test_bytes_put_it_off(backend):
             began = time.monotonic()
             echo(client)
             assert recv_until_eof(client) == b""
-            assert time.monotonic() - began >= timeout - EARLY
+            # Twice the time would be what it takes to notice only at the second look.
+            assert timeout - EARLY <= time.monotonic() - began < 2 * timeout - 0.4
         daemon.wait_for(r" closed: idle timeout, 5 B in, 5 B out, ")
+
+
+def test_reloads_do_not_put_it_off(backend):
+    text = config(service(idle_timeout=1), backend=backend)
+    with Daemon(text) as daemon, daemon.connect() as client:
+        began = time.monotonic()
+        while not daemon.lines(" closed: idle timeout, "):
+            assert time.monotonic() - began < 10
+            daemon.reload(text)
+        assert recv_until_eof(client) == b""
 
 
 def test_what_is_held_back_is_not_idle(backend):

@@ -194,6 +194,10 @@ def test_backend_needs_a_restart():
     with Daemon(config(backend="epoll")) as daemon, daemon.connect() as client:
         daemon.reload(config(backend="poll"))
         assert daemon.lines('^backend is "epoll" until selectd is restarted, then "poll"$')
+        daemon.reload(config(backend="select"))
+        assert daemon.lines('^backend is "epoll" until selectd is restarted, then "select"$')
+        daemon.reload(config(backend="epoll"))
+        assert len(daemon.lines("^backend is ")) == 2
         echo(client)
 
 

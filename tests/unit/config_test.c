@@ -1,0 +1,797 @@
+/*
+ * The configuration: the files the project ships, what each key takes, and that every mistake is
+ * reported once, where it is and with what is legal, whatever the file holds.
+ */
+#include "config.h"
+#include "loop.h"
+#include "mistakes.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#define LEVELS   "\"error\", \"warning\", \"notice\", \"info\" or \"debug\""
+#define BACKENDS "\"auto\", \"epoll\", \"poll\" or \"select\""
+#define SPAN     "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
+#define BOOL     "true or false"
+#define LIMIT    "a number from 0 to 1000000"
+#define MODES    "\"echo\" or \"relay\""
+#define BACKLOG  "a number from 1 to 65535"
+#define BYTES    "bytes from 1 to \"64K\""
+#define SERVICES "a group of at least one service"
+#define ADDRESSES                                                                                  \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 " \
+        "to 65535"
+
+#define YEAR_USEC (365 * 24 * 3600 * USEC_PER_SEC)
+
+/* A configuration with @top as its third line. */
+#define TOP(top) "# one\n# two\n" top "\nservices = { echo = { listen = \"127.0.0.1:0\"; }; };\n"
+
+/* A configuration with @more as the fourth line, in its service. */
+#define IN_SERVICE(more) \
+        "services = {\n  echo = {\n    listen = \"127.0.0.1:0\";\n" more "\n  };\n};\n"
+
+static struct config *config;
+
+static int load(const char *path)
+{
+        forget_mistakes();
+        config = config_unref(config);
+        return config_load(path, collect_mistake, NULL, &config);
+}
+
+static int load_text(const char *text)
+{
+        write_text("conf", text);
+        return load("conf");
+}
+
+static int release(void **state)
+{
+        (void)state;
+        config = config_unref(config);
+        return 0;
+}
+
+static void expect_legal(const char *text)
+{
+        int r = load_text(text);
+
+        if (r != 0)
+                fail_msg("%d for\n%s\n%s", r, text, mistakes);
+        assert_int_equal(n_mistakes, 0);
+}
+
+static void expect_mistakes(const char *text, const char *expected)
+{
+        int r = load_text(text);
+
+        if (r != -EINVAL || strcmp(mistakes, expected) != 0) {
+                print_error("%d for\n%s\n%sinstead of\n%s\n", r, text, mistakes, expected);
+                fail();
+        }
+        assert_null(config);
+}
+
+/* What the project ships */
+
+static void expect_echo(const struct config *c, const char *listen, uint64_t backlog)
+{
+        struct address address;
+
+        assert_int_equal(address_parse(listen, &address), 0);
+        assert_int_equal(c->n_services, 1);
+        assert_string_equal(c->services[0].name, "echo");
+        assert_int_equal(c->services[0].mode, SERVICE_ECHO);
+        assert_int_equal(c->services[0].n_listen, 1);
+        assert_true(address_equal(&c->services[0].listen[0], &address));
+        assert_int_equal(c->services[0].backlog, backlog);
+        assert_int_equal(c->services[0].message_bytes, 1024);
+        assert_int_equal(c->services[0].idle_timeout_usec, 0);
+        assert_int_equal(c->max_connections, 0);
+        assert_int_equal(c->exit_on_idle_usec, 0);
+        assert_int_equal(c->drain_timeout_usec, 30 * USEC_PER_SEC);
+}
+
+static void expect_defaults(const struct config *c)
+{
+        expect_echo(c, "127.0.0.1:8008", 4096);
+        assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+        assert_false(c->log_payload);
+        assert_string_equal(c->backend, "auto");
+        assert_int_equal(c->services[0].send_delay_usec, 0);
+}
+
+static void defaults(void **state)
+{
+        (void)state;
+        expect_legal("services = { echo = { listen = \"127.0.0.1:8008\"; }; };");
+        expect_defaults(config);
+        assert_int_equal(load(SOURCE_DIR "/conf/selectd.conf"), 0);
+        expect_defaults(config);
+}
+
+/* libconfig knows no comment that ends with the file. */
+static void comment_at_the_end(void **state)
+{
+        (void)state;
+        assert_int_equal(load_text("services = { a = { listen = \"127.0.0.1:0\"; }; }; # end"), 0);
+        assert_int_equal(n_mistakes, 0);
+}
+
+/* Of a name no more than its text is shown: it may hold anything. */
+static void paths_are_escaped(void **state)
+{
+        (void)state;
+        assert_int_equal(load_text("services = { a = { listen = [ \"unix:/a\\n\\x1b\", "
+                                   "\"unix:/a\\n\\x1b\" ]; }; };"),
+                         -EINVAL);
+        assert_non_null(strstr(mistakes, "\"unix:/a\\n\\x1b\" is listened on already"));
+}
+
+/* The keys there are stand in the tables of src/config.c: { "KEY", read_… */
+static void defaults_name_every_key(void **state)
+{
+        char *code = read_text(SOURCE_DIR "/src/config.c");
+        char *conf = read_text(SOURCE_DIR "/conf/selectd.conf");
+        size_t n_keys = 0;
+
+        (void)state;
+        assert_non_null(code);
+        assert_non_null(conf);
+        for (const char *p = code; (p = strstr(p, "{ \"")); p++) {
+                size_t n = strcspn(p + 3, "\"");
+                char key[64];
+
+                if (strncmp(p + 3 + n, "\", read_", 8) != 0)
+                        continue;
+                (void)snprintf(key, sizeof(key), " %.*s =", (int)n, p + 3);
+                /* a key of the top level begins its line */
+                if (!strstr(conf, key)) {
+                        key[0] = '\n';
+                        if (!strstr(conf, key))
+                                fail_msg("selectd.conf is silent on %s", key + 1);
+                }
+                n_keys++;
+        }
+        assert_in_range(n_keys, 13, 1000);
+        free(code);
+        free(conf);
+}
+
+static void article(void **state)
+{
+        (void)state;
+        assert_int_equal(load(SOURCE_DIR "/conf/article.conf"), 0);
+        expect_echo(config, "127.0.0.1:8008", 10);
+        assert_string_equal(config->backend, "select");
+        assert_int_equal(config->services[0].send_delay_usec, 5 * USEC_PER_SEC);
+        assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
+        assert_true(config->log_payload);
+}
+
+/* Values */
+
+static void words(void **state)
+{
+        static const char *const levels[] = { "error", "warning", "notice", "info", "debug" };
+        static const char *const backends[] = { "auto", "epoll", "poll", "select" };
+        char text[256];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(levels); i++) {
+                (void)snprintf(text, sizeof(text), TOP("log_level = \"%s\"; log_payload = TRUE"),
+                               levels[i]);
+                expect_legal(text);
+                assert_int_equal(config->log_level, LOG_LEVEL_ERROR + i);
+                assert_true(config->log_payload);
+        }
+        for (size_t i = 0; i < ELEMENTS(backends); i++) {
+                (void)snprintf(text, sizeof(text), TOP("backend = \"%s\""), backends[i]);
+                expect_legal(text);
+                assert_string_equal(config->backend, backends[i]);
+        }
+}
+
+static void numbers(void **state)
+{
+        static const struct {
+                const char *text;
+                uint64_t usec;
+        } spans[] = {
+                { "0", 0 },
+                { "1", USEC_PER_SEC },
+                { "0.25", 250000 },
+                { ".000001", 1 },
+                { "1e-3", 1000 },
+                { "0.3333333333333", 333333 },
+                { "\"1min 30s\"", 90 * USEC_PER_SEC },
+                { "\"200\" \"ms\"", 200000 },
+                { "31536000", YEAR_USEC },
+                { "31536000.0", YEAR_USEC },
+                { "\"365d\"", YEAR_USEC },
+                { "0xf", 15 * USEC_PER_SEC },
+        };
+        char text[512];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(spans); i++) {
+                (void)snprintf(text, sizeof(text),
+                               "exit_on_idle = %s; drain_timeout = %s;\n" IN_SERVICE(
+                                       "send_delay = %s; idle_timeout = %s;"),
+                               spans[i].text, spans[i].text, spans[i].text, spans[i].text);
+                expect_legal(text);
+                assert_int_equal(config->exit_on_idle_usec, spans[i].usec);
+                assert_int_equal(config->drain_timeout_usec, spans[i].usec);
+                assert_int_equal(config->services[0].send_delay_usec, spans[i].usec);
+                assert_int_equal(config->services[0].idle_timeout_usec, spans[i].usec);
+        }
+        expect_legal("max_connections = 1000000;" IN_SERVICE("backlog = 65535; message_size = 1"));
+        assert_int_equal(config->max_connections, 1000000);
+        assert_int_equal(config->services[0].backlog, 65535);
+        assert_int_equal(config->services[0].message_bytes, 1);
+        expect_legal("max_connections = 1L;" IN_SERVICE("backlog = 1; message_size = \"64K\""));
+        assert_int_equal(config->services[0].backlog, 1);
+        assert_int_equal(config->services[0].message_bytes, 65536);
+}
+
+static void services(void **state)
+{
+        (void)state;
+        expect_legal("services = {\n"
+                     "  one = { listen = [ \"127.0.0.1:1\", \"*:2\", \"unix:/a\" ]; };\n"
+                     "  two = { listen = ( \"127.0.0.1:0\", \"127.0.0.1:0\" ); backlog = 9; };\n"
+                     "  one-1* = { listen = \"127.0.0.1:0\"; mode = \"echo\"; };\n"
+                     "};");
+        assert_int_equal(config->n_services, 3);
+        assert_int_equal(config->services[0].n_listen, 3);
+        assert_true(config->services[0].listen[1].any);
+        assert_int_equal(config->services[0].backlog, 4096);
+        assert_int_equal(config->services[1].n_listen, 2);
+        assert_int_equal(config->services[1].backlog, 9);
+        assert_ptr_equal(config_find_service(config, "two"), &config->services[1]);
+        assert_ptr_equal(config_find_service(config, "one-1*"), &config->services[2]);
+        assert_null(config_find_service(config, "one-1"));
+        assert_null(config_find_service(config, ""));
+}
+
+/* Mistakes */
+
+/* One mistake of a value: in line 3 of the top level, or in line 4 in the service. */
+static void each_value(void **state)
+{
+        static const struct {
+                const char *setting, *value, *legal;
+        } top[] = {
+                { "log_level = \"loud\"", "\"loud\"", LEVELS },
+                { "log_level = \"INFO\"", "\"INFO\"", LEVELS },
+                { "log_level = \"\"", "\"\"", LEVELS },
+                { "log_level = 3", "3", LEVELS },
+                { "log_level = [ \"info\" ]", "a list of 1", LEVELS },
+                { "log_level = { info = 1; }", "a group { … }", LEVELS },
+                { "log_level = \"a\\\\b\\\"\\n\\x01\\xff\"", "\"a\\\\b\\\"\\n\\x01\\xff\"",
+                  LEVELS },
+                { "log_payload = 1", "1", BOOL },
+                { "log_payload = \"true\"", "\"true\"", BOOL },
+                { "backend = \"kqueue\"", "\"kqueue\"", BACKENDS },
+                { "backend = true", "true", BACKENDS },
+                { "max_connections = -1", "-1", LIMIT },
+                { "max_connections = 1000001", "1000001", LIMIT },
+                { "max_connections = 4294967296", "4294967296", LIMIT },
+                { "max_connections = 4294967297L", "4294967297", LIMIT },
+                { "max_connections = 0x100000000", "4294967296", LIMIT },
+                { "max_connections = -9223372036854775808", "-9223372036854775808", LIMIT },
+                { "max_connections = 1.0", "1", LIMIT },
+                { "max_connections = \"1\"", "\"1\"", LIMIT },
+                { "max_connections = false", "false", LIMIT },
+                { "max_connections = ()", "a list of 0", LIMIT },
+                { "exit_on_idle = -1", "-1", SPAN },
+                { "exit_on_idle = -0.5", "-0.5", SPAN },
+                { "exit_on_idle = -0.0000001", "-1e-07", SPAN },
+                { "exit_on_idle = \"-1s\"", "\"-1s\"", SPAN },
+                { "exit_on_idle = \"\"", "\"\"", SPAN },
+                { "exit_on_idle = \"20 fortnights\"", "\"20 fortnights\"", SPAN },
+                { "exit_on_idle = \"nan\"", "\"nan\"", SPAN },
+                { "exit_on_idle = \"inf\"", "\"inf\"", SPAN },
+                { "exit_on_idle = 1e999", "inf", SPAN },
+                { "exit_on_idle = -1e999", "-inf", SPAN },
+                { "exit_on_idle = 31536001", "31536001", SPAN },
+                { "exit_on_idle = \"365d 1us\"", "\"365d 1us\"", SPAN },
+                { "exit_on_idle = \"99999999999999999999y\"", "\"99999999999999999999y\"", SPAN },
+                { "exit_on_idle = 9223372036854775807", "9223372036854775807", SPAN },
+                { "exit_on_idle = true", "true", SPAN },
+                { "exit_on_idle = ( 1, 2 )", "a list of 2", SPAN },
+                { "drain_timeout = \"30 x\"", "\"30 x\"", SPAN },
+        };
+        static const struct {
+                const char *setting, *value, *legal;
+        } inner[] = {
+                { "mode = \"hubbub\"", "\"hubbub\"", MODES },
+                { "mode = 1", "1", MODES },
+                { "backlog = 0", "0", BACKLOG },
+                { "backlog = 65536", "65536", BACKLOG },
+                { "backlog = -1", "-1", BACKLOG },
+                { "backlog = 4294967297", "4294967297", BACKLOG },
+                { "backlog = \"10\"", "\"10\"", BACKLOG },
+                { "backlog = 10.5", "10.5", BACKLOG },
+                { "send_delay = \"5 parsecs\"", "\"5 parsecs\"", SPAN },
+                { "send_delay = -5", "-5", SPAN },
+                { "send_delay = { }", "a group { … }", SPAN },
+                { "message_size = 0", "0", BYTES },
+                { "message_size = 65537", "65537", BYTES },
+                { "message_size = \"65K\"", "\"65K\"", BYTES },
+                { "message_size = \"1KB\"", "\"1KB\"", BYTES },
+                { "message_size = \"17179869184G\"", "\"17179869184G\"", BYTES },
+                { "message_size = 1.5", "1.5", BYTES },
+                { "idle_timeout = \"soon\"", "\"soon\"", SPAN },
+        };
+        char text[1024], expected[1024];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(top); i++) {
+                (void)snprintf(text, sizeof(text), TOP("%s;"), top[i].setting);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:3: %.*s: %s is not legal, expected %s\n",
+                               (int)strcspn(top[i].setting, " "), top[i].setting, top[i].value,
+                               top[i].legal);
+                expect_mistakes(text, expected);
+        }
+        for (size_t i = 0; i < ELEMENTS(inner); i++) {
+                (void)snprintf(text, sizeof(text), IN_SERVICE("%s;"), inner[i].setting);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:4: services.echo.%.*s: %s is not legal, expected %s\n",
+                               (int)strcspn(inner[i].setting, " "), inner[i].setting,
+                               inner[i].value, inner[i].legal);
+                expect_mistakes(text, expected);
+        }
+}
+
+static void addresses(void **state)
+{
+        static const struct {
+                const char *listen, *value;
+        } cases[] = {
+                { "\"127.0.0.1\"", "\"127.0.0.1\"" },
+                { "\"127.0.0.1:65536\"", "\"127.0.0.1:65536\"" },
+                { "\"localhost:80\"", "\"localhost:80\"" },
+                { "\"unix:relative\"", "\"unix:relative\"" },
+                { "\"\"", "\"\"" },
+                { "8008", "8008" },
+                { "[ ]", "a list of 0" },
+                { "( )", "a list of 0" },
+                { "( \"127.0.0.1:0\", 5 )", "5" },
+                { "( ( \"127.0.0.1:0\" ) )", "a list of 1" },
+                { "{ }", "a group { … }" },
+        };
+        char text[1024], expected[1024];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                (void)snprintf(text, sizeof(text), "services = { echo = {\n listen = %s; }; };",
+                               cases[i].listen);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:2: services.echo.listen: %s is not legal, expected " ADDRESSES
+                               "\n",
+                               cases[i].value);
+                expect_mistakes(text, expected);
+        }
+        expect_mistakes("services = {\n"
+                        "  one = { listen = [ \"127.0.0.1:1\", \"127.0.0.1:1\" ]; };\n"
+                        "  two = { listen = \"127.0.0.1:1\"; };\n"
+                        "  three = { listen = \"unix:/a\"; };\n"
+                        "  four = { listen = \"unix:/a\"; };\n"
+                        "};",
+                        "conf:2: services.one.listen: \"127.0.0.1:1\" is listened on already, by "
+                        "service one\n"
+                        "conf:3: services.two.listen: \"127.0.0.1:1\" is listened on already, by "
+                        "service one\n"
+                        "conf:5: services.four.listen: \"unix:/a\" is listened on already, by "
+                        "service three\n");
+}
+
+/* An element of a list is where it stands, not where the list begins or the next token is. */
+static void lines_of_elements(void **state)
+{
+        (void)state;
+        expect_mistakes("services = { echo = {\n"
+                        "  listen = [ \"127.0.0.1:1\",\n"
+                        "    \"one\",\n"
+                        "\n"
+                        "    \"two\"\n"
+                        "    # \"one\" or two\n"
+                        "  ];\n"
+                        "  mode\n"
+                        "    = \n"
+                        "      \"x\"\n"
+                        "\n"
+                        "  ;\n"
+                        "}; };",
+                        "conf:3: services.echo.listen: \"one\" is not legal, expected " ADDRESSES
+                        "\n"
+                        "conf:5: services.echo.listen: \"two\" is not legal, expected " ADDRESSES
+                        "\n"
+                        "conf:8: services.echo.mode: \"x\" is not legal, expected " MODES "\n");
+}
+
+static void whole_groups(void **state)
+{
+        (void)state;
+        expect_mistakes("", "conf:1: services is missing, expected " SERVICES "\n");
+        expect_mistakes("# nothing\n\nlog_level = \"info\";\n",
+                        "conf:1: services is missing, expected " SERVICES "\n");
+        expect_mistakes("\nservices = { };",
+                        "conf:2: services: a group { … } is not legal, expected " SERVICES "\n");
+        expect_mistakes("\nservices = \"echo\";",
+                        "conf:2: services: \"echo\" is not legal, expected " SERVICES "\n");
+        expect_mistakes("\nservices = ( { listen = \"127.0.0.1:0\"; } );",
+                        "conf:2: services: a list of 1 is not legal, expected " SERVICES "\n");
+        expect_mistakes("services = {\n  echo = \"127.0.0.1:0\";\n};",
+                        "conf:2: services.echo: \"127.0.0.1:0\" is not legal, expected a group { "
+                        "listen = …; }\n");
+        expect_mistakes("services = {\n  echo = { backlog = 1; };\n};",
+                        "conf:2: services.echo: listen is missing, expected " ADDRESSES "\n");
+}
+
+static void unknown_keys(void **state)
+{
+        static const struct {
+                const char *key, *nearest;
+        } top[] = {
+                { "loglevel", "log_level" },   { "log-level", "log_level" },
+                { "log_paylod", "log_payload" }, { "Backend", "backend" },
+                { "max_conections", "max_connections" }, { "exit_idle", "exit_on_idle" },
+                { "drain_timeuot", "drain_timeout" }, { "service", "services" },
+        }, inner[] = {
+                { "lisen", "listen" },         { "modes", "mode" },
+                { "backlogs", "backlog" },     { "senddelay", "send_delay" },
+                { "mesage_size", "message_size" }, { "idle_time", "idle_timeout" },
+        };
+        char text[1024], expected[1024];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(top); i++) {
+                (void)snprintf(text, sizeof(text), TOP("%s = 1;"), top[i].key);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:3: %s: unknown key, the nearest known one is \"%s\"\n",
+                               top[i].key, top[i].nearest);
+                expect_mistakes(text, expected);
+        }
+        for (size_t i = 0; i < ELEMENTS(inner); i++) {
+                (void)snprintf(text, sizeof(text), IN_SERVICE("%s = 1;"), inner[i].key);
+                (void)snprintf(
+                        expected, sizeof(expected),
+                        "conf:4: services.echo.%s: unknown key, the nearest known one is \"%s\"\n",
+                        inner[i].key, inner[i].nearest);
+                expect_mistakes(text, expected);
+        }
+}
+
+/* libconfig gives up at the first of these: one message each, at the line. */
+static void syntax(void **state)
+{
+        static const struct {
+                const char *text, *at, *shown;
+        } cases[] = {
+                { "# one\nlog_level = ;\n", "conf:2: ", "\"log_level = ;\"" },
+                { TOP("log_level \"info\";"), "conf:3: ", "\"log_level \\\"info\\\";\"" },
+                { TOP("log_level = nan;"), "conf:3: ", "\"log_level = nan;\"" },
+                { TOP("log_level = \"a\"; log_level = \"b\";"), "conf:3: ", "duplicate" },
+                { IN_SERVICE("listen = \"127.0.0.1:0\";"), "conf:4: ", "duplicate" },
+                { "services = {\n a = { };\n a = { };\n};", "conf:3: ", "duplicate" },
+                { TOP("= 1;"), "conf:3: ", "\"= 1;\"" },
+                { TOP("exit_on_idle = 1 2;"), "conf:3: ", "\"exit_on_idle = 1 2;\"" },
+                { TOP("exit_on_idle = [ 1, \"a\" ];"), "conf:3: ", "array" },
+                { TOP("}"), "conf:3: ", "\"}\"" },
+                { "services = {", "conf:1: ", "services = {" },
+                { "services = {\n\n", "conf:1: ", "services = {" },
+                { "\n\n\001\n", "conf:3: ", "\"\\x01\"" },
+                { "\na = \"\n\n", "conf:2: ", "a string that does not end" },
+                { "/* a\n\n", "conf:1: ", "a comment that does not end" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                int r = load_text(cases[i].text);
+
+                if (r != -EINVAL || n_mistakes != 1 || !strstr(mistakes, cases[i].shown) ||
+                    strncmp(mistakes, cases[i].at, strlen(cases[i].at)) != 0)
+                        fail_msg("%d, %zu mistakes, for\n%s\n%s", r, n_mistakes, cases[i].text,
+                                 mistakes);
+        }
+}
+
+/* Every mistake of several files, in order and each with its own file and line. */
+static void all_at_once(void **state)
+{
+        (void)state;
+        write_text("part", "# of a service\nbacklog = 0;\nsend_dely = 1;\n");
+        expect_mistakes(
+                "log_level = \"loud\";\n"
+                "log_payload = 7;\n"
+                "drain_time = \"red\";\n"
+                "services = {\n"
+                "  one = {\n"
+                "    listen = [ \"127.0.0.1\", \"*:0\", \"x\" ];\n"
+                "@include \"part\"\n"
+                "    message_size = \"1T\";\n"
+                "  };\n"
+                "  two = { mode = \"hubbub\"; };\n"
+                "};\n"
+                "max_connections = 5000000000;",
+                "conf:1: log_level: \"loud\" is not legal, expected " LEVELS "\n"
+                "conf:2: log_payload: 7 is not legal, expected " BOOL "\n"
+                "conf:3: drain_time: unknown key, the nearest known one is \"drain_timeout\"\n"
+                "conf:6: services.one.listen: \"127.0.0.1\" is not legal, expected " ADDRESSES "\n"
+                "conf:6: services.one.listen: \"x\" is not legal, expected " ADDRESSES "\n"
+                "part:2: services.one.backlog: 0 is not legal, expected " BACKLOG "\n"
+                "part:3: services.one.send_dely: unknown key, the nearest known one is "
+                "\"send_delay\"\n"
+                "conf:8: services.one.message_size: \"1T\" is not legal, expected " BYTES "\n"
+                "conf:10: services.two.mode: \"hubbub\" is not legal, expected " MODES "\n"
+                "conf:10: services.two: listen is missing, expected " ADDRESSES "\n"
+                "conf:12: max_connections: 5000000000 is not legal, expected " LIMIT "\n");
+}
+
+/* Mistakes of reading come from the same function. */
+static void unreadable(void **state)
+{
+        char expected[8192];
+
+        (void)state;
+        assert_int_equal(load("missing"), -EINVAL);
+        assert_string_equal(mistakes,
+                            "missing:1: cannot read the file: No such file or directory\n");
+        assert_int_equal(load("."), -EINVAL);
+        assert_int_equal(n_mistakes, 1);
+        (void)snprintf(expected, sizeof(expected),
+                       "conf:2: @include \"%s/missing\": No such file or directory\n",
+                       test_directory);
+        expect_mistakes("# one\n@include \"missing\"\n", expected);
+}
+
+/* Long names and values are shown in part, in one line. */
+static void long_words(void **state)
+{
+        static char text[5000], word[2001];
+
+        (void)state;
+        memset(word, 'x', sizeof(word) - 1);
+        (void)snprintf(text, sizeof(text), TOP("%s = 1; log_level = \"%s\";"), word, word);
+        assert_int_equal(load_text(text), -EINVAL);
+        assert_int_equal(n_mistakes, 2);
+        assert_in_range(strlen(mistakes), 100, 1000);
+}
+
+/* Junk */
+
+#ifdef __SANITIZE_ADDRESS__
+#define JUNK_BYTES \
+        (256 * 1024) /* its realloc() always copies: libconfig's long lists take a minute */
+#else
+#define JUNK_BYTES (1024 * 1024)
+#endif
+
+/* Fills @out with @n bytes of @pattern over and over. */
+static void repeat(char *out, size_t n, const char *pattern)
+{
+        size_t length = strlen(pattern);
+
+        for (size_t i = 0; i < n; i++)
+                out[i] = pattern[i % length];
+}
+
+static void expect_junk(const char *what, const char *data, size_t n)
+{
+        uint64_t began, usec;
+        int r;
+
+        write_bytes("conf", data, n);
+        began = loop_now_usec();
+        r = load("conf");
+        usec = loop_now_usec() - began;
+        print_message("%s: %zu mistakes, %" PRIu64 " ms\n", what, n_mistakes, usec / 1000);
+        assert_int_equal(r, -EINVAL);
+        assert_in_range(n_mistakes, 1, JUNK_BYTES);
+        assert_in_range(usec, 0, DEADLINE_USEC);
+}
+
+/* Much of one thing, over and over, between two others. */
+static void repeated_junk(size_t n)
+{
+        static const struct {
+                const char *what, *head, *pattern, *tail;
+        } cases[] = {
+                { "parentheses", "a = ", "(", "" },
+                { "brackets", "a = ", "[", "" },
+                { "braces", "", "a={", "" },
+                { "services", "", "services={", "" },
+                { "one name", "", "x", "" },
+                { "one name set", "", "x", " = 1;" },
+                { "one string", "log_level = \"", "\xff", "\";" },
+                { "open string", "log_level = \"", "x", "" },
+                { "strings", "log_level = ", "\"x\" ", ";" },
+                { "escapes", "log_level = \"", "\\", "" },
+                { "one number", "backlog = ", "9", ";" },
+                { "one fraction", "exit_on_idle = 0.", "9", "e999;" },
+                { "one list", "log_level = ( ", "1,", "1 );" },
+                { "addresses", "services = { a = { listen = ( ", "1,", "1 ); }; };" },
+                { "an address", "services = { a = { listen = \"127.0.0.1:", "1", "\"; }; };" },
+                { "one comment", "/*", "*", "" },
+                { "lines", "", "\n", "x" },
+                { "signs", "a = ", "-", "" },
+                { "at signs", "", "@\n", "" },
+                { "blanks", "", " ", "@" },
+                { "NUL after all", "", " \n", "\0" },
+        };
+        static char data[JUNK_BYTES + 1024];
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                size_t head = strlen(cases[i].head), tail = strlen(cases[i].tail);
+
+                memcpy(data, cases[i].head, head);
+                repeat(data + head, n, cases[i].pattern);
+                memcpy(data + head + n, cases[i].tail, tail + 1);
+                expect_junk(cases[i].what, data, head + n + tail + (tail == 0));
+        }
+}
+
+static void a_megabyte(void **state)
+{
+        (void)state;
+        repeated_junk(JUNK_BYTES);
+}
+
+/* Less than anyone would call too large. */
+static void a_page(void **state)
+{
+        (void)state;
+        repeated_junk(4096);
+        repeated_junk(60000);
+}
+
+/* @size bytes of settings, each of another name, at the top and as services, and of addresses. */
+static void settings(size_t size)
+{
+        static char data[JUNK_BYTES + 1024];
+        size_t n = 0;
+
+        for (unsigned i = 0; n < size; i++)
+                n += (size_t)snprintf(data + n, sizeof(data) - n, "a%x=1;\n", i);
+        expect_junk("many settings", data, n);
+
+        n = (size_t)snprintf(data, sizeof(data), "services = {\n");
+        for (unsigned i = 0; n < size; i++)
+                n += (size_t)snprintf(data + n, sizeof(data) - n, "a%x={};\n", i);
+        n += (size_t)snprintf(data + n, sizeof(data) - n, "};");
+        expect_junk("many services", data, n);
+
+        n = (size_t)snprintf(data, sizeof(data), "services = { a = { listen = [ \"x\"");
+        for (unsigned i = 0; n < size; i++)
+                n += (size_t)snprintf(data + n, sizeof(data) - n, ",\n\"127.%u.%u.%u:1\"",
+                                      i / 62500, i / 250 % 250, i % 250);
+        n += (size_t)snprintf(data + n, sizeof(data) - n, "]; }; };");
+        expect_junk("many addresses", data, n);
+}
+
+static void many_settings(void **state)
+{
+        (void)state;
+        settings(60000);
+        settings(JUNK_BYTES);
+}
+
+static void random_junk(void **state)
+{
+        /* of tokens, so that the parser gets further than with bytes */
+        static const char *const tokens[] = {
+                "a",         "services", "=",           "{",        "}",
+                "[",         "]",        "(",           ")",        ";",
+                ",",         ":",        "1",           "-",        "\"",
+                "\"x\"",     "\n",       " ",           "@include", "@include \"x\"",
+                "0x",        "true",     "/*",          "*/",       "#",
+                "\\",        "1.5",      "99999999999", "listen",   "echo",
+                "log_level", "\t",       "e5",          "L",
+        };
+        static char data[JUNK_BYTES];
+
+        (void)state;
+        seed_random();
+        fill_random(data, sizeof(data));
+        expect_junk("random bytes", data, sizeof(data));
+        for (size_t i = 0; i < sizeof(data); i++)
+                if (!data[i])
+                        data[i] = '\n';
+        expect_junk("random bytes but NUL", data, sizeof(data));
+        for (size_t i = 0; i < sizeof(data); i++)
+                data[i] = (char)random_between(' ', '~');
+        expect_junk("random printable", data, sizeof(data));
+
+        for (int round = 0; round < 500; round++) {
+                size_t n = 0, most = random_between(1, 400);
+                int r;
+
+                for (size_t i = 0; i < most; i++)
+                        n += (size_t)snprintf(data + n, sizeof(data) - n, "%s",
+                                              tokens[random_between(0, ELEMENTS(tokens) - 1)]);
+                write_bytes("conf", data, n);
+                r = load("conf");
+                assert_true(r == -EINVAL ? n_mistakes > 0 : r == 0 && n_mistakes == 0);
+        }
+}
+
+/* What breaks in a good file when one byte of it does: an error or a configuration, no crash. */
+static void mutations(void **state)
+{
+        char *text = read_text(SOURCE_DIR "/conf/selectd.conf");
+        size_t n;
+
+        (void)state;
+        assert_non_null(text);
+        n = strlen(text);
+        seed_random();
+        for (int round = 0; round < 500; round++) {
+                char *at = &text[random_between(0, n - 1)], was = *at;
+                int r;
+
+                *at = (char)random_between(1, 255);
+                write_bytes("conf", text, n);
+                r = load("conf");
+                assert_true(r == -EINVAL ? n_mistakes > 0 : r == 0 && n_mistakes == 0);
+                *at = was;
+        }
+        free(text);
+}
+
+static void references(void **state)
+{
+        char *path;
+
+        (void)state;
+        expect_legal(TOP(""));
+        assert_int_equal(config->refs, 1);
+        assert_ptr_equal(config_ref(config), config);
+        assert_int_equal(config->refs, 2);
+        assert_null(config_unref(config));
+        assert_int_equal(config->refs, 1); /* still there */
+        path = strdup(config->path);
+        config = config_unref(config);
+        assert_null(config_unref(NULL));
+
+        /* absolute, so that a reload finds it from anywhere */
+        assert_int_equal(chdir("/"), 0);
+        assert_int_equal(load(path), 0);
+        assert_string_equal(config->path, path);
+        assert_int_equal(chdir(test_directory), 0);
+        free(path);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_teardown(defaults, release),
+                cmocka_unit_test_teardown(defaults_name_every_key, release),
+                cmocka_unit_test_teardown(article, release),
+                cmocka_unit_test_teardown(words, release),
+                cmocka_unit_test_teardown(numbers, release),
+                cmocka_unit_test_teardown(services, release),
+                cmocka_unit_test_teardown(each_value, release),
+                cmocka_unit_test_teardown(addresses, release),
+                cmocka_unit_test_teardown(lines_of_elements, release),
+                cmocka_unit_test_teardown(whole_groups, release),
+                cmocka_unit_test_teardown(unknown_keys, release),
+                cmocka_unit_test_teardown(syntax, release),
+                cmocka_unit_test_teardown(comment_at_the_end, release),
+                cmocka_unit_test_teardown(paths_are_escaped, release),
+                cmocka_unit_test_teardown(all_at_once, release),
+                cmocka_unit_test_teardown(unreadable, release),
+                cmocka_unit_test_teardown(long_words, release),
+                cmocka_unit_test_teardown(a_megabyte, release),
+                cmocka_unit_test_teardown(a_page, release),
+                cmocka_unit_test_teardown(many_settings, release),
+                cmocka_unit_test_teardown(random_junk, release),
+                cmocka_unit_test_teardown(mutations, release),
+                cmocka_unit_test_teardown(references, release),
+        };
+
+        return cmocka_run_group_tests(tests, enter_directory, leave_directory);
+}

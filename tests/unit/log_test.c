@@ -1,0 +1,290 @@
+/*
+ * The log: which lines are written at which level, what stands in one, the fields of a journal
+ * record, and the catalog that explains each kind.
+ *
+ * Standard error is a file while a line is written; the journal is a function of this test.
+ */
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include "log.h"
+#include "unit.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <systemd/sd-journal.h>
+
+static char journal[32768]; /* the fields of the records, a line each */
+
+/* In place of libsystemd's. */
+int sd_journal_sendv(const struct iovec *iov, int n)
+{
+        size_t used = strlen(journal);
+
+        for (int i = 0; i < n; i++)
+                used += (size_t)snprintf(journal + used, sizeof(journal) - used, "%.*s\n",
+                                         (int)iov[i].iov_len, (const char *)iov[i].iov_base);
+        return 0;
+}
+
+/* Standard error goes to a file from here on. Return: what brings it back. */
+static int divert_stderr(void)
+{
+        int file = open("stderr", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        int saved = dup(STDERR_FILENO);
+
+        assert_true(file >= 0 && saved >= 0);
+        assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+        assert_int_equal(close(file), 0);
+        return saved;
+}
+
+static void restore_stderr(int saved)
+{
+        (void)dup2(saved, STDERR_FILENO);
+        (void)close(saved);
+}
+
+/* What @kind about @about writes on standard error, until the next one; and in journal[]. */
+static const char *write_line(enum log_kind kind, const struct log_about *about, const char *words)
+{
+        static char written[16384];
+        char *text;
+        int saved;
+
+        journal[0] = '\0';
+        saved = divert_stderr();
+        log_write(kind, about, "%s", words);
+        restore_stderr(saved);
+        text = read_text("stderr");
+        assert_non_null(text);
+        (void)snprintf(written, sizeof(written), "%s", text);
+        free(text);
+        return written;
+}
+
+static int reset(void **state)
+{
+        (void)state;
+        (void)unsetenv("JOURNAL_STREAM");
+        log_init();
+        log_set_level(LOG_LEVEL_INFO);
+        return 0;
+}
+
+static void levels(void **state)
+{
+        static const struct {
+                enum log_kind kind;
+                enum log_level level;
+        } kinds[] = {
+                { LOG_CONFIG_INVALID, LOG_LEVEL_ERROR }, { LOG_START_FAILED, LOG_LEVEL_ERROR },
+                { LOG_RELOAD_FAILED, LOG_LEVEL_ERROR },  { LOG_EXCEPTION, LOG_LEVEL_WARNING },
+                { LOG_TURNED_AWAY, LOG_LEVEL_WARNING },  { LOG_READY, LOG_LEVEL_NOTICE },
+                { LOG_IDLE_EXIT, LOG_LEVEL_NOTICE },     { LOG_LISTENING, LOG_LEVEL_INFO },
+                { LOG_CONNECTED, LOG_LEVEL_INFO },       { LOG_CLOSED, LOG_LEVEL_INFO },
+                { LOG_WAITING, LOG_LEVEL_DEBUG },        { LOG_RECEIVED, LOG_LEVEL_DEBUG },
+                { LOG_SENDING, LOG_LEVEL_DEBUG },        { LOG_QUEUE_EMPTY, LOG_LEVEL_DEBUG },
+        };
+
+        (void)state;
+        assert_true(log_wants(LOG_CONNECTED)); /* info, until it is set */
+        assert_false(log_wants(LOG_WAITING));
+        for (enum log_level at = LOG_LEVEL_ERROR; at <= LOG_LEVEL_DEBUG; at++) {
+                log_set_level(at);
+                for (size_t i = 0; i < ELEMENTS(kinds); i++) {
+                        bool wanted = kinds[i].level <= at;
+
+                        assert_int_equal(log_wants(kinds[i].kind), wanted);
+                        assert_string_equal(write_line(kinds[i].kind, NULL, "words"),
+                                            wanted ? "words\n" : "");
+                }
+        }
+}
+
+static void line(void **state)
+{
+        const struct log_about service = { .service = "echo" };
+        const struct log_about client = { .client = "127.0.0.1:5" };
+        const struct log_about both = { .service = "echo",
+                                        .client = "127.0.0.1:5",
+                                        .connection = 7 };
+
+        (void)state;
+        assert_string_equal(write_line(LOG_READY, NULL, "ready: 1 service"), "ready: 1 service\n");
+        assert_string_equal(write_line(LOG_LISTENING, &service, "listening"), "echo: listening\n");
+        assert_string_equal(write_line(LOG_CONNECTED, &client, "connected"),
+                            "127.0.0.1:5 connected\n");
+        assert_string_equal(write_line(LOG_CONNECTED, &both, "connected"),
+                            "echo: 127.0.0.1:5 connected\n");
+        assert_string_equal(write_line(LOG_READY, &both, ""), "echo: 127.0.0.1:5 \n");
+        assert_string_equal(journal, "");
+}
+
+/* Cut, but a line still, whichever part of it is long; and of the right beginning. */
+static void long_lines(void **state)
+{
+        static char words[20000];
+        const struct log_about about[] = { { 0 },
+                                           { .service = "echo" },
+                                           { .service = words },
+                                           { .client = words },
+                                           { .service = words, .client = words } };
+
+        (void)state;
+        memset(words, 'x', sizeof(words) - 1);
+        for (size_t i = 0; i < ELEMENTS(about); i++) {
+                const char *text = write_line(LOG_READY, &about[i], words);
+                size_t n = strlen(text);
+
+                assert_in_range(n, 8000, 8192);
+                assert_int_equal(strcspn(text, "\n"), n - 1);
+        }
+        /* just around the limit nothing is lost too early */
+        words[8000] = '\0';
+        assert_int_equal(strlen(write_line(LOG_READY, NULL, words)), 8001);
+}
+
+/* Sets JOURNAL_STREAM to the file that write_line() writes to, or, with @device or @more, to not
+ * quite that one. */
+static void set_journal_stream(unsigned device, const char *more)
+{
+        char value[64];
+        struct stat st;
+        int saved;
+
+        (void)write_line(LOG_READY, NULL, "");
+        assert_int_equal(stat("stderr", &st), 0);
+        (void)snprintf(value, sizeof(value), "%ju:%ju%s", (uintmax_t)st.st_dev + device,
+                       (uintmax_t)st.st_ino, more);
+        assert_int_equal(setenv("JOURNAL_STREAM", value, 1), 0);
+        saved = divert_stderr();
+        log_init();
+        restore_stderr(saved);
+}
+
+static void journal_record(void **state)
+{
+        const struct log_ending ending = { .bytes_in = 5,
+                                           .bytes_out = UINT64_MAX,
+                                           .duration_usec = 1204000,
+                                           .reason = "end of stream" };
+        const struct log_about closed = {
+                .service = "echo", .client = "127.0.0.1:5", .connection = 7, .ending = &ending
+        };
+        const struct log_about invalid = { .config_file = "/etc/x", .config_line = 3 };
+
+        (void)state;
+        set_journal_stream(0, "");
+        assert_string_equal(write_line(LOG_CLOSED, &closed, "closed"), "");
+        assert_string_equal(journal, "MESSAGE=echo: 127.0.0.1:5 closed\n"
+                                     "PRIORITY=6\n"
+                                     "MESSAGE_ID=fc18fae405cd4418b6312e5889ab93cd\n"
+                                     "SELECTD_SERVICE=echo\n"
+                                     "SELECTD_CLIENT=127.0.0.1:5\n"
+                                     "SELECTD_CONNECTION=7\n"
+                                     "SELECTD_BYTES_IN=5\n"
+                                     "SELECTD_BYTES_OUT=18446744073709551615\n"
+                                     "SELECTD_DURATION_USEC=1204000\n"
+                                     "SELECTD_REASON=end of stream\n");
+        assert_string_equal(write_line(LOG_CONFIG_INVALID, &invalid, "x"), "");
+        assert_string_equal(journal, "MESSAGE=x\n"
+                                     "PRIORITY=3\n"
+                                     "MESSAGE_ID=da8318230e124337b1380d5bb4dd103c\n"
+                                     "CONFIG_FILE=/etc/x\n"
+                                     "CONFIG_LINE=3\n");
+        (void)write_line(LOG_WAITING, NULL, "unwanted");
+        assert_string_equal(journal, "");
+        (void)write_line(LOG_READY, NULL, "");
+        assert_non_null(strstr(journal, "MESSAGE=\nPRIORITY=5\n"));
+}
+
+/* Somebody else's JOURNAL_STREAM, or junk: standard error it is. */
+static void not_the_journal(void **state)
+{
+        static const char *const junk[] = { "", "1", ":", "1:", "x:y", "-1:-1" };
+
+        (void)state;
+        set_journal_stream(1, "");
+        assert_string_equal(write_line(LOG_READY, NULL, "words"), "words\n");
+        set_journal_stream(0, "0");
+        assert_string_equal(write_line(LOG_READY, NULL, "words"), "words\n");
+        for (size_t i = 0; i < ELEMENTS(junk); i++) {
+                assert_int_equal(setenv("JOURNAL_STREAM", junk[i], 1), 0);
+                log_init();
+                assert_string_equal(write_line(LOG_READY, NULL, "words"), "words\n");
+        }
+        assert_string_equal(journal, "");
+}
+
+/* The catalog */
+
+#define ID_LENGTH 32
+
+struct ids {
+        char id[64][ID_LENGTH + 1];
+        size_t n;
+};
+
+/* The message IDs in @text that follow @before, in order. */
+static void find_ids(const char *text, const char *before, struct ids *ids)
+{
+        ids->n = 0;
+        for (const char *p = text; (p = strstr(p, before)); p++) {
+                const char *id = p + strlen(before);
+
+                if (strspn(id, "0123456789abcdef") != ID_LENGTH ||
+                    isalnum((unsigned char)id[ID_LENGTH]))
+                        continue;
+                assert_in_range(ids->n, 0, ELEMENTS(ids->id) - 1);
+                (void)snprintf(ids->id[ids->n++], ID_LENGTH + 1, "%s", id);
+        }
+}
+
+static size_t count_id(const struct ids *ids, const char *id)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < ids->n; i++)
+                n += strcmp(ids->id[i], id) == 0;
+        return n;
+}
+
+static void catalog(void **state)
+{
+        char *code = read_text(SOURCE_DIR "/src/log.c");
+        char *text = read_text(SOURCE_DIR "/systemd/selectd.catalog");
+        struct ids kinds, entries;
+        size_t missing = 0;
+
+        (void)state;
+        assert_non_null(code);
+        assert_non_null(text);
+        find_ids(code, "\"", &kinds);
+        find_ids(text, "\n-- ", &entries);
+        assert_int_equal(kinds.n, LOG_KINDS);
+        for (size_t i = 0; i < kinds.n; i++) {
+                if (count_id(&kinds, kinds.id[i]) == 1 && count_id(&entries, kinds.id[i]) == 1)
+                        continue;
+                print_error("%s: %zu kinds, %zu entries\n", kinds.id[i],
+                            count_id(&kinds, kinds.id[i]), count_id(&entries, kinds.id[i]));
+                missing++;
+        }
+        assert_int_equal(missing, 0);
+        assert_int_equal(entries.n, kinds.n); /* none for what is no more */
+        free(code);
+        free(text);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(levels, reset, reset),
+                cmocka_unit_test_setup_teardown(line, reset, reset),
+                cmocka_unit_test_setup_teardown(long_lines, reset, reset),
+                cmocka_unit_test_setup_teardown(journal_record, reset, reset),
+                cmocka_unit_test_setup_teardown(not_the_journal, reset, reset),
+                cmocka_unit_test(catalog),
+        };
+
+        return cmocka_run_group_tests(tests, enter_directory, leave_directory);
+}

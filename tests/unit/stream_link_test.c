@@ -1,0 +1,645 @@
+/*
+ * A stream linked to itself, an echo, over a pair of sockets: on each backend every byte comes
+ * back, in order, and then the end; what a peer does not read is bounded; and what goes wrong is
+ * told once.
+ *
+ * The peer is driven by the test itself, between two turns of the loop. Bytes count up along the
+ * stream in a pattern whose period no buffer has.
+ */
+#include "link.h"
+#include "turning.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#define PERIOD 251
+
+/* One echo, and what its callbacks were told. */
+struct echo {
+        struct stream stream;
+        struct link link;
+        struct loop_task task;
+        int peer;
+        size_t largest_read, largest_send;
+        uint64_t sending;
+        int empties, dones, ends, exceptions, errors, error;
+        size_t queued_at_done;
+        bool fleeting;     /* ends itself with whatever it is told first */
+        struct echo *twin; /* ends with this one */
+};
+
+static struct echo *echo;
+static bool in_callback;
+static size_t most_queued;
+
+static void free_echo(struct echo *e)
+{
+        closep(&e->peer);
+        link_stop(&e->link);
+        stream_deinit(&e->stream);
+        stream_deinit(&e->stream); /* does nothing */
+        free(e);
+}
+
+static struct echo *of_stream(struct stream *stream)
+{
+        return container_of(stream, struct echo, stream);
+}
+
+static struct echo *of_link(struct link *link)
+{
+        return container_of(link, struct echo, link);
+}
+
+static void run_free(struct loop_task *task)
+{
+        assert_false(in_callback);
+        free_echo(container_of(task, struct echo, task));
+        echo = NULL;
+}
+
+/* What every owner does when it is told of trouble, or has had enough. */
+static void stop(struct echo *e)
+{
+        stream_stop(&e->stream);
+        link_stop(&e->link);
+        if (!e->fleeting)
+                return;
+        e->task.run = run_free;
+        in_callback = true;
+        loop_defer(loop, &e->task);
+        in_callback = false;
+        assert_ptr_equal(echo, e); /* not yet */
+}
+
+static void on_data(struct stream *stream, const uint8_t *data, size_t n)
+{
+        struct echo *e = of_stream(stream);
+
+        assert_ptr_equal(data, loop_scratch(loop));
+        if (n > e->largest_read)
+                e->largest_read = n;
+        link_put(&e->link, data, n);
+        if (e->fleeting)
+                stop(e);
+}
+
+static void on_end(struct stream *stream)
+{
+        of_stream(stream)->ends++;
+        link_end(&of_stream(stream)->link);
+}
+
+static void on_exception(struct stream *stream)
+{
+        of_stream(stream)->exceptions++;
+        stop(of_stream(stream));
+        if (of_stream(stream)->twin)
+                stop(of_stream(stream)->twin);
+}
+
+static void on_stream_error(struct stream *stream, int error)
+{
+        of_stream(stream)->errors++;
+        of_stream(stream)->error = error;
+        stop(of_stream(stream));
+}
+
+static void on_sending(struct link *link, const uint8_t *data, size_t n)
+{
+        struct echo *e = of_link(link);
+
+        for (size_t i = 0; i < n; i++)
+                assert_int_equal(data[i], (e->sending + i) % PERIOD);
+        e->sending += n;
+        if (n > e->largest_send)
+                e->largest_send = n;
+}
+
+static void on_empty(struct link *link)
+{
+        assert_int_equal(stream_queued(&of_link(link)->stream), 0);
+        of_link(link)->empties++;
+}
+
+static void on_done(struct link *link)
+{
+        struct echo *e = of_link(link);
+
+        e->dones++;
+        e->queued_at_done = stream_queued(&e->stream);
+        assert_int_equal(stream_sent(&e->stream), e->stream.in);
+}
+
+static void on_link_error(struct link *link, int error)
+{
+        on_stream_error(&of_link(link)->stream, error);
+}
+
+static const struct stream_events stream_events = { on_data, on_end, on_exception,
+                                                    on_stream_error };
+static const struct link_events link_events = { on_sending, on_empty, on_done, on_link_error };
+
+static void start_on(const int pair[2])
+{
+        echo = calloc(1, sizeof(*echo));
+        assert_non_null(echo);
+        echo->peer = pair[1];
+        assert_int_equal(stream_init(&echo->stream, loop, pair[0], &stream_events), 0);
+        link_init(&echo->link, &echo->stream, &echo->stream, &link_events);
+        assert_int_equal(stream_resume(&echo->stream), 0);
+}
+
+static void start_unix(void)
+{
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+                         0);
+        start_on(pair);
+}
+
+static void start_tcp(void)
+{
+        const int little = 65536;
+        int pair[2];
+
+        tcp_pair(pair);
+        /* Little, so that a slow reader is felt soon. */
+        assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
+        assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
+        start_on(pair);
+}
+
+static int make(void **state)
+{
+        most_queued = 0;
+        return start_loop(state);
+}
+
+static int end(void **state)
+{
+        if (echo)
+                free_echo(echo);
+        echo = NULL;
+        return stop_loop(state);
+}
+
+/* A turn, with what is queued looked at after it. */
+static void watch_turn(void)
+{
+        turn();
+        if (stream_queued(&echo->stream) > most_queued)
+                most_queued = stream_queued(&echo->stream);
+        assert_in_range(most_queued, 0, LOOP_SCRATCH_BYTES);
+        assert_true(stream_sent(&echo->stream) <= echo->stream.in);
+}
+
+/* The peer's end */
+
+static uint64_t peer_sent, peer_received;
+static bool peer_saw_end;
+
+static int reset_peer(void **state)
+{
+        peer_sent = peer_received = 0;
+        peer_saw_end = false;
+        return make(state);
+}
+
+/* The bytes of the stream from @at on. */
+static void write_pattern(uint8_t *out, size_t n, uint64_t at)
+{
+        for (size_t i = 0; i < n; i++)
+                out[i] = (uint8_t)((at + i) % PERIOD);
+}
+
+/* Sends up to @n bytes. Return: how many the socket took. */
+static size_t peer_send(size_t n)
+{
+        static uint8_t data[128 * 1024];
+        ssize_t sent;
+
+        assert_in_range(n, 1, sizeof(data));
+        write_pattern(data, n, peer_sent);
+        sent = send(echo->peer, data, n, MSG_NOSIGNAL);
+        assert_true(sent > 0 || errno == EAGAIN);
+        peer_sent += sent > 0 ? (uint64_t)sent : 0;
+        return sent > 0 ? (size_t)sent : 0;
+}
+
+/* Receives up to @n bytes of what there is. */
+static void peer_receive(size_t n)
+{
+        static uint8_t data[128 * 1024];
+        ssize_t got = recv(echo->peer, data, n < sizeof(data) ? n : sizeof(data), 0);
+
+        assert_true(got >= 0 || errno == EAGAIN);
+        peer_saw_end |= got == 0;
+        for (ssize_t i = 0; i < got; i++)
+                assert_int_equal(data[i], (peer_received + (uint64_t)i) % PERIOD);
+        peer_received += got > 0 ? (uint64_t)got : 0;
+}
+
+#define peer_until(condition, act)                                                \
+        do {                                                                      \
+                uint64_t deadline_ = loop_now_usec() + DEADLINE_USEC;             \
+                                                                                  \
+                while (!(condition)) {                                            \
+                        if (loop_now_usec() > deadline_)                          \
+                                fail_msg("never so on %s: " #condition, backend); \
+                        act;                                                      \
+                        watch_turn();                                             \
+                }                                                                 \
+        } while (0)
+
+/* All that has moved so far, anywhere. */
+static uint64_t progress(void)
+{
+        return peer_sent + echo->stream.in + stream_sent(&echo->stream);
+}
+
+/* Sends until nobody takes more: neither the peer's socket nor the stream. */
+static void fill(void)
+{
+        uint64_t deadline = loop_now_usec() + DEADLINE_USEC;
+        int still = 0;
+
+        while (still < 20) {
+                uint64_t was = progress();
+
+                if (loop_now_usec() > deadline)
+                        fail_msg("reading never stops on %s", backend);
+                while (peer_send(65536) > 0)
+                        ;
+                watch_turn();
+                still = was == progress() ? still + 1 : 0;
+        }
+}
+
+static void expect_whole(int dones)
+{
+        assert_int_equal(peer_received, peer_sent);
+        assert_int_equal(echo->stream.in, peer_sent);
+        assert_int_equal(echo->sending, peer_sent);
+        assert_int_equal(stream_sent(&echo->stream), peer_sent);
+        assert_int_equal(echo->dones, dones);
+        assert_int_equal(echo->ends, dones);
+        assert_int_equal(echo->errors + echo->exceptions, 0);
+        assert_int_equal(echo->queued_at_done, 0);
+}
+
+/* Straight through */
+
+static void random_sizes(uint64_t total)
+{
+        seed_random();
+        while (peer_sent < total) {
+                (void)peer_send(random_between(1, 100000));
+                if (random() % 4 == 0)
+                        peer_receive(random_between(1, 50000));
+                if (random() % 64 == 0)
+                        peer_until(peer_received == peer_sent,
+                                   peer_receive(random_between(1, 100000)));
+                watch_turn();
+        }
+        assert_true(most_queued > 0); /* the slow reader was slow enough to matter */
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        peer_until(peer_saw_end, peer_receive(random_between(1, 60000)));
+        expect_whole(1);
+        assert_true(echo->empties > 0);
+}
+
+static void random_sizes_unix(void **state)
+{
+        (void)state;
+        start_unix();
+        random_sizes(3 * 1024 * 1024);
+}
+
+static void random_sizes_tcp(void **state)
+{
+        (void)state;
+        start_tcp();
+        random_sizes(1024 * 1024);
+}
+
+/* One message: taken at once, without a queue, and told so. */
+static void at_once(void **state)
+{
+        (void)state;
+        start_unix();
+        assert_int_equal(peer_send(5), 5);
+        peer_until(peer_received == 5, peer_receive(100));
+        assert_int_equal(echo->empties, 1);
+        assert_null(echo->stream.queue);
+        assert_int_equal(echo->dones + echo->ends, 0);
+}
+
+/* The end of the stream waits behind all data, and the peer may read as late as it likes. */
+static void half_close(void **state)
+{
+        (void)state;
+        start_unix();
+        fill();
+        assert_true(stream_queued(&echo->stream) > 0);
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        assert_int_equal(echo->dones, 0);
+        peer_until(peer_saw_end, peer_receive(9000));
+        expect_whole(1);
+}
+
+static void end_without_data(void **state)
+{
+        (void)state;
+        start_unix();
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        peer_until(peer_saw_end, peer_receive(1));
+        expect_whole(1);
+        assert_int_equal(stream_resume(&echo->stream), 0); /* nothing more comes of it */
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        assert_int_equal(echo->ends, 1);
+}
+
+static void never_reads(void **state)
+{
+        uint64_t in;
+
+        (void)state;
+        start_unix();
+        fill();
+        in = echo->stream.in;
+        assert_true(stream_queued(&echo->stream) > 0);
+        assert_int_equal(echo->sending, in);
+        peer_until(peer_received == peer_sent, peer_receive(128 * 1024));
+        assert_true(echo->stream.in > in); /* reading went on */
+        expect_whole(0);
+}
+
+static void read_max(void **state)
+{
+        (void)state;
+        start_unix();
+        stream_set_read_max(&echo->stream, 7);
+        assert_int_equal(peer_send(100), 100);
+        peer_until(peer_received == 100, peer_receive(1000));
+        assert_int_equal(echo->largest_read, 7);
+        stream_set_read_max(&echo->stream, LOOP_SCRATCH_BYTES);
+        assert_int_equal(peer_send(100), 100);
+        peer_until(peer_received == 200, peer_receive(1000));
+        assert_int_equal(echo->largest_read, 100);
+}
+
+/* Sends the next @n bytes of the pattern without a link. */
+static void send_direct(size_t n)
+{
+        uint8_t data[20000];
+
+        assert_in_range(n, 1, sizeof(data));
+        write_pattern(data, n, peer_sent);
+        assert_int_equal(stream_send(&echo->stream, data, n), 0);
+        peer_sent += n;
+}
+
+/* What is sent while bytes are queued goes behind them, though the socket has room by then. */
+static void order(void **state)
+{
+        (void)state;
+        start_unix();
+        while (stream_queued(&echo->stream) == 0)
+                send_direct(10007);
+        for (int i = 0; i < 10; i++) {
+                peer_receive(50000);
+                send_direct(10007);
+        }
+        assert_int_equal(stream_sent(&echo->stream) + stream_queued(&echo->stream), peer_sent);
+        turn_until((peer_receive(50000), peer_received == peer_sent));
+        assert_int_equal(stream_sent(&echo->stream), peer_sent);
+}
+
+/* Trouble */
+
+static void urgent(void **state)
+{
+        (void)state;
+        start_tcp();
+        assert_int_equal(send(echo->peer, "!", 1, MSG_OOB), 1);
+        peer_until(echo->exceptions, (void)0);
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        assert_int_equal(echo->exceptions, 1);
+        assert_int_equal(echo->errors, 0);
+}
+
+static void urgent_while_paused(void **state)
+{
+        (void)state;
+        start_tcp();
+        stream_pause(&echo->stream);
+        assert_int_equal(send(echo->peer, "abc", 3, 0), 3);
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        assert_int_equal(echo->stream.in, 0);
+        assert_int_equal(send(echo->peer, "!", 1, MSG_OOB), 1);
+        peer_until(echo->exceptions, (void)0);
+        assert_int_equal(echo->stream.in, 0);
+}
+
+static void reset(void)
+{
+        const struct linger none = { .l_onoff = 1 };
+
+        assert_int_equal(setsockopt(echo->peer, SOL_SOCKET, SO_LINGER, &none, sizeof(none)), 0);
+        assert_int_equal(close(echo->peer), 0);
+        echo->peer = -1;
+        peer_until(echo->errors, (void)0);
+        assert_int_equal(echo->error, -ECONNRESET);
+        assert_int_equal(echo->ends + echo->dones + echo->exceptions, 0);
+}
+
+static void reset_while_paused(void **state)
+{
+        (void)state;
+        start_tcp();
+        stream_pause(&echo->stream);
+        reset();
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        assert_int_equal(echo->errors, 1);
+}
+
+static void reset_while_reading(void **state)
+{
+        (void)state;
+        start_tcp();
+        reset();
+}
+
+/* The peer goes while bytes wait for it. */
+static void reset_while_queued(void **state)
+{
+        (void)state;
+        start_tcp();
+        fill();
+        assert_true(stream_queued(&echo->stream) > 0);
+        reset();
+}
+
+/* Nothing is told after a stop, whatever is due; also of a queue. */
+static void stopped(void **state)
+{
+        uint64_t in;
+
+        (void)state;
+        start_tcp();
+        fill();
+        stop(echo);
+        in = echo->stream.in;
+        (void)!send(echo->peer, "!", 1, MSG_OOB); /* its socket may be full */
+        assert_int_equal(close(echo->peer), 0);
+        echo->peer = -1;
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        assert_int_equal(echo->errors + echo->exceptions + echo->ends, 0);
+        assert_int_equal(echo->stream.in, in);
+}
+
+/* Of two that hear of trouble in one turn, the first ends the other, which hears nothing then. */
+static void stopped_by_another(void **state)
+{
+        struct echo *first;
+
+        (void)state;
+        start_tcp();
+        first = echo;
+        start_tcp();
+        first->twin = echo;
+        echo->twin = first;
+        assert_int_equal(send(first->peer, "!", 1, MSG_OOB), 1);
+        assert_int_equal(send(echo->peer, "!", 1, MSG_OOB), 1);
+        turn_until(first->exceptions + echo->exceptions);
+        turn_a_while();
+        assert_int_equal(first->exceptions + echo->exceptions, 1);
+        free_echo(first);
+}
+
+/* A session that ends within a callback is freed after the turn, when nothing looks at it. */
+static void freed_after_the_turn(void **state)
+{
+        (void)state;
+        start_tcp();
+        echo->fleeting = true;
+        /* data, urgent data and the end, all in the same turn: told of one, it hears no more */
+        assert_int_equal(peer_send(100), 100);
+        assert_int_equal(send(echo->peer, "!", 1, MSG_OOB), 1);
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        turn_until(!echo);
+        turn_a_while();
+}
+
+/* By a shaper */
+
+static void delayed(void **state)
+{
+        const uint64_t delay = 20 * USEC_PER_MSEC;
+        uint64_t began;
+
+        (void)state;
+        start_unix();
+        assert_int_equal(link_set_delay(&echo->link, delay, 1024), 0);
+        began = loop_now_usec();
+        assert_int_equal(peer_send(2 * 1024 + 5), 2 * 1024 + 5);
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        for (uint64_t i = 1; i <= 3; i++) {
+                peer_until(peer_received >= (i < 3 ? i * 1024 : 2 * 1024 + 5), {
+                        peer_receive(100000);
+                        if (i < 3 && echo->stream.in)
+                                assert_true(link_is_waiting(&echo->link));
+                });
+                assert_true(loop_now_usec() >= began + i * delay);
+                assert_int_equal(echo->dones, i == 3); /* the end waits in line */
+        }
+        peer_until(peer_saw_end, peer_receive(1));
+        assert_false(link_is_waiting(&echo->link));
+        assert_int_equal(echo->largest_send, 1024);
+        expect_whole(1);
+}
+
+/* What is held is bounded; without the delay all of it leaves. */
+static void delay_taken_away(void **state)
+{
+        (void)state;
+        start_unix();
+        assert_int_equal(link_set_delay(&echo->link, 3600 * USEC_PER_SEC, 1024), 0);
+        fill();
+        assert_int_equal(echo->sending, 0);
+        assert_in_range(echo->stream.in, 1024, SHAPER_HOLD_BYTES);
+        assert_true(link_is_waiting(&echo->link));
+        assert_int_equal(echo->empties, 0);
+        assert_int_equal(link_set_delay(&echo->link, 0, 1), 0);
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        peer_until(peer_saw_end, peer_receive(100000));
+        expect_whole(1);
+        assert_true(echo->largest_read > 1024); /* the size of a message holds with a delay only */
+}
+
+/* Random delays, sizes and reading: whole, in order, bounded. */
+static void random_delays(void **state)
+{
+        (void)state;
+        seed_random();
+        start_unix();
+        for (int i = 0; i < 300; i++) {
+                if (random() % 10 == 0)
+                        assert_int_equal(link_set_delay(&echo->link, random_between(0, 2) * 500,
+                                                        random_between(1, LOOP_SCRATCH_BYTES)),
+                                         0);
+                (void)peer_send(random_between(1, 3000));
+                if (random() % 3 == 0)
+                        peer_receive(random_between(1, 10000));
+                watch_turn();
+        }
+        assert_int_equal(link_set_delay(&echo->link, USEC_PER_MSEC, LOOP_SCRATCH_BYTES), 0);
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        for (int i = 0; i < 10; i++)
+                watch_turn();
+        assert_int_equal(link_set_delay(&echo->link, 0, 1), 0);
+        peer_until(peer_saw_end, peer_receive(100000));
+        expect_whole(1);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(at_once, reset_peer, end),
+                cmocka_unit_test_setup_teardown(random_sizes_unix, reset_peer, end),
+                cmocka_unit_test_setup_teardown(random_sizes_tcp, reset_peer, end),
+                cmocka_unit_test_setup_teardown(half_close, reset_peer, end),
+                cmocka_unit_test_setup_teardown(end_without_data, reset_peer, end),
+                cmocka_unit_test_setup_teardown(never_reads, reset_peer, end),
+                cmocka_unit_test_setup_teardown(read_max, reset_peer, end),
+                cmocka_unit_test_setup_teardown(order, reset_peer, end),
+                cmocka_unit_test_setup_teardown(urgent, reset_peer, end),
+                cmocka_unit_test_setup_teardown(urgent_while_paused, reset_peer, end),
+                cmocka_unit_test_setup_teardown(reset_while_paused, reset_peer, end),
+                cmocka_unit_test_setup_teardown(reset_while_reading, reset_peer, end),
+                cmocka_unit_test_setup_teardown(reset_while_queued, reset_peer, end),
+                cmocka_unit_test_setup_teardown(stopped, reset_peer, end),
+                cmocka_unit_test_setup_teardown(stopped_by_another, reset_peer, end),
+                cmocka_unit_test_setup_teardown(freed_after_the_turn, reset_peer, end),
+                cmocka_unit_test_setup_teardown(delayed, reset_peer, end),
+                cmocka_unit_test_setup_teardown(delay_taken_away, reset_peer, end),
+                cmocka_unit_test_setup_teardown(random_delays, reset_peer, end),
+        };
+        int failed = 0;
+
+        (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: bufferevents use writev(2) */
+        for (size_t i = 0; i < ELEMENTS(all_backends); i++) {
+                backend = all_backends[i];
+                failed += cmocka_run_group_tests_name(backend, tests, NULL, NULL);
+        }
+        return failed;
+}

@@ -1,0 +1,106 @@
+/*
+ * What the unit tests share: cmocka with what must come before it, a directory of the test's own to
+ * keep files in, and seeds that a failure can be repeated with.
+ */
+#pragma once
+
+#include "util.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include <cmocka.h>
+
+#include <ftw.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* Machines are slow: this much later a thing will not happen any more. */
+#define DEADLINE_USEC (20 * USEC_PER_SEC)
+
+/* The directory of the test; also the working directory. Absolute, without symbolic links. */
+static char test_directory[4096];
+
+/* Group set-up: makes the directory and goes there. */
+static inline int enter_directory(void **state)
+{
+        const char *parent = getenv("TMPDIR");
+
+        (void)state;
+        (void)snprintf(test_directory, sizeof(test_directory), "%s/unit-XXXXXX",
+                       parent ? parent : "/tmp");
+        if (!mkdtemp(test_directory) || chdir(test_directory) < 0)
+                return -1;
+        return getcwd(test_directory, sizeof(test_directory)) ? 0 : -1;
+}
+
+static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+        (void)st;
+        (void)type;
+        (void)ftw;
+        return remove(path);
+}
+
+/* Group tear-down: removes the directory. */
+static inline int leave_directory(void **state)
+{
+        (void)state;
+        if (chdir("/") < 0)
+                return -1;
+        return nftw(test_directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static inline void write_bytes(const char *path, const void *data, size_t n)
+{
+        FILE *file = fopen(path, "we");
+
+        assert_non_null(file);
+        assert_int_equal(fwrite(data, 1, n, file), n);
+        assert_int_equal(fclose(file), 0);
+}
+
+static inline void write_text(const char *path, const char *text)
+{
+        write_bytes(path, text, strlen(text));
+}
+
+/* Return: the whole file, NUL-terminated and the caller's; NULL: it can't be read. */
+static inline char *read_text(const char *path)
+{
+        _cleanup_(fclosep) FILE *file = fopen(path, "re");
+        char *text = NULL;
+        size_t room = 0;
+        ssize_t n = file ? getdelim(&text, &room, '\0', file) : 0;
+
+        if (n < 0 && text)
+                text[0] = '\0'; /* an empty file */
+        return text;
+}
+
+/* A seed for random(): SEED of the environment, or a new one; printed, so that it can be repeated.
+ */
+static inline void seed_random(void)
+{
+        const char *given = getenv("SEED");
+        unsigned seed = 0;
+
+        if (given)
+                seed = (unsigned)strtoul(given, NULL, 10);
+        else
+                assert_int_equal(getrandom(&seed, sizeof(seed), 0), sizeof(seed));
+        print_message("SEED=%u\n", seed);
+        srandom(seed);
+}
+
+/* A number from @min to @max. */
+static inline size_t random_between(size_t min, size_t max)
+{
+        return min + (size_t)random() % (max - min + 1);
+}
+
+static inline void fill_random(void *out, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                ((uint8_t *)out)[i] = (uint8_t)(random() >> 8);
+}
