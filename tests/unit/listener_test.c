@@ -90,7 +90,7 @@ static void pending(void **state)
 /* A file that nobody listens on is replaced, one that is in use or no socket is not. */
 static void unix_files(void **state)
 {
-        char directory[] = "/tmp/selectd-XXXXXX", text[64], path[64];
+        char directory[] = "/tmp/selectd-XXXXXX", text[128], path[64];
         struct listener *listener;
         struct address address;
         int fd;
