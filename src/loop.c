@@ -56,6 +56,11 @@ static int base_new(const char *backend, struct event_base **out)
                 *out = event_base_new_with_config(config);
                 r = *out ? 0 : -ENOTSUP;
         }
+        if (r == 0 && event_base_priority_init(*out, 2) < 0) {
+                event_base_free(*out);
+                *out = NULL;
+                r = -ENOMEM;
+        }
         if (config)
                 event_config_free(config);
         return r;
@@ -81,7 +86,13 @@ int loop_new(const char *backend, struct loop **out)
                 return r;
         loop->exceptions = event_new(loop->base, loop->exceptions_fd, EV_READ | EV_PERSIST,
                                      loop_on_exceptions, loop);
-        if (!loop->exceptions || event_add(loop->exceptions, NULL) < 0)
+        /*
+         * Before everything else in a turn: to read past urgent data is to lose that it was there.
+         * (What arrives between the backend's look at this set and at the stream is still lost: a
+         * matter of microseconds, and of one connection that is not closed.)
+         */
+        if (!loop->exceptions || event_priority_set(loop->exceptions, 0) < 0 ||
+            event_add(loop->exceptions, NULL) < 0)
                 return -ENOMEM;
         *out = loop;
         loop = NULL;

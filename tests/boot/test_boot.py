@@ -14,7 +14,8 @@ import harness
 
 HERE = Path(__file__).parent
 BUILD = Path(os.environ["BUILD_DIR"])
-PACKAGES = "systemd,systemd-sysv,dbus,libevent-core-2.1-7,libconfig9,libsystemd0,python3-pytest"
+PACKAGES = ("systemd,systemd-sysv,dbus,libevent-core-2.1-7,libevent-extra-2.1-7,libconfig9,"
+            "libsystemd0,python3-pytest")
 
 UNIT = """\
 [Unit]
@@ -38,13 +39,16 @@ def run(*command, **options):
 
 
 def make_root():
-    """The cached root; made beside its place and moved there, so that half a root is never used."""
-    root = BUILD / "boot-root"
-    if not root.exists():
+    """The cached root of these packages; made beside its place, so that half a root is never used."""
+    root, made_of = BUILD / "boot-root", BUILD / "boot-root.packages"
+    if not made_of.exists() or made_of.read_text() != PACKAGES:
+        made_of.unlink(missing_ok=True)
+        shutil.rmtree(root, ignore_errors=True)
         fresh = BUILD / "boot-root.new"
         shutil.rmtree(fresh, ignore_errors=True)
         run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", fresh)
         fresh.rename(root)
+        made_of.write_text(PACKAGES)
     return root
 
 
