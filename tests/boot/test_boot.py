@@ -67,6 +67,9 @@ def install(root):
 def test_booted_debian(tmp_path):
     if os.geteuid() != 0:
         harness.cannot_run("booting needs root")
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    if not any(line.split()[4] == "/" for line in mounts):
+        harness.cannot_run("this is a chroot, and systemd-nspawn needs a root that is mounted")
     for tool in "mmdebstrap", "systemd-nspawn":
         if not shutil.which(tool):
             harness.cannot_run(f"{tool} is not installed")
