@@ -62,6 +62,17 @@ _printf_(4, 0) static void vreport(struct reader *r, const char *file, unsigned 
         r->mistake(r->arg, file, line, text);
 }
 
+/* Reports a mistake at a line of a file. */
+_printf_(4, 5) static void report_at(struct reader *r, const char *file, unsigned line,
+                                     const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        vreport(r, file, line, format, args);
+        va_end(args);
+}
+
 static unsigned setting_line(const struct reader *r, const config_setting_t *setting)
 {
         const char *string = config_setting_get_string(setting);
@@ -587,17 +598,14 @@ static void report_syntax(struct reader *r, const config_t *tree)
         char shown[ESCAPE_SIZE(SHOWN_BYTES)];
         unsigned line = (unsigned)config_error_line(tree), at;
         size_t n = source_line(r->source, line, &text);
-        char message[512];
 
         /* What is missing at the end of a file is missed on the line before that end. */
         while (n == 0 && line > 1)
                 n = source_line(r->source, --line, &text);
         escape_bytes(shown, text, n < SHOWN_BYTES ? n : SHOWN_BYTES);
         source_locate(r->source, line, &file, &at);
-        (void)snprintf(message, sizeof(message), "%s: \"%s\"%s", config_error_text(tree), shown,
-                       n > SHOWN_BYTES ? "…" : "");
-        r->mistake(r->arg, file, at, message);
-        r->n_mistakes++;
+        report_at(r, file, at, "%s: \"%s\"%s", config_error_text(tree), shown,
+                  n > SHOWN_BYTES ? "…" : "");
 }
 
 static void read_tree(struct reader *r)
@@ -611,11 +619,9 @@ static void read_tree(struct reader *r)
                 config_setting_t *root = config_root_setting(&tree);
 
                 read_group(r, root, top_keys, ELEMENTS(top_keys), r->config);
-                if (!config_setting_get_member(root, "services")) {
-                        r->mistake(r->arg, r->config->path, 1,
-                                   "services is missing, expected a group of at least one service");
-                        r->n_mistakes++;
-                }
+                if (!config_setting_get_member(root, "services"))
+                        report_at(r, r->config->path, 1,
+                                  "services is missing, expected a group of at least one service");
         }
         config_destroy(&tree);
 }

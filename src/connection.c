@@ -50,12 +50,11 @@ __attribute__((noinline)) static void write_bytes(const struct side *side, enum 
 {
         const struct log_about about = connection_about(side->connection);
         const char *verb = kind == LOG_RECEIVED ? "received" : "sending";
-        const char *way = kind == LOG_RECEIVED ? " from " : " to ";
+        const char *way = !side->name ? "" : kind == LOG_RECEIVED ? " from " : " to ";
         const char *name = side->name ? side->name : "";
         char payload[ESCAPE_SIZE(PAYLOAD_SHOWN_BYTES)];
         bool cut = n > PAYLOAD_SHOWN_BYTES;
 
-        way = side->name ? way : "";
         if (!side->connection->config->log_payload) {
                 log_write(kind, &about, "%s %zu bytes%s%s", verb, n, way, name);
                 return;
@@ -266,18 +265,13 @@ static void name_client(struct connection *c, const struct address *peer)
                        text);
 }
 
-static void free_sockets(struct connection *c)
-{
-        stream_deinit(&c->client.stream);
-        if (c->mode->free)
-                c->mode->free(c);
-}
-
 static void release(struct loop_task *task)
 {
         struct connection *c = container_of(task, struct connection, release);
 
-        free_sockets(c); /* their descriptors are free when the owner hears of it */
+        stream_deinit(&c->client.stream); /* descriptors are free when the owner hears of it */
+        if (c->mode->free)
+                c->mode->free(c);
         c->owner->on_closed(c->owner, c);
         if (c->idle)
                 event_free(c->idle);

@@ -6,11 +6,10 @@
 #include "dialer.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 
 struct relay {
         struct side upstream;
-        struct dialer *dialer; /* NULL once connected */
+        struct dialer *dialer; /* NULL once it is done */
         char name[DIALER_NAME_SIZE];
 };
 
@@ -22,6 +21,7 @@ static void on_dialed(void *arg, int fd, const char *name)
         int r = fd;
 
         (void)snprintf(relay->name, sizeof(relay->name), "%s", name);
+        relay->dialer = dialer_free(relay->dialer);
         if (fd >= 0) {
                 r = side_init(&relay->upstream, c, fd, relay->name);
                 if (r < 0)
@@ -32,7 +32,7 @@ static void on_dialed(void *arg, int fd, const char *name)
         if (r == 0)
                 r = connection_start(c);
         if (r < 0) {
-                (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name,
+                (void)snprintf(reason, sizeof(reason), "upstream %s: %s", relay->name,
                                connection_error_reason(r));
                 connection_reset(c, reason);
         }

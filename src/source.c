@@ -146,7 +146,7 @@ static int copy_name(struct cursor *c)
         return 0;
 }
 
-/* Copies a number; an integer with the suffix that makes libconfig keep all of it if it needs one.
+/* Copies a number; an integer too wide for libconfig with the suffix that makes it keep all of it.
  */
 static void copy_number(struct cursor *c)
 {
@@ -246,8 +246,11 @@ static int append_text(struct cursor *c)
         return r;
 }
 
-/* Opens a regular file. Without O_NONBLOCK a FIFO would wait for its writer. */
-static int open_regular(const char *path)
+/*
+ * Opens a regular file, of which @c learns which one it is. Without O_NONBLOCK a FIFO would wait
+ * for its writer.
+ */
+static int open_regular(const char *path, struct cursor *c)
 {
         _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         struct stat st;
@@ -259,6 +262,8 @@ static int open_regular(const char *path)
                 return -EISDIR;
         if (!S_ISREG(st.st_mode))
                 return -ENOTSUP;
+        c->device = st.st_dev;
+        c->inode = st.st_ino;
         r = fd;
         fd = -1;
         return r;
@@ -273,23 +278,18 @@ static bool includes_itself(const struct cursor *c)
         return false;
 }
 
-/* Reads a whole file, NUL-terminated. @c: learns which file it is. */
+/* Reads a whole file, NUL-terminated. @c: see open_regular(). */
 static int read_file(const char *path, size_t max, struct cursor *c, char **text, size_t *size)
 {
         _cleanup_(freep) char *buffer = malloc(max + 2);
-        _cleanup_(closep) int fd = open_regular(path);
+        _cleanup_(closep) int fd = open_regular(path, c);
         size_t n = 0;
         ssize_t got = 1;
-        struct stat st;
 
         if (!buffer)
                 return -ENOMEM;
         if (fd < 0)
                 return fd;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        c->device = st.st_dev;
-        c->inode = st.st_ino;
         if (includes_itself(c))
                 return -EDEADLK;
         while (n <= max && got > 0) {

@@ -122,11 +122,6 @@ int main(void)
                 cmocka_unit_test_setup_teardown(pending, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(unix_files, start_loop, stop_loop),
         };
-        int bad = 0;
 
-        for (size_t i = 0; i < ELEMENTS(all_backends); i++) {
-                backend = all_backends[i];
-                bad += cmocka_run_group_tests_name(backend, tests, NULL, NULL);
-        }
-        return bad;
+        return run_on_all_backends(tests);
 }

@@ -190,11 +190,6 @@ int main(void)
                 cmocka_unit_test_setup_teardown(watch, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(unwatch, start_loop, stop_loop),
         };
-        int failed = 0;
 
-        for (size_t i = 0; i < ELEMENTS(all_backends); i++) {
-                backend = all_backends[i];
-                failed += cmocka_run_group_tests_name(backend, tests, NULL, NULL);
-        }
-        return failed;
+        return run_on_all_backends(tests);
 }

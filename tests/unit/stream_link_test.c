@@ -634,12 +634,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(delay_taken_away, reset_peer, end),
                 cmocka_unit_test_setup_teardown(random_delays, reset_peer, end),
         };
-        int failed = 0;
 
         (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: bufferevents use writev(2) */
-        for (size_t i = 0; i < ELEMENTS(all_backends); i++) {
-                backend = all_backends[i];
-                failed += cmocka_run_group_tests_name(backend, tests, NULL, NULL);
-        }
-        return failed;
+        return run_on_all_backends(tests);
 }

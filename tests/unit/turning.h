@@ -46,6 +46,18 @@ static inline int stop_loop(void **state)
         return 0;
 }
 
+/* Runs a group of tests on each backend; gives how many failed. A macro, for cmocka counts them. */
+#define run_on_all_backends(tests)                                                          \
+        ({                                                                                  \
+                int failed_ = 0;                                                            \
+                                                                                            \
+                for (size_t i_ = 0; i_ < ELEMENTS(all_backends); i_++) {                    \
+                        backend = all_backends[i_];                                         \
+                        failed_ += cmocka_run_group_tests_name(backend, tests, NULL, NULL); \
+                }                                                                           \
+                failed_;                                                                    \
+        })
+
 static inline void turn(void)
 {
         assert_int_equal(loop_turn(loop), 0);
