@@ -23,6 +23,8 @@
 /* In all services together; each is compared with all before it. */
 #define LISTEN_MAX 4096
 
+#define WORKERS_MAX 64
+
 /* How much of a value a message shows. */
 #define SHOWN_BYTES 64
 #define KEY_SIZE    256
@@ -265,11 +267,33 @@ static void read_backend(struct reader *r, const struct key *key, config_setting
 
 static void read_mode(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
 {
-        static const char *const words[] = { "echo", "relay", NULL };
+        static const char *const words[] = { "echo", "relay", "hub", NULL };
         int i = find_word(r, key, setting, words);
 
         if (i >= 0)
                 *(enum service_mode *)out = (enum service_mode)i;
+}
+
+/* 0 stands for "auto". */
+static void read_workers(struct reader *r, const struct key *key, config_setting_t *setting,
+                         void *out)
+{
+        const char *text = config_setting_get_string(setting);
+
+        if (text && strcmp(text, "auto") == 0)
+                *(uint64_t *)out = 0;
+        else
+                read_count(r, key, setting, out);
+}
+
+static void read_proxy_protocol(struct reader *r, const struct key *key, config_setting_t *setting,
+                                void *out)
+{
+        static const char *const words[] = { "off", "accept", NULL };
+        int i = find_word(r, key, setting, words);
+
+        if (i >= 0)
+                *(bool *)out = i;
 }
 
 /* Addresses */
@@ -418,6 +442,31 @@ static void read_upstream(struct reader *r, const struct key *key, config_settin
         read_each(r, key, setting, read_one_upstream, out);
 }
 
+static void read_network(struct reader *r, const struct key *key, config_setting_t *setting,
+                         struct service *service)
+{
+        const char *text = config_setting_get_string(setting);
+        struct network network, *networks;
+
+        if (!text || network_parse(text, &network) < 0) {
+                report_value(r, setting, key->legal);
+                return;
+        }
+        networks = reallocarray(service->proxy_from, service->n_proxy_from + 1, sizeof(*networks));
+        if (!networks) {
+                r->no_memory = true;
+                return;
+        }
+        service->proxy_from = networks;
+        networks[service->n_proxy_from++] = network;
+}
+
+static void read_proxy_from(struct reader *r, const struct key *key, config_setting_t *setting,
+                            void *out)
+{
+        read_each(r, key, setting, read_network, out);
+}
+
 /* Groups */
 
 /* Levenshtein's distance, of the first SHOWN_BYTES of each. */
@@ -481,6 +530,9 @@ static void read_group(struct reader *r, config_setting_t *group, const struct k
 #define UPSTREAM_LEGAL                                                                         \
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
         "PORT 1 to 65535"
+#define NETWORK_LEGAL                                                                     \
+        "\"ADDRESS/BITS\" such as \"10.0.0.0/8\", no bits set behind them, \"ADDRESS\", " \
+        "\"unix:\" or a list of them"
 #define SPAN_LEGAL "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
 
 /* Whether a connection to @to arrives at a socket that listens on @listen, on the same host. */
@@ -493,7 +545,8 @@ static bool reaches(const struct address *to, const struct address *listen)
 
 static const struct key service_keys[] = {
         { "listen", read_listen, 0, 0, 0, ADDRESS_LEGAL },
-        { "mode", read_mode, offsetof(struct service, mode), 0, 0, "\"echo\" or \"relay\"" },
+        { "mode", read_mode, offsetof(struct service, mode), 0, 0,
+          "\"echo\", \"relay\" or \"hub\"" },
         { "backlog", read_count, offsetof(struct service, backlog), 1, 65535,
           "a number from 1 to 65535" },
         { "send_delay", read_usec, offsetof(struct service, send_delay_usec), 0, YEAR_USEC,
@@ -507,30 +560,54 @@ static const struct key service_keys[] = {
           YEAR_USEC, "seconds or a time span such as \"200ms\", more than 0, to 365 days" },
         { "connect_wait", read_usec, offsetof(struct service, connect_wait_usec), 0, YEAR_USEC,
           SPAN_LEGAL },
+        { "send_proxy", read_count, offsetof(struct service, send_proxy), 0, 2,
+          "0, or 1 or 2, the version" },
+        { "quota", read_bytes, offsetof(struct service, quota_bytes), 1, (uint64_t)1 << 30,
+          "bytes from 1 to \"1G\"" },
+        { "proxy_protocol", read_proxy_protocol, offsetof(struct service, proxy_accept), 0, 0,
+          "\"off\" or \"accept\"" },
+        { "proxy_from", read_proxy_from, 0, 0, 0, NETWORK_LEGAL },
+};
+
+/* Keys that mean something in one mode only. */
+static const struct {
+        const char *name;
+        enum service_mode mode;
+        const char *text;
+} mode_keys[] = {
+        { "upstream", SERVICE_RELAY, "relay" },
+        { "connect_timeout", SERVICE_RELAY, "relay" },
+        { "connect_wait", SERVICE_RELAY, "relay" },
+        { "send_proxy", SERVICE_RELAY, "relay" },
+        { "quota", SERVICE_HUB, "hub" },
 };
 
 /* Mistakes of a service as a whole. */
 static void check_service(struct reader *r, config_setting_t *setting,
                           const struct service *service)
 {
-        config_setting_t *upstream = config_setting_get_member(setting, "upstream");
+        config_setting_t *from = config_setting_get_member(setting, "proxy_from");
         char path[KEY_SIZE];
 
         if (!config_setting_get_member(setting, "listen"))
                 report(r, setting, "%s: listen is missing, expected " ADDRESS_LEGAL,
                        key_path(setting, path));
-        if (service->mode == SERVICE_RELAY && !upstream)
+        if (service->mode == SERVICE_RELAY && !config_setting_get_member(setting, "upstream"))
                 report(r, setting, "%s: upstream is missing, expected " UPSTREAM_LEGAL,
                        key_path(setting, path));
-        if (service->mode != SERVICE_RELAY && upstream)
-                report(r, upstream, "%s: is for mode = \"relay\" only", key_path(upstream, path));
-        for (size_t i = 0; upstream && i < service->n_upstreams; i++)
-                for (size_t j = 0; j < service->n_listen; j++)
-                        if (!service->upstreams[i].host &&
-                            reaches(&service->upstreams[i].address, &service->listen[j]))
-                                report(r, upstream,
-                                       "%s: \"%s\" is where the service itself listens",
-                                       key_path(upstream, path), service->upstreams[i].text);
+        if (service->proxy_accept && !from)
+                report(r, setting, "%s: proxy_from is missing, expected " NETWORK_LEGAL,
+                       key_path(setting, path));
+        if (!service->proxy_accept && from)
+                report(r, from, "%s: is for proxy_protocol = \"accept\" only",
+                       key_path(from, path));
+        for (size_t i = 0; i < ELEMENTS(mode_keys); i++) {
+                config_setting_t *key = config_setting_get_member(setting, mode_keys[i].name);
+
+                if (key && service->mode != mode_keys[i].mode)
+                        report(r, key, "%s: is for mode = \"%s\" only", key_path(key, path),
+                               mode_keys[i].text);
+        }
 }
 
 static void read_service(struct reader *r, config_setting_t *setting)
@@ -543,6 +620,7 @@ static void read_service(struct reader *r, config_setting_t *setting)
                 .backlog = 4096,
                 .message_bytes = 1024,
                 .connect_timeout_usec = 5 * USEC_PER_SEC,
+                .quota_bytes = 256 * 1024,
         };
         if (!service->name) {
                 r->no_memory = true;
@@ -554,6 +632,78 @@ static void read_service(struct reader *r, config_setting_t *setting)
         }
         read_group(r, setting, service_keys, ELEMENTS(service_keys), service);
         check_service(r, setting, service);
+}
+
+/* Relays that lead to themselves */
+
+/* The relay that listens where @upstream leads, as far as the file tells; NULL: none. */
+static const struct service *find_relay(const struct config *config,
+                                        const struct upstream *upstream)
+{
+        for (size_t i = 0; !upstream->host && i < config->n_services; i++)
+                for (size_t j = 0; j < config->services[i].n_listen; j++)
+                        if (config->services[i].mode == SERVICE_RELAY &&
+                            reaches(&upstream->address, &config->services[i].listen[j]))
+                                return &config->services[i];
+        return NULL;
+}
+
+/* Whether @from leads to @to. @seen: services that have been looked at, one flag each. */
+static bool leads_to(const struct config *config, const struct service *from,
+                     const struct service *to, bool *seen)
+{
+        if (!from || from == to)
+                return from;
+        if (seen[from - config->services])
+                return false;
+        seen[from - config->services] = true;
+        for (size_t i = 0; i < from->n_upstreams; i++)
+                if (leads_to(config, from->upstreams[i].relay, to, seen))
+                        return true;
+        return false;
+}
+
+static void report_loops(struct reader *r, const struct service *service, config_setting_t *key,
+                         bool *seen)
+{
+        char path[KEY_SIZE];
+
+        for (size_t i = 0; i < service->n_upstreams; i++) {
+                const struct upstream *upstream = &service->upstreams[i];
+
+                memset(seen, 0, r->config->n_services);
+                if (!leads_to(r->config, upstream->relay, service, seen))
+                        continue;
+                if (upstream->relay == service)
+                        report(r, key, "%s: \"%s\" is where the service itself listens",
+                               key_path(key, path), upstream->text);
+                else
+                        report(r, key, "%s: \"%s\" leads back here, by service %s",
+                               key_path(key, path), upstream->text, upstream->relay->name);
+        }
+}
+
+static void check_loops(struct reader *r, config_setting_t *services)
+{
+        _cleanup_(freep) bool *seen = malloc(r->config->n_services);
+
+        if (!seen) {
+                r->no_memory = true;
+                return;
+        }
+        for (size_t i = 0; i < r->config->n_services; i++)
+                for (size_t j = 0; j < r->config->services[i].n_upstreams; j++)
+                        r->config->services[i].upstreams[j].relay =
+                                find_relay(r->config, &r->config->services[i].upstreams[j]);
+        for (size_t i = 0; i < r->config->n_services; i++) {
+                config_setting_t *service = config_setting_get_elem(services, (unsigned)i);
+
+                report_loops(r, &r->config->services[i],
+                             config_setting_is_group(service)
+                                     ? config_setting_get_member(service, "upstream")
+                                     : NULL,
+                             seen);
+        }
 }
 
 static void read_services(struct reader *r, const struct key *key, config_setting_t *setting,
@@ -573,6 +723,8 @@ static void read_services(struct reader *r, const struct key *key, config_settin
         }
         for (int i = 0; i < n; i++)
                 read_service(r, config_setting_get_elem(setting, (unsigned)i));
+        if (!r->no_memory)
+                check_loops(r, setting);
 }
 
 static const struct key top_keys[] = {
@@ -581,6 +733,8 @@ static const struct key top_keys[] = {
         { "log_payload", read_bool, offsetof(struct config, log_payload), 0, 0, "true or false" },
         { "backend", read_backend, offsetof(struct config, backend), 0, 0,
           "\"auto\", \"epoll\", \"poll\" or \"select\"" },
+        { "workers", read_workers, offsetof(struct config, workers), 1, WORKERS_MAX,
+          "a number from 1 to 64, or \"auto\"" },
         { "max_connections", read_count, offsetof(struct config, max_connections), 0, 1000000,
           "a number from 0 to 1000000" },
         { "exit_on_idle", read_usec, offsetof(struct config, exit_on_idle_usec), 0, YEAR_USEC,
@@ -658,6 +812,7 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
                 .refs = 1,
                 .log_level = LOG_LEVEL_INFO,
                 .backend = "auto",
+                .workers = 1,
                 .drain_timeout_usec = 30 * USEC_PER_SEC,
         };
         r = absolute_path(path, &config->path);
@@ -689,6 +844,7 @@ struct config *config_unref(struct config *config)
         for (size_t i = 0; i < config->n_services; i++) {
                 free(config->services[i].name);
                 free(config->services[i].listen);
+                free(config->services[i].proxy_from);
                 for (size_t j = 0; j < config->services[i].n_upstreams; j++)
                         upstream_deinit(&config->services[i].upstreams[j]);
                 free(config->services[i].upstreams);

@@ -10,12 +10,14 @@
 
 #include "address.h"
 #include "log.h"
+#include "network.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 enum service_mode {
         SERVICE_ECHO,
         SERVICE_RELAY,
+        SERVICE_HUB,
 };
 
 /* Where a relay connects to. */
@@ -23,6 +25,8 @@ struct upstream {
         char *text;             /* as in the file, escaped */
         struct address address; /* unless @host is set */
         char *host, *port;      /* a name to look up; NULL: @address is known */
+        const struct service
+                *relay; /* of this file, that listens there; NULL: none that is known */
 };
 
 /* One entry of "services". Plain data, owned by its configuration. */
@@ -39,6 +43,11 @@ struct service {
         size_t n_upstreams; /* 0 but for mode relay */
         uint64_t connect_timeout_usec;
         uint64_t connect_wait_usec;
+        uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */
+        uint64_t quota_bytes; /* of a hub: what may wait for one member */
+        bool proxy_accept;    /* clients begin with a PROXY header */
+        struct network *proxy_from;
+        size_t n_proxy_from; /* 0 unless proxy_accept */
 };
 
 /* Plain data. Durations of 0 mean never, except for @drain_timeout_usec: not at all. */
@@ -48,6 +57,7 @@ struct config {
         enum log_level log_level;
         bool log_payload;
         const char *backend;      /* "auto", "epoll", "poll" or "select" */
+        uint64_t workers;         /* 0: one per CPU */
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;

@@ -4,6 +4,7 @@
  */
 #include "connection.h"
 #include "escape.h"
+#include "greeter.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -33,6 +34,8 @@ const char *connection_error_reason(int error)
         case -ENOMEM:
         case -ENOBUFS:
                 return "out of memory";
+        case -EHOSTDOWN: /* as the dialer has it */
+                return "its name cannot be looked up";
         case -EHOSTUNREACH:
         case -ENETUNREACH:
                 return "unreachable";
@@ -116,10 +119,14 @@ static struct side *other(struct side *side)
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
 {
         struct side *side = of_stream(stream);
+        struct connection *c = side->connection;
 
-        connection_touch(side->connection);
+        connection_touch(c);
         log_bytes(side, LOG_RECEIVED, data, n);
-        link_put(&other(side)->link, data, n);
+        if (c->mode->put)
+                c->mode->put(side, data, n);
+        else
+                link_put(&other(side)->link, data, n);
 }
 
 static void on_end(struct stream *stream)
@@ -282,13 +289,19 @@ static void release(struct loop_task *task)
 /* Puts the limits and shaping values of c->service into force. */
 static int connection_configure(struct connection *c)
 {
-        int r = 0;
+        uint64_t delay_usec = c->service->send_delay_usec;
+        bool bulk = has_upstream(c) && !(c->config->log_payload && log_wants(LOG_RECEIVED));
+        int r;
 
-        if (c->peer)
-                r = link_set_delay(&c->client.link, c->service->send_delay_usec,
-                                   c->service->message_bytes);
-        if (r < 0 || c->closed) /* a shorter delay sends, and sending can fail */
-                return r;
+        if (c->peer) {
+                stream_set_read_max(&c->peer->stream,
+                                    delay_usec ? c->service->message_bytes : LOOP_SCRATCH_BYTES);
+                link_set_bulk(&c->client.link, bulk);
+                link_set_bulk(&c->peer->link, bulk);
+                r = link_set_delay(&c->client.link, delay_usec);
+                if (r < 0 || c->closed) /* a shorter delay sends, and sending can fail */
+                        return r;
+        }
         return set_idle_timeout(c);
 }
 
@@ -297,7 +310,8 @@ int connection_start(struct connection *c)
         struct side *peer = c->peer;
         int r;
 
-        link_init(&c->client.link, &peer->stream, &c->client.stream, &side_link_events);
+        link_init(&c->client.link, c->mode->put ? NULL : &peer->stream, &c->client.stream,
+                  &side_link_events);
         c->open_links = 1;
         if (has_upstream(c)) {
                 link_init(&peer->link, &c->client.stream, &peer->stream, &side_link_events);
@@ -311,12 +325,72 @@ int connection_start(struct connection *c)
         return r;
 }
 
+/* The client is known: the session begins. @by: the proxy that speaks for it; NULL: none. */
+static void connection_open(struct connection *c, const struct proxy_header *header, const char *by)
+{
+        const struct log_about about = connection_about(c);
+        int r;
+
+        log_write(LOG_CONNECTED, &about, "connected%s%s", by ? " by way of " : "", by ? by : "");
+        r = c->mode->open(c, header);
+        if (r < 0)
+                connection_reset(c, connection_error_reason(r));
+}
+
+static const char *header_error_reason(int error)
+{
+        switch (error) {
+        case -EPROTO:
+                return "malformed PROXY header";
+        case -EMSGSIZE:
+                return "PROXY header too long";
+        case -ETIMEDOUT:
+                return "no PROXY header in time";
+        case -ENODATA:
+                return "end of stream before the PROXY header";
+        default:
+                return connection_error_reason(error);
+        }
+}
+
+static void on_header(void *arg, int error, const struct proxy_header *header)
+{
+        struct connection *c = arg;
+        char proxy[CONNECTION_CLIENT_SIZE];
+
+        if (error < 0) {
+                connection_reset(c, header_error_reason(error));
+                return;
+        }
+        c->greeter = greeter_free(c->greeter); /* and with it the header: see below */
+        memcpy(proxy, c->client_name, sizeof(proxy));
+        if (header->source.sa.sa_family != AF_UNSPEC)
+                name_client(c, &header->source);
+        connection_open(c, header, proxy);
+}
+
+/* Waits for the header that every client of the service has to send first. */
+static void await_header(struct connection *c, const struct address *peer)
+{
+        const struct service *service = c->service;
+        int r;
+
+        for (size_t i = 0; i < service->n_proxy_from; i++) {
+                if (!network_contains(&service->proxy_from[i], peer))
+                        continue;
+                r = greeter_new(c->loop, c->client.stream.fd, on_header, c, &c->greeter);
+                if (r < 0)
+                        connection_reset(c, connection_error_reason(r));
+                return;
+        }
+        connection_reset(c, "not in proxy_from");
+}
+
 int connection_new(struct loop *loop, const struct mode *mode, struct config *config,
                    const struct service *service, int fd, const struct address *peer, uint64_t id,
                    struct connection_owner *owner, struct connection **out)
 {
         struct connection *c = calloc(1, sizeof(*c));
-        struct log_about about;
         int r;
 
         if (!c)
@@ -335,13 +409,11 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
         c->id = id;
         c->began_usec = loop_now_usec();
         name_client(c, peer);
-        about = connection_about(c);
-        log_write(LOG_CONNECTED, &about, "connected");
         *out = c;
-
-        r = c->mode->open(c);
-        if (r < 0)
-                connection_reset(c, connection_error_reason(r));
+        if (service->proxy_accept)
+                await_header(c, peer);
+        else
+                connection_open(c, NULL, NULL);
         return 0;
 }
 
@@ -374,6 +446,7 @@ void connection_close(struct connection *c, const char *reason)
                 link_stop(&c->peer->link);
         }
         stream_stop(&c->client.stream);
+        c->greeter = greeter_free(c->greeter);
         if (c->mode->stop)
                 c->mode->stop(c);
         loop_defer(c->loop, &c->release);

@@ -9,27 +9,37 @@
 #pragma once
 
 #include "config.h"
+#include "hops.h"
 #include "link.h"
+#include "proxy.h"
 #include <sys/queue.h>
 
 struct connection;
+struct side;
 
-/* What a connection tells its owner. */
+LIST_HEAD(hub_list, hub);
+
+/* What a connection tells its owner, and what the owner's connections have in common. */
 struct connection_owner {
         /* It has ended, its socket is closed, it is about to be freed: take it out of every list.
          */
         void (*on_closed)(struct connection_owner *owner, struct connection *connection);
+        struct hub_list hubs;
+        struct hops *hops;
 };
 
 /*
- * A mode: what a client is linked to. One constant table each; see echo.h and relay.h.
+ * A mode: what a client is linked to. One constant table each; see echo.h, relay.h and hub.h.
  */
 struct mode {
         /*
          * Sets connection->peer and calls connection_start(), at once or later; until then nothing
-         * is read from the client. May end the connection. Return: 0 or -errno.
+         * is read from the client. May end the connection. @header: what a proxy said about the
+         * client; NULL: nothing. Return: 0 or -errno.
          */
-        int (*open)(struct connection *connection);
+        int (*open)(struct connection *connection, const struct proxy_header *header);
+        /* Bytes came in on a side; see on_data in stream.h. NULL: they go to the other side. */
+        void (*put)(struct side *side, const uint8_t *data, size_t n);
         /* Stops every callback of what open made; NULL: there is nothing. */
         void (*stop)(struct connection *connection);
         /* Frees it. */
@@ -59,9 +69,13 @@ struct connection {
         struct config *config; /* a reference */
         const struct service *service;
         struct side client;
-        struct side *peer;   /* the client's other side; NULL: not started */
-        struct relay *relay; /* of mode relay */
-        struct event *idle;  /* NULL: no idle_timeout */
+        struct side *peer; /* the client's other side; NULL: not started */
+        union {            /* of the mode; NULL: not opened */
+                struct relay *relay;
+                struct member *member;
+        };
+        struct greeter *greeter; /* waits for a PROXY header; NULL: none, or no longer */
+        struct event *idle;      /* NULL: no idle_timeout */
         struct loop_task release;
         uint64_t id;
         uint64_t began_usec;

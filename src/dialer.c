@@ -18,7 +18,7 @@ struct dialer {
         struct loop *loop;
         struct config *config; /* a reference */
         const struct service *service;
-        void (*on_done)(void *arg, int fd, const char *name);
+        const struct dialer_events *events;
         void *arg;
         struct event event;
         struct evdns_getaddrinfo_request *query; /* NULL: none under way */
@@ -39,7 +39,7 @@ static const struct upstream *current(const struct dialer *d)
 
 static void done(struct dialer *d, int fd)
 {
-        d->on_done(d->arg, fd, current(d)->text);
+        d->events->on_done(d->arg, fd, current(d)->text);
 }
 
 static void on_moment(evutil_socket_t fd, short what, void *arg)
@@ -110,6 +110,7 @@ static void start_connecting(struct dialer *d, const struct sockaddr *address, s
                 fail(d, -errno);
                 return;
         }
+        d->events->on_connecting(d->arg, d->fd, address);
         await(d, d->fd, EV_WRITE, on_connected, d->service->connect_timeout_usec);
 }
 
@@ -199,7 +200,7 @@ static void try_next(struct dialer *d)
 }
 
 int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-               void (*on_done)(void *arg, int fd, const char *name), void *arg, struct dialer **out)
+               const struct dialer_events *events, void *arg, struct dialer **out)
 {
         struct dialer *d = calloc(1, sizeof(*d));
 
@@ -208,7 +209,7 @@ int dialer_new(struct loop *loop, struct config *config, const struct service *s
         d->loop = loop;
         d->config = config_ref(config);
         d->service = service;
-        d->on_done = on_done;
+        d->events = events;
         d->arg = arg;
         d->began_usec = loop_now_usec();
         d->fd = -1;

@@ -1,8 +1,9 @@
 /* Echo. The client is its own other side. */
 #include "echo.h"
 
-static int echo_open(struct connection *c)
+static int echo_open(struct connection *c, const struct proxy_header *header)
 {
+        (void)header;
         c->peer = &c->client;
         return connection_start(c);
 }

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 
+/* Reads in a row that filled the scratch buffer, before splicing begins. */
+#define BULK_READS 4
+
 static bool link_is_empty(const struct link *link)
 {
         return (!link->shaper || shaper_is_empty(link->shaper)) && stream_queued(link->to) == 0;
@@ -17,12 +20,12 @@ static bool link_is_full(const struct link *link)
 }
 
 /* Sends a chunk that is due. Return: whether the link lives on. */
-static bool link_deliver(struct link *link, const uint8_t *data, size_t n)
+static bool link_deliver(struct link *link, struct share *share)
 {
         int r;
 
-        link->events->on_sending(link, data, n);
-        r = stream_send(link->to, data, n);
+        link->events->on_sending(link, share->data, share->n);
+        r = stream_send_shared(link->to, share);
         if (r < 0)
                 link->events->on_error(link, r);
         return r == 0;
@@ -34,14 +37,17 @@ static bool link_pump(struct link *link)
         uint8_t *scratch = loop_scratch(link->to->loop);
 
         while (link->shaper && stream_queued(link->to) == 0) {
-                size_t n;
-                int r = shaper_take(link->shaper, scratch, &n);
+                struct share share = { .data = scratch };
+                int r = shaper_take(link->shaper, scratch, &share.n);
+                bool alive;
 
                 if (r < 0)
                         link->events->on_error(link, r);
-                if (r < 0 || n == 0)
+                if (r < 0 || share.n == 0)
                         return r == 0;
-                if (!link_deliver(link, scratch, n))
+                alive = link_deliver(link, &share);
+                share_deinit(&share);
+                if (!alive)
                         return false;
         }
         return true;
@@ -52,7 +58,7 @@ static void link_throttle(struct link *link)
         bool full = link_is_full(link);
         int r;
 
-        if (full == link->paused)
+        if (full == link->paused || !link->from)
                 return;
         if (full) {
                 stream_pause(link->from);
@@ -112,7 +118,7 @@ void link_stop(struct link *link)
         link->shaper = shaper_free(link->shaper);
 }
 
-int link_set_delay(struct link *link, uint64_t send_delay_usec, size_t message_bytes)
+int link_set_delay(struct link *link, uint64_t send_delay_usec)
 {
         int r;
 
@@ -122,7 +128,6 @@ int link_set_delay(struct link *link, uint64_t send_delay_usec, size_t message_b
                         return r;
         }
         link->delay_usec = send_delay_usec;
-        stream_set_read_max(link->from, send_delay_usec ? message_bytes : LOOP_SCRATCH_BYTES);
         if (link->shaper) {
                 shaper_set_delay(link->shaper, send_delay_usec);
                 link_on_progress(link);
@@ -130,27 +135,60 @@ int link_set_delay(struct link *link, uint64_t send_delay_usec, size_t message_b
         return 0;
 }
 
-void link_put(struct link *link, const uint8_t *data, size_t n)
+/*
+ * Whether the next bytes are worth splicing: those before kept filling the buffer. Splicing little
+ * costs more than copying it (measured).
+ */
+static void link_choose_bulk(struct link *link, size_t n)
+{
+        link->full_reads = n >= LOOP_SCRATCH_BYTES ? link->full_reads + 1 : 0;
+        stream_set_bulk(link->from, link->full_reads >= BULK_READS);
+}
+
+void link_set_bulk(struct link *link, bool bulk)
+{
+        link->bulk = bulk;
+        link->full_reads = 0;
+        if (link->from)
+                stream_set_bulk(link->from, false);
+}
+
+void link_put_shared(struct link *link, struct share *share)
 {
         int r;
 
         link->busy = true;
         if (!link->shaper) {
-                if (link_deliver(link, data, n))
+                if (link->bulk)
+                        link_choose_bulk(link, share->n);
+                if (link_deliver(link, share))
                         link_settle(link);
                 return;
         }
-        r = shaper_put(link->shaper, data, n);
+        r = shaper_put(link->shaper, share->data, share->n);
         if (r < 0)
                 link->events->on_error(link, r);
         else
                 link_on_progress(link);
 }
 
+void link_put(struct link *link, const uint8_t *data, size_t n)
+{
+        struct share share = { .data = data, .n = n };
+
+        link_put_shared(link, &share);
+        share_deinit(&share);
+}
+
 void link_end(struct link *link)
 {
         link->ending = true;
         link_settle(link);
+}
+
+size_t link_held(const struct link *link)
+{
+        return (link->shaper ? shaper_held(link->shaper) : 0) + stream_queued(link->to);
 }
 
 bool link_is_waiting(const struct link *link)

@@ -32,14 +32,17 @@ struct link {
         const struct link_events *events;
         struct shaper *shaper; /* NULL: straight through */
         uint64_t delay_usec;
-        bool busy;   /* on_empty is owed */
-        bool paused; /* @from is paused */
-        bool ending; /* the end of the stream waits in line */
+        unsigned full_reads; /* in a row; see link_set_bulk() */
+        bool bulk;           /* may be spliced */
+        bool busy;           /* on_empty is owed */
+        bool paused;         /* @from is paused */
+        bool ending;         /* the end of the stream waits in line */
 };
 
 /**
  * link_init() - connect two streams one way
- * @from: where the bytes put come from: paused while the link is full
+ * @from: where the bytes put come from: paused while the link is full; NULL: whoever puts bytes
+ *        must look at link_held()
  * @to:   where they go; may be @from
  *
  * There is one link into a stream: it takes the stream's on_drained.
@@ -50,20 +53,29 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
 /**
  * link_set_delay() - hold each chunk back, from the next one on
  * @send_delay_usec: pause before each send; 0: none, and what is held leaves at once
- * @message_bytes:   the most one chunk carries while there is a delay
  *
  * May send, and so call every callback. Return: 0; -ENOMEM: the link is as it was.
  */
-_must_use_ int link_set_delay(struct link *link, uint64_t send_delay_usec, size_t message_bytes);
+_must_use_ int link_set_delay(struct link *link, uint64_t send_delay_usec);
 
-/* Passes on a chunk. Failure is told to on_error. */
+/* Passes on a chunk; @data as of on_data in stream.h. Failure is told to on_error. */
 void link_put(struct link *link, const uint8_t *data, size_t n);
+
+/* The same, for a chunk that goes into several links. */
+void link_put_shared(struct link *link, struct share *share);
+
+/* Whether bytes that keep filling the scratch buffer may be spliced, while there is no shaper; not
+ * to begin with. */
+void link_set_bulk(struct link *link, bool bulk);
 
 /* Passes on the end of the stream, behind all that was put: on_done says when. */
 void link_end(struct link *link);
 
 /* Ends all callbacks of the link, at once and for good, and frees what it holds. */
 void link_stop(struct link *link);
+
+/* Bytes that the destination's socket has not taken yet, and what it takes to keep them. */
+size_t link_held(const struct link *link);
 
 /* Whether bytes wait only for their time, not for the destination to take them. */
 bool link_is_waiting(const struct link *link);

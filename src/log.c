@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <systemd/sd-journal.h>
@@ -43,7 +44,7 @@ static const struct {
         [LOG_LIBRARY] = { LOG_LEVEL_WARNING, "bdd76089681b4d9eb0a010dd07cca20c" },
 };
 
-static enum log_level max_level = LOG_LEVEL_INFO;
+static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
 static bool to_journal;
 
 void log_init(void)
@@ -60,12 +61,12 @@ void log_init(void)
 
 void log_set_level(enum log_level level)
 {
-        max_level = level;
+        atomic_store_explicit(&max_level, level, memory_order_relaxed);
 }
 
 bool log_wants(enum log_kind kind)
 {
-        return kinds[kind].level <= max_level;
+        return kinds[kind].level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
 /* The fields of one journal record; their text lives as long as this does. */

@@ -5,7 +5,7 @@
  * systemd/selectd.catalog explains. The layers from stream down never log: they return errors, and
  * whoever handles one logs it once.
  *
- * The level, and where lines go, are the process's: set by the main thread before there is another.
+ * The level, and where lines go, are the process's. Thread: any may write, the main thread sets.
  */
 #pragma once
 

@@ -6,9 +6,18 @@
 
 #include <errno.h>
 #include <event2/dns.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
+
+/* Posted tasks run in one turn: however fast they come, events get their turn too. */
+#define POSTS_BATCH 64
+
+/* What the pipe holds: a socket's buffer, mostly. */
+#define PIPE_BYTES (256 * 1024)
 
 struct loop {
         struct event_base *base;
@@ -16,6 +25,12 @@ struct loop {
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct loop_task *deferred;
         struct evdns_base *dns; /* NULL until needed */
+        struct event *on_posts; /* @posts_fd is readable; NULL: nobody posts */
+        int posts_fd;
+        pthread_mutex_t lock; /* of the next two */
+        struct loop_task *posted, **posted_end;
+        int pipe[2];       /* -1 until needed */
+        size_t pipe_bytes; /* in it */
         uint8_t scratch[LOOP_SCRATCH_BYTES];
 };
 
@@ -78,6 +93,10 @@ int loop_new(const char *backend, struct loop **out)
 
         if (!loop)
                 return -ENOMEM;
+        loop->posts_fd = -1;
+        loop->pipe[0] = loop->pipe[1] = -1;
+        loop->posted_end = &loop->posted;
+        (void)pthread_mutex_init(&loop->lock, NULL); /* which can't fail on Linux */
         loop->exceptions_fd = epoll_create1(EPOLL_CLOEXEC);
         if (loop->exceptions_fd < 0)
                 return -errno;
@@ -99,6 +118,14 @@ int loop_new(const char *backend, struct loop **out)
         return 0;
 }
 
+static void close_pipe(struct loop *loop)
+{
+        closep(&loop->pipe[0]);
+        closep(&loop->pipe[1]);
+        loop->pipe[0] = loop->pipe[1] = -1;
+        loop->pipe_bytes = 0;
+}
+
 struct loop *loop_free(struct loop *loop)
 {
         if (!loop)
@@ -107,9 +134,14 @@ struct loop *loop_free(struct loop *loop)
                 evdns_base_free(loop->dns, 0);
         if (loop->exceptions)
                 event_free(loop->exceptions);
+        if (loop->on_posts)
+                event_free(loop->on_posts);
         if (loop->base)
                 event_base_free(loop->base);
         closep(&loop->exceptions_fd);
+        closep(&loop->posts_fd);
+        close_pipe(loop);
+        (void)pthread_mutex_destroy(&loop->lock);
         free(loop);
         return NULL;
 }
@@ -137,6 +169,73 @@ uint8_t *loop_scratch(struct loop *loop)
         return loop->scratch;
 }
 
+/* Splicing */
+
+static int open_pipe(struct loop *loop)
+{
+        if (loop->pipe[0] >= 0)
+                return 0;
+        if (pipe2(loop->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+                return -errno;
+        /* More at a time is better; without the permission the default does. */
+        (void)fcntl(loop->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
+        return 0;
+}
+
+ssize_t loop_splice_in(struct loop *loop, int fd)
+{
+        int r = open_pipe(loop);
+        ssize_t n;
+
+        if (r < 0)
+                return r;
+        n = splice(fd, NULL, loop->pipe[1], NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (n < 0)
+                return -errno;
+        loop->pipe_bytes = (size_t)n;
+        return n;
+}
+
+ssize_t loop_splice_out(struct loop *loop, int fd, size_t n)
+{
+        size_t left = n;
+
+        while (left > 0) {
+                ssize_t out = splice(loop->pipe[0], NULL, fd, NULL, left,
+                                     SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+                if (out < 0 && errno != EAGAIN && errno != EINTR)
+                        return -errno;
+                if (out <= 0)
+                        break;
+                left -= (size_t)out;
+                loop->pipe_bytes -= (size_t)out;
+        }
+        return (ssize_t)(n - left);
+}
+
+int loop_splice_rest(struct loop *loop, uint8_t *out, size_t n)
+{
+        while (n > 0) {
+                ssize_t got = read(loop->pipe[0], out, n);
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got <= 0)
+                        return -EIO;
+                out += got;
+                n -= (size_t)got;
+                loop->pipe_bytes -= (size_t)got;
+        }
+        return 0;
+}
+
+void loop_splice_discard(struct loop *loop)
+{
+        if (loop->pipe_bytes)
+                close_pipe(loop);
+}
+
 void loop_run_deferred(struct loop *loop)
 {
         while (loop->deferred) {
@@ -159,6 +258,75 @@ void loop_defer(struct loop *loop, struct loop_task *task)
 {
         task->next = loop->deferred;
         loop->deferred = task;
+}
+
+/* The first task posted; NULL: there is none. It may be posted again from now on. */
+static struct loop_task *take_posted(struct loop *loop)
+{
+        struct loop_task *task;
+
+        (void)pthread_mutex_lock(&loop->lock);
+        task = loop->posted;
+        if (task) {
+                loop->posted = task->next;
+                if (!loop->posted)
+                        loop->posted_end = &loop->posted;
+                task->posted = false;
+        }
+        (void)pthread_mutex_unlock(&loop->lock);
+        return task;
+}
+
+/* Wakes the loop; can't fail, for the counter has room for 2^64 - 2. */
+static void wake(const struct loop *loop)
+{
+        const uint64_t one = 1;
+
+        (void)!write(loop->posts_fd, &one, sizeof(one));
+}
+
+static void loop_on_posts(evutil_socket_t fd, short what, void *arg)
+{
+        struct loop_task *task;
+        uint64_t posts;
+
+        (void)what;
+        /* First: what is posted from now on wakes the loop again. */
+        (void)!read(fd, &posts, sizeof(posts));
+        for (int i = 0; i < POSTS_BATCH; i++) {
+                task = take_posted(arg);
+                if (!task)
+                        return;
+                task->run(task);
+        }
+        wake(arg);
+}
+
+int loop_open_posts(struct loop *loop)
+{
+        loop->posts_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (loop->posts_fd < 0)
+                return -errno;
+        loop->on_posts =
+                event_new(loop->base, loop->posts_fd, EV_READ | EV_PERSIST, loop_on_posts, loop);
+        return loop->on_posts && event_add(loop->on_posts, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+        bool first;
+
+        (void)pthread_mutex_lock(&loop->lock);
+        first = !loop->posted;
+        if (!task->posted) {
+                task->posted = true;
+                task->next = NULL;
+                *loop->posted_end = task;
+                loop->posted_end = &task->next;
+        }
+        (void)pthread_mutex_unlock(&loop->lock);
+        if (first)
+                wake(loop);
 }
 
 int loop_watch(struct loop *loop, int fd, struct loop_watch *watch)

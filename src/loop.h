@@ -1,12 +1,14 @@
 /*
  * One event loop: a libevent base, and what all its streams share.
  *
- * Adds to libevent what the data path needs: one scratch buffer that every read lands in first, a
+ * Adds to libevent what the data path needs: one scratch buffer that every read lands in first, one
+ * pipe that bulk is spliced through, a
  * watch for urgent data and for resets of streams that are not being read (one epoll set of all
- * descriptors that is itself one event of the base), and clean-up that runs when no callback is on
- * the stack.
+ * descriptors that is itself one event of the base), clean-up that runs when no callback is on the
+ * stack, and work posted by other threads.
  *
- * Thread: a loop and all that hangs on it belong to the thread that turns it.
+ * Thread: a loop and all that hangs on it belong to the thread that turns it; loop_post() alone may
+ * be called by any.
  */
 #pragma once
 
@@ -14,6 +16,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The size of the scratch buffer, and so the most that one read takes. */
 #define LOOP_SCRATCH_BYTES 65536
@@ -21,10 +24,12 @@
 struct loop;
 struct evdns_base;
 
-/* Work put off until no callback runs; embedded in what it works on. */
+/* Work put off until no callback runs, or posted by another thread; embedded in what it works on.
+ */
 struct loop_task {
         struct loop_task *next;
         void (*run)(struct loop_task *task);
+        bool posted; /* the loop's, with its lock */
 };
 
 /* A watched descriptor; embedded in its owner. @urgent: urgent data came; else an error did. */
@@ -64,6 +69,25 @@ struct evdns_base *loop_dns(struct loop *loop);
 uint8_t *loop_scratch(struct loop *loop);
 
 /**
+ * loop_splice_in() - move what a socket has received into the loop's pipe, which is empty
+ * Return: how many bytes; 0: end of stream; -EAGAIN; -EINVAL, -EMFILE, -ENFILE, -ENOMEM: this
+ * socket or this process can't splice; what splice(2) fails with.
+ */
+ssize_t loop_splice_in(struct loop *loop, int fd);
+
+/**
+ * loop_splice_out() - move @n bytes, all there are in the pipe, to a socket, as far as it takes
+ * them Return: how many it took; what splice(2) fails with, -EAGAIN excepted.
+ */
+ssize_t loop_splice_out(struct loop *loop, int fd, size_t n);
+
+/* Copies the @n bytes left in the pipe. Return: 0; -EIO: they were not there. */
+_must_use_ int loop_splice_rest(struct loop *loop, uint8_t *out, size_t n);
+
+/* Empties the pipe. */
+void loop_splice_discard(struct loop *loop);
+
+/**
  * loop_turn() - wait for events, run their callbacks, then what they deferred
  * Return: 0; -EIO: the backend failed (libevent has said why).
  */
@@ -74,6 +98,20 @@ void loop_run_deferred(struct loop *loop);
 
 /* Runs @task once, after the callbacks of this turn. A task must not be deferred twice. */
 void loop_defer(struct loop *loop, struct loop_task *task);
+
+/**
+ * loop_open_posts() - let other threads post work; before any does
+ * Return: 0; -ENOMEM; what eventfd(2) fails with.
+ */
+_must_use_ int loop_open_posts(struct loop *loop);
+
+/**
+ * loop_post() - run a task on the loop's thread, in one of its next turns
+ *
+ * Thread: any; all that the caller has written before is seen by the task. A task that has been
+ * posted and not run yet is not posted again: it runs once, and finds all there is to do.
+ */
+void loop_post(struct loop *loop, struct loop_task *task);
 
 /**
  * loop_watch() - report urgent data and errors of a socket, whether or not it is being read

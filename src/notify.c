@@ -2,7 +2,6 @@
 #include "notify.h"
 #include "log.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -49,31 +48,14 @@ void notify_status(const char *status)
         (void)notify("STATUS=%s", status);
 }
 
-static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+uint64_t notify_watchdog_usec(void)
 {
-        (void)fd;
-        (void)what;
-        (void)arg;
-        (void)notify("WATCHDOG=1");
+        uint64_t usec;
+
+        return sd_watchdog_enabled(0, &usec) > 0 ? usec : 0;
 }
 
-int notify_watchdog(struct loop *loop, struct event **out)
+void notify_alive(void)
 {
-        uint64_t period_usec;
-        struct event *timer;
-        struct timeval half;
-
-        if (sd_watchdog_enabled(0, &period_usec) <= 0) {
-                *out = NULL;
-                return 0;
-        }
-        half = loop_timeval(period_usec / 2);
-        timer = event_new(loop_base(loop), -1, EV_PERSIST, on_watchdog, NULL);
-        if (!timer || event_add(timer, &half) < 0) {
-                if (timer)
-                        event_free(timer);
-                return -ENOMEM;
-        }
-        *out = timer;
-        return 0;
+        (void)notify("WATCHDOG=1");
 }

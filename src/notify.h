@@ -19,10 +19,8 @@ void notify_stopping(uint64_t usec);
 /* One line for people, shown by systemctl status. */
 void notify_status(const char *status);
 
-/**
- * notify_watchdog() - tell the manager from now on that the loop turns, if it wants to know
- * @out: set to the timer, to be freed with event_free(); NULL if nobody wants to know
- *
- * Twice in each period that the manager set (WatchdogSec=). Return: 0; -ENOMEM.
- */
-_must_use_ int notify_watchdog(struct loop *loop, struct event **out);
+/* How often the manager wants to hear that all is alive (WatchdogSec=); 0: it does not. */
+uint64_t notify_watchdog_usec(void);
+
+/* All is alive. */
+void notify_alive(void);

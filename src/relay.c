@@ -6,44 +6,137 @@
 #include "dialer.h"
 
 #include <errno.h>
+#include <string.h>
 
 struct relay {
         struct side upstream;
         struct dialer *dialer; /* NULL once it is done */
-        char name[DIALER_NAME_SIZE];
+        struct hop hop;        /* of an upstream on this host */
+        unsigned depth;        /* see hops.h */
+        uint8_t *greeting;     /* the PROXY header to send first; NULL: none */
+        size_t greeting_bytes;
+        char *name; /* of the upstream */
 };
+
+/* Whether a socket of address @a would reach this host at @b. */
+static bool is_same_host(const struct address *a, const struct sockaddr *b)
+{
+        const struct sockaddr_in *in = (const struct sockaddr_in *)b;
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)b;
+
+        if (address_is_loopback(a))
+                return true;
+        if (b->sa_family == AF_INET)
+                return a->in.sin_addr.s_addr == in->sin_addr.s_addr;
+        return memcmp(&a->in6.sin6_addr, &in6->sin6_addr, sizeof(in6->sin6_addr)) == 0;
+}
+
+/* Another relay of this process may be at the other end. */
+static void on_connecting(void *arg, int fd, const struct sockaddr *address)
+{
+        struct connection *c = arg;
+        struct address local = { .length = sizeof(local.storage) };
+
+        hops_remove(c->owner->hops, &c->relay->hop);
+        if (address->sa_family != AF_UNIX && getsockname(fd, &local.sa, &local.length) == 0 &&
+            is_same_host(&local, address))
+                hops_add(c->owner->hops, &c->relay->hop, &local, c->relay->depth);
+}
+
+static void give_up(struct connection *c, const char *name, int error)
+{
+        char reason[DIALER_NAME_SIZE + 128];
+
+        (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name,
+                       connection_error_reason(error));
+        connection_reset(c, reason);
+}
+
+/* Takes over the socket as the other side, and greets it. @fd: consumed on success. */
+static int relay_start(struct connection *c, int fd, const char *name)
+{
+        struct relay *relay = c->relay;
+        int r;
+
+        relay->name = strdup(name);
+        if (!relay->name)
+                return -ENOMEM;
+        r = side_init(&relay->upstream, c, fd, relay->name);
+        if (r < 0)
+                return r;
+        c->peer = &relay->upstream;
+        r = connection_start(c);
+        if (r < 0) {
+                connection_reset(c, connection_error_reason(r));
+        } else if (relay->greeting && !c->closed) {
+                link_put(&relay->upstream.link, relay->greeting, relay->greeting_bytes);
+                free(relay->greeting);
+                relay->greeting = NULL;
+        }
+        return 0;
+}
 
 static void on_dialed(void *arg, int fd, const char *name)
 {
         struct connection *c = arg;
-        struct relay *relay = c->relay;
-        char reason[DIALER_NAME_SIZE + 128];
-        int r = fd;
+        int r = fd >= 0 ? relay_start(c, fd, name) : fd;
 
-        (void)snprintf(relay->name, sizeof(relay->name), "%s", name);
-        relay->dialer = dialer_free(relay->dialer);
-        if (fd >= 0) {
-                r = side_init(&relay->upstream, c, fd, relay->name);
-                if (r < 0)
-                        (void)close(fd);
-                else
-                        c->peer = &relay->upstream;
-        }
-        if (r == 0)
-                r = connection_start(c);
-        if (r < 0) {
-                (void)snprintf(reason, sizeof(reason), "upstream %s: %s", relay->name,
-                               connection_error_reason(r));
-                connection_reset(c, reason);
-        }
+        if (fd >= 0 && r < 0)
+                (void)close(fd);
+        if (r < 0)
+                give_up(c, name, r);
+        c->relay->dialer = dialer_free(c->relay->dialer); /* and with it the name */
 }
 
-static int relay_open(struct connection *c)
+static const struct dialer_events relay_dialer_events = {
+        .on_connecting = on_connecting,
+        .on_done = on_dialed,
+};
+
+/* Prepares the header that tells the upstream who the client is, and where it connected to. */
+static int make_greeting(struct connection *c, const struct address *peer,
+                         const struct proxy_header *header)
 {
+        struct address local = { .length = sizeof(local.storage) };
+        uint8_t greeting[PROXY_FORMAT_MAX];
+        size_t n;
+
+        if (getsockname(c->client.stream.fd, &local.sa, &local.length) < 0)
+                return -errno;
+        if (header && header->source.sa.sa_family != AF_UNSPEC)
+                n = proxy_format((unsigned)c->service->send_proxy, &header->source,
+                                 &header->destination, greeting);
+        else
+                n = proxy_format((unsigned)c->service->send_proxy, peer, &local, greeting);
+        c->relay->greeting = malloc(n);
+        if (!c->relay->greeting)
+                return -ENOMEM;
+        memcpy(c->relay->greeting, greeting, n);
+        c->relay->greeting_bytes = n;
+        return 0;
+}
+
+static int relay_open(struct connection *c, const struct proxy_header *header)
+{
+        struct address peer = { .length = sizeof(peer.storage) };
+        int r = 0;
+
+        if (getpeername(c->client.stream.fd, &peer.sa, &peer.length) < 0)
+                return -errno;
         c->relay = calloc(1, sizeof(*c->relay));
         if (!c->relay)
                 return -ENOMEM;
-        return dialer_new(c->loop, c->config, c->service, on_dialed, c, &c->relay->dialer);
+        c->relay->depth = hops_before(c->owner->hops, &peer) + 1;
+        if (hops_exceeds(c->owner->hops, c->relay->depth)) {
+                connection_reset(c, "relay loop: its upstream leads back to it");
+                return 0;
+        }
+        if (c->service->send_proxy)
+                r = make_greeting(c, &peer, header);
+        if (r == 0)
+                r = dialer_new(c->loop, c->config, c->service, &relay_dialer_events, c,
+                               &c->relay->dialer);
+        return r;
 }
 
 static void relay_stop(struct connection *c)
@@ -57,10 +150,16 @@ static void relay_stop(struct connection *c)
 
 static void relay_free(struct connection *c)
 {
-        if (c->relay && c->peer)
-                stream_deinit(&c->relay->upstream.stream);
-        free(c->relay);
-        c->relay = NULL;
+        struct relay *relay = c->relay;
+
+        if (!relay)
+                return;
+        if (c->peer)
+                stream_deinit(&relay->upstream.stream);
+        hops_remove(c->owner->hops, &relay->hop);
+        free(relay->greeting);
+        free(relay->name);
+        free(relay);
 }
 
 const struct mode relay_mode = {

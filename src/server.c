@@ -5,6 +5,7 @@
 #include "server.h"
 #include "escape.h"
 #include "gate.h"
+#include "hops.h"
 #include "listeners.h"
 #include "notify.h"
 #include "quantity.h"
@@ -13,14 +14,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sysexits.h>
 
-/* Descriptors that are not connections: the loop's, the log's, files read at a reload. */
-#define RESERVED_FDS 32
+/* Descriptors that are not connections: the log's, files read at a reload, … */
+#define RESERVED_FDS 20
+
+/* Of each loop: what it waits with, its pipe, name look-ups. */
+#define LOOP_FDS 12
 
 /* How long to wait for a descriptor when no connection of ours ends. */
 #define ACCEPT_RETRY_USEC USEC_PER_SEC
@@ -36,7 +41,10 @@ enum { ON_HUP, ON_TERM, ON_INT, SIGNALS };
 struct server {
         struct config *config;
         struct loop *loop;
-        struct worker *worker;
+        struct worker **workers;
+        size_t n_workers;
+        uint64_t last_id; /* of a connection */
+        struct hops *hops;
         struct gate *gate;
         struct listeners *listeners;
         struct event *signals[SIGNALS];
@@ -49,6 +57,7 @@ struct server {
         uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
         const char *backend;         /* as configured when it started */
         bool reload_failed;          /* the last one */
+        bool worker_failed;
         bool stopping;
 };
 
@@ -65,11 +74,49 @@ static const char *plural(size_t n)
         return n == 1 ? "" : "s";
 }
 
+/* Workers */
+
+static size_t count_connections(const struct server *s)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n_workers; i++)
+                n += worker_count(s->workers[i]);
+        return n;
+}
+
+/* A hub's members must meet, so its name decides; other clients go where the fewest are. */
+static struct worker *choose_worker(const struct server *s, const struct service *service)
+{
+        struct worker *least = s->workers[0];
+        size_t hash = 5381;
+
+        if (service->mode == SERVICE_HUB) {
+                for (const char *c = service->name; *c; c++)
+                        hash = hash * 33 + (unsigned char)*c;
+                return s->workers[hash % s->n_workers];
+        }
+        for (size_t i = 1; i < s->n_workers; i++)
+                if (worker_count(s->workers[i]) < worker_count(least))
+                        least = s->workers[i];
+        return least;
+}
+
+/* How many the configuration asks for. */
+static size_t wanted_workers(const struct config *config)
+{
+        cpu_set_t cpus;
+
+        if (config->workers)
+                return config->workers;
+        return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
+}
+
 /* Status and idle time */
 
 static void describe(const struct server *s, char *out, size_t size)
 {
-        size_t n = worker_count(s->worker), services = s->config->n_services;
+        size_t n = count_connections(s), services = s->config->n_services;
 
         (void)snprintf(out, size, "%s%zu connection%s, %zu service%s%s",
                        s->stopping ? "stopping: " : "", n, plural(n), services, plural(services),
@@ -89,7 +136,7 @@ static void on_status(evutil_socket_t fd, short what, void *arg)
 /* The number of connections has changed, or what is to be done about it. */
 static void server_update(struct server *s)
 {
-        bool idle = worker_count(s->worker) == 0 && s->config->exit_on_idle_usec && !s->stopping;
+        bool idle = count_connections(s) == 0 && s->config->exit_on_idle_usec && !s->stopping;
 
         if (!idle)
                 (void)evtimer_del(s->idle);
@@ -101,7 +148,8 @@ static void server_update(struct server *s)
 
 static void close_all(struct server *s)
 {
-        worker_close_all(s->worker, "stopping");
+        for (size_t i = 0; i < s->n_workers; i++)
+                worker_close_all(s->workers[i], "stopping");
 }
 
 /* Accepts who is there already, then nobody any more; ends with the last connection. */
@@ -116,7 +164,7 @@ static void server_stop(struct server *s)
         s->stopping = true;
         s->listeners = listeners_free(s->listeners);
         server_update(s);
-        n = worker_count(s->worker);
+        n = count_connections(s);
         if (n == 0)
                 return;
         log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s", n,
@@ -133,7 +181,7 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
         (void)fd;
         (void)what;
         listeners_accept_pending(s->listeners);
-        if (worker_count(s->worker) > 0)
+        if (count_connections(s) > 0)
                 return;
         log_write(LOG_IDLE_EXIT, NULL, "idle for %s, exiting",
                   quantity_format_usec(s->config->exit_on_idle_usec, duration));
@@ -159,18 +207,20 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 static void on_accept(void *arg, const struct service *service, int fd, const struct address *peer)
 {
         struct server *s = arg;
-        int r;
 
-        if (!gate_admits(s->gate, worker_count(s->worker))) {
+        if (!gate_admits(s->gate, count_connections(s))) {
                 (void)close(fd);
                 return;
         }
-        r = worker_admit(s->worker, s->config, service, fd, peer);
-        if (r < 0) {
-                gate_refuse(s->gate, strerrordesc_np(-r));
-                (void)close(fd);
-                return;
-        }
+        worker_admit(choose_worker(s, service), s->config, service, fd, peer, ++s->last_id);
+        server_update(s);
+}
+
+static void on_refused(void *arg, int error)
+{
+        struct server *s = arg;
+
+        gate_refuse(s->gate, strerrordesc_np(-error));
         server_update(s);
 }
 
@@ -202,6 +252,13 @@ static void on_ended(void *arg)
         server_update(s);
 }
 
+static void on_worker_failed(void *arg)
+{
+        struct server *s = arg;
+
+        s->worker_failed = true;
+}
+
 /* Limits */
 
 /*
@@ -222,18 +279,25 @@ static void set_descriptor_limit(struct server *s)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static unsigned count_relays(const struct config *config)
+{
+        unsigned n = 0;
+
+        for (size_t i = 0; i < config->n_services; i++)
+                n += config->services[i].mode == SERVICE_RELAY;
+        return n;
+}
+
 /* How many a connection takes at most. */
 static size_t descriptors_each(const struct config *config)
 {
-        for (size_t i = 0; i < config->n_services; i++)
-                if (config->services[i].mode == SERVICE_RELAY)
-                        return 2;
-        return 1;
+        return count_relays(config) ? 2 : 1;
 }
 
 static void set_connection_limit(struct server *s, const struct config *config)
 {
-        size_t used = RESERVED_FDS + listeners_count(s->listeners), most = 1;
+        size_t loops = s->n_workers > 1 ? s->n_workers + 1 : 1, most = 1;
+        size_t used = RESERVED_FDS + LOOP_FDS * loops + listeners_count(s->listeners);
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -272,6 +336,7 @@ static void put_into_force(struct server *s, struct config *config)
 {
         log_set_level(config->log_level);
         set_connection_limit(s, config);
+        hops_set_limit(s->hops, count_relays(config));
         if (config->exit_on_idle_usec != s->config->exit_on_idle_usec)
                 (void)evtimer_del(s->idle);
         config_ref(config);
@@ -302,8 +367,13 @@ static int reload(struct server *s)
                 log_write(LOG_RESTART_NEEDED, NULL,
                           "backend is \"%s\" until selectd is restarted, then \"%s\"", s->backend,
                           config->backend);
+        if (wanted_workers(config) != s->n_workers)
+                log_write(LOG_RESTART_NEEDED, NULL,
+                          "there are %zu worker%s until selectd is restarted, then %zu",
+                          s->n_workers, plural(s->n_workers), wanted_workers(config));
         put_into_force(s, config);
-        worker_reconfigure(s->worker, config);
+        for (size_t i = 0; i < s->n_workers; i++)
+                worker_reconfigure(s->workers[i], config);
         log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", config->path,
                   config->n_services, plural(config->n_services));
         return 0;
@@ -345,11 +415,30 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
                 server_stop(s);
 }
 
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+        const struct server *s = arg;
+        bool alive = true;
+
+        (void)fd;
+        (void)what;
+        for (size_t i = 0; i < s->n_workers; i++)
+                alive = worker_answers(s->workers[i]) && alive;
+        if (alive)
+                notify_alive();
+}
+
 /* Starting */
 
 static const struct listeners_events listeners_events = {
         .on_accept = on_accept,
         .on_error = on_accept_error,
+};
+
+static const struct worker_events worker_events = {
+        .on_ended = on_ended,
+        .on_refused = on_refused,
+        .on_failed = on_worker_failed,
 };
 
 static int new_event(struct server *s, int fd, short what, event_callback_fn callback,
@@ -378,6 +467,20 @@ static int start_signals(struct server *s)
         return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
 }
 
+static int start_watchdog(struct server *s)
+{
+        uint64_t usec = notify_watchdog_usec();
+        /* Four times in each period: what a worker does not answer at once may be told next time.
+         */
+        const struct timeval interval = loop_timeval(usec / 4);
+
+        if (usec == 0)
+                return 0;
+        if (new_event(s, -1, EV_PERSIST, on_watchdog, &s->watchdog) < 0)
+                return -ENOMEM;
+        return event_add(s->watchdog, &interval) < 0 ? -ENOMEM : 0;
+}
+
 static int make_timers(struct server *s)
 {
         if (new_event(s, -1, 0, on_idle, &s->idle) < 0 ||
@@ -385,7 +488,26 @@ static int make_timers(struct server *s)
             new_event(s, -1, 0, on_retry, &s->retry) < 0 ||
             new_event(s, -1, 0, on_status, &s->status) < 0)
                 return -ENOMEM;
-        return notify_watchdog(s->loop, &s->watchdog);
+        return start_watchdog(s);
+}
+
+/* One works on the loop of this thread; more have threads of their own. */
+static int start_workers(struct server *s)
+{
+        size_t n = wanted_workers(s->config);
+        int r = 0;
+
+        s->workers = calloc(n, sizeof(struct worker *));
+        if (!s->workers)
+                return -ENOMEM;
+        if (n > 1)
+                r = loop_open_posts(s->loop);
+        while (r == 0 && s->n_workers < n) {
+                r = worker_new(n > 1 ? s->config->backend : NULL, s->loop, s->hops, &worker_events,
+                               s, &s->workers[s->n_workers]);
+                s->n_workers += r == 0;
+        }
+        return r;
 }
 
 /* Makes all but the listeners. */
@@ -396,13 +518,15 @@ static int server_prepare(struct server *s)
         set_descriptor_limit(s);
         r = loop_new(s->config->backend, &s->loop);
         if (r == 0)
-                r = worker_new(s->loop, on_ended, s, &s->worker);
+                r = hops_new(&s->hops);
         if (r == 0)
                 r = gate_new(s->loop, &s->gate);
         if (r == 0)
                 r = start_signals(s);
         if (r == 0)
                 r = make_timers(s);
+        if (r == 0)
+                r = start_workers(s);
         if (r < 0)
                 log_write(LOG_START_FAILED, NULL, "cannot start on backend \"%s\": %s",
                           s->config->backend, strerrordesc_np(-r));
@@ -434,14 +558,14 @@ static int server_serve(struct server *s)
         size_t n = s->config->n_services;
 
         put_into_force(s, s->config);
-        log_write(LOG_READY, NULL, "ready: %zu service%s, %s, 1 worker", n, plural(n),
-                  loop_backend(s->loop));
+        log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s", n, plural(n),
+                  loop_backend(s->loop), s->n_workers, plural(s->n_workers));
         describe(s, status, sizeof(status));
         notify_ready(status);
 
-        while (!s->stopping || worker_count(s->worker) > 0) {
+        while (!s->stopping || count_connections(s) > 0) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
-                if (loop_turn(s->loop) < 0) {
+                if (loop_turn(s->loop) < 0 || s->worker_failed) {
                         log_write(LOG_LIBRARY, NULL, "the event loop failed, exiting");
                         return EX_OSERR;
                 }
@@ -470,10 +594,8 @@ static void server_deinit(struct server *s)
 {
         block_signals();
         listeners_free(s->listeners);
-        if (s->worker) {
-                close_all(s);
-                loop_run_deferred(s->loop);
-        }
+        for (size_t i = 0; i < s->n_workers; i++)
+                worker_free(s->workers[i]);
         free_event(s->idle);
         free_event(s->drain);
         free_event(s->retry);
@@ -483,7 +605,8 @@ static void server_deinit(struct server *s)
                 free_event(s->signals[i]);
         gate_free(s->gate);
         loop_free(s->loop);
-        worker_free(s->worker);
+        hops_free(s->hops);
+        free(s->workers);
         config_unref(s->config);
 }
 

@@ -121,8 +121,12 @@ bool shaper_is_empty(const struct shaper *shaper)
         return evbuffer_get_length(shaper->chunks) == 0;
 }
 
+size_t shaper_held(const struct shaper *shaper)
+{
+        return evbuffer_get_length(shaper->bytes) + evbuffer_get_length(shaper->chunks);
+}
+
 bool shaper_is_full(const struct shaper *shaper)
 {
-        return evbuffer_get_length(shaper->bytes) + evbuffer_get_length(shaper->chunks) >=
-               SHAPER_HOLD_BYTES;
+        return shaper_held(shaper) >= SHAPER_HOLD_BYTES;
 }

@@ -58,5 +58,8 @@ _must_use_ int shaper_put(struct shaper *shaper, const void *data, size_t n);
  */
 _must_use_ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n);
 
+/* Bytes held, counting their book-keeping. */
+size_t shaper_held(const struct shaper *shaper);
+
 bool shaper_is_empty(const struct shaper *shaper);
 bool shaper_is_full(const struct shaper *shaper);

@@ -10,25 +10,53 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <string.h>
 #include <sys/socket.h>
+
+/* Less than this is copied for each stream: a reference has its own cost. */
+#define SHARE_MIN_BYTES 4096
+
+/* @n bytes were read, or 0 at the end, or it failed: -errno. */
+static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
+{
+        if (n > 0) {
+                stream->in += (uint64_t)n;
+                stream->events->on_data(stream, data, (size_t)n);
+        } else if (n == 0) {
+                stream_pause(stream);
+                stream->ended = true;
+                stream->events->on_end(stream);
+        } else if (n != -EAGAIN && n != -EINTR) {
+                stream->events->on_error(stream, (int)n);
+        }
+}
+
+/* Return: whether the stream could be spliced. */
+static bool stream_splice(struct stream *stream)
+{
+        struct loop *loop = stream->loop;
+        ssize_t n = loop_splice_in(loop, stream->fd);
+
+        if (n == -EINVAL || n == -EMFILE || n == -ENFILE || n == -ENOMEM)
+                return false;
+        stream_on_read(stream, NULL, n);
+        loop_splice_discard(loop); /* if nobody wanted it */
+        return true;
+}
 
 static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 {
         struct stream *stream = arg;
         uint8_t *scratch = loop_scratch(stream->loop);
-        ssize_t n = recv(fd, scratch, stream->read_max, 0);
+        ssize_t n;
 
         (void)what;
-        if (n > 0) {
-                stream->in += (uint64_t)n;
-                stream->events->on_data(stream, scratch, (size_t)n);
-        } else if (n == 0) {
-                stream_pause(stream);
-                stream->ended = true;
-                stream->events->on_end(stream);
-        } else if (errno != EAGAIN && errno != EINTR) {
-                stream->events->on_error(stream, -errno);
+        if (stream->bulk) {
+                stream->bulk = stream_splice(stream);
+                return; /* it is still readable if that failed */
         }
+        n = recv(fd, scratch, stream->read_max, 0);
+        stream_on_read(stream, scratch, n < 0 ? -errno : n);
 }
 
 /* The socket's pending error, negative; 0: none. Asking clears it. */
@@ -125,6 +153,11 @@ void stream_set_read_max(struct stream *stream, size_t n)
         stream->read_max = (uint32_t)n;
 }
 
+void stream_set_bulk(struct stream *stream, bool bulk)
+{
+        stream->bulk = bulk;
+}
+
 void stream_pause(struct stream *stream)
 {
         (void)event_del(&stream->read);
@@ -143,38 +176,135 @@ void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg),
         stream->drained_arg = arg;
 }
 
-static int stream_queue(struct stream *stream, const uint8_t *data, size_t n)
+/* Bytes kept for every stream that has not sent them yet. */
+struct share_copy {
+        unsigned refs;
+        uint8_t data[];
+};
+
+static struct share_copy *share_copy_unref(struct share_copy *copy)
+{
+        if (copy && --copy->refs == 0)
+                free(copy);
+        return NULL;
+}
+
+static void on_copy_sent(const void *data, size_t n, void *arg)
+{
+        (void)data;
+        (void)n;
+        share_copy_unref(arg);
+}
+
+void share_deinit(struct share *share)
+{
+        share->copy = share_copy_unref(share->copy);
+}
+
+/* Copies what is to be sent, but the first @sent bytes, which nobody needs any more if they came
+ * by the pipe. Return: 0; -ENOMEM; -EIO. */
+static int share_keep(struct loop *loop, struct share *share, size_t sent)
+{
+        struct share_copy *copy;
+        int r = 0;
+
+        if (share->copy)
+                return 0;
+        copy = malloc(sizeof(*copy) + share->n);
+        if (!copy)
+                return -ENOMEM;
+        copy->refs = 1;
+        if (share->data)
+                memcpy(copy->data, share->data, share->n);
+        else
+                r = loop_splice_rest(loop, copy->data + sent, share->n - sent);
+        if (r < 0)
+                copy = share_copy_unref(copy);
+        share->copy = copy;
+        return r;
+}
+
+/* The stream's queue, made if need be; NULL: out of memory. */
+static struct evbuffer *stream_get_queue(struct stream *stream)
 {
         if (!stream->queue) {
                 stream->queue = bufferevent_socket_new(loop_base(stream->loop), stream->fd, 0);
                 if (!stream->queue)
-                        return -ENOMEM;
+                        return NULL;
                 bufferevent_setcb(stream->queue, NULL, stream_on_queue_written,
                                   stream_on_queue_event, stream);
         }
-        /* bufferevent_write() does not tell when its event could not be added; enabling does. */
-        if (bufferevent_write(stream->queue, data, n) < 0 ||
-            bufferevent_enable(stream->queue, EV_WRITE) < 0)
+        return bufferevent_get_output(stream->queue);
+}
+
+static int stream_queue_reference(struct stream *stream, struct evbuffer *queue,
+                                  struct share *share, size_t sent)
+{
+        int r = share_keep(stream->loop, share, sent);
+
+        if (r < 0)
+                return r;
+        if (evbuffer_add_reference(queue, share->copy->data + sent, share->n - sent, on_copy_sent,
+                                   share->copy) < 0)
                 return -ENOMEM;
-        stream->accepted += n;
+        share->copy->refs++;
         return 0;
 }
 
-int stream_send(struct stream *stream, const uint8_t *data, size_t n)
+/* Queues all but the first @sent bytes: small ones are copied, for a reference costs more. */
+static int stream_queue(struct stream *stream, struct share *share, size_t sent)
+{
+        struct evbuffer *queue = stream_get_queue(stream);
+        size_t n = share->n - sent;
+        int r = queue ? 0 : -ENOMEM;
+
+        if (r == 0 && share->data && n < SHARE_MIN_BYTES)
+                r = evbuffer_add(queue, share->data + sent, n) < 0 ? -ENOMEM : 0;
+        else if (r == 0)
+                r = stream_queue_reference(stream, queue, share, sent);
+        /* Adding does not tell when the event could not be added; enabling does. */
+        if (r == 0 && bufferevent_enable(stream->queue, EV_WRITE) < 0)
+                r = -ENOMEM;
+        if (r == 0)
+                stream->accepted += n;
+        return r;
+}
+
+/* Sends what the socket takes now. Return: how many bytes; what send(2) fails with. */
+static ssize_t send_now(const struct stream *stream, const struct share *share)
+{
+        ssize_t n;
+
+        if (!share->data)
+                return loop_splice_out(stream->loop, stream->fd, share->n);
+        n = send(stream->fd, share->data, share->n, MSG_NOSIGNAL);
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        return n;
+}
+
+int stream_send_shared(struct stream *stream, struct share *share)
 {
         ssize_t sent = 0;
 
         if (stream_queued(stream) == 0) {
-                sent = send(stream->fd, data, n, MSG_NOSIGNAL);
-                if (sent < 0 && errno != EAGAIN && errno != EINTR)
-                        return -errno;
+                sent = send_now(stream, share);
                 if (sent < 0)
-                        sent = 0;
+                        return (int)sent;
         }
         stream->accepted += (uint64_t)sent;
-        if ((size_t)sent == n)
+        if ((size_t)sent == share->n)
                 return 0;
-        return stream_queue(stream, data + sent, n - (size_t)sent);
+        return stream_queue(stream, share, (size_t)sent);
+}
+
+int stream_send(struct stream *stream, const uint8_t *data, size_t n)
+{
+        struct share share = { .data = data, .n = n };
+        int r = stream_send_shared(stream, &share);
+
+        share_deinit(&share);
+        return r;
 }
 
 void stream_set_reset(struct stream *stream)

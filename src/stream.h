@@ -17,7 +17,7 @@ struct stream;
 
 /* What the stream's owner is told. After on_error or on_exception the stream is of no more use. */
 struct stream_events {
-        /* @n bytes arrived; @data is the scratch buffer. */
+        /* @n bytes arrived; @data is the scratch buffer; NULL: they are in the loop's pipe. */
         void (*on_data)(struct stream *stream, const uint8_t *data, size_t n);
         /* The peer has sent its last byte. */
         void (*on_end)(struct stream *stream);
@@ -43,6 +43,15 @@ struct stream {
         uint32_t read_max;
         int fd;
         bool ended;
+        bool bulk; /* is read by splice */
+};
+
+/* Bytes to send, to one stream or to several: what their sockets do not take is copied only once.
+ */
+struct share {
+        const uint8_t *data; /* NULL: in the loop's pipe, which has room for one destination */
+        size_t n;
+        struct share_copy *copy; /* NULL until some stream must keep them */
 };
 
 /**
@@ -66,6 +75,10 @@ void stream_stop(struct stream *stream);
 /* The most one read takes: 1 to LOOP_SCRATCH_BYTES, which is what it is to begin with. */
 void stream_set_read_max(struct stream *stream, size_t n);
 
+/* From now on bytes are moved into the loop's pipe, not read into its scratch buffer; or no longer.
+ * A stream that can't be spliced falls back by itself. */
+void stream_set_bulk(struct stream *stream, bool bulk);
+
 /* Stops reading, until stream_resume(). */
 void stream_pause(struct stream *stream);
 
@@ -84,6 +97,12 @@ void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg),
  * Return: 0; -ENOMEM; what send(2) fails with, -EAGAIN excepted: the stream is of no more use.
  */
 _must_use_ int stream_send(struct stream *stream, const uint8_t *data, size_t n);
+
+/* The same, for bytes that may go to other streams too; share_deinit() after the last of them. */
+_must_use_ int stream_send_shared(struct stream *stream, struct share *share);
+
+/* The share is over; streams keep the copy for as long as they need it. */
+void share_deinit(struct share *share);
 
 /* Lets the peer see a reset when the socket is closed, not an end of stream. */
 void stream_set_reset(struct stream *stream);

@@ -1,68 +1,351 @@
-/* The worker. A connection is on its list from admission until it is about to be freed. */
+/*
+ * The worker. A connection is on its list from admission until it is about to be freed.
+ *
+ * With a thread of its own, what home asks for is added to @orders under the lock, and one task
+ * posted that takes them all; what it has to tell goes home in @news the same way. Without one, the
+ * same orders are carried out and the same news delivered on the spot.
+ */
 #include "worker.h"
+#include "connection.h"
 #include "echo.h"
+#include "hub.h"
+#include "log.h"
 #include "relay.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+/* A client under way from home to the worker. */
+struct client {
+        STAILQ_ENTRY(client) entry;
+        struct config *config; /* a reference */
+        const struct service *service;
+        struct address peer;
+        uint64_t id;
+        int fd;
+};
+
+STAILQ_HEAD(client_list, client);
+
+/* What the worker is to do. */
+struct orders {
+        struct client_list clients;
+        struct config *reconfigure; /* a reference; NULL: no */
+        const char *close_all;      /* the reason; NULL: no */
+        bool answer, stop;
+};
+
+/* What home is to know. */
+struct news {
+        size_t ended, refused;
+        int error; /* of the last one refused */
+        bool answered, failed;
+};
 
 struct worker {
         struct connection_owner owner;
         LIST_HEAD(, connection) connections;
-        size_t count;
-        uint64_t last_id;
         struct loop *loop;
-        void (*on_ended)(void *arg);
+        bool stopping;
+
+        struct loop *home; /* from here on home's: */
+        const struct worker_events *events;
         void *arg;
+        size_t count;
+        bool answered;
+
+        bool threaded; /* from here on shared: */
+        pthread_t thread;
+        pthread_mutex_t lock; /* of orders and news */
+        struct orders orders;
+        struct news news;
+        struct loop_task on_orders, on_news;
 };
 
 static const struct mode *const modes[] = {
         [SERVICE_ECHO] = &echo_mode,
         [SERVICE_RELAY] = &relay_mode,
+        [SERVICE_HUB] = &hub_mode,
 };
+
+/* News */
+
+static void deliver(struct worker *worker, const struct news *news)
+{
+        worker->count -= news->ended + news->refused;
+        worker->answered |= news->answered;
+        if (news->ended)
+                worker->events->on_ended(worker->arg);
+        for (size_t i = 0; i < news->refused; i++)
+                worker->events->on_refused(worker->arg, news->error);
+        if (news->failed)
+                worker->events->on_failed(worker->arg);
+}
+
+static void on_news(struct loop_task *task)
+{
+        struct worker *worker = container_of(task, struct worker, on_news);
+        struct news news;
+
+        (void)pthread_mutex_lock(&worker->lock);
+        news = worker->news;
+        worker->news = (struct news){ 0 };
+        (void)pthread_mutex_unlock(&worker->lock);
+        deliver(worker, &news);
+}
+
+static void tell(struct worker *worker, const struct news *news)
+{
+        if (!worker->threaded) {
+                deliver(worker, news);
+                return;
+        }
+        (void)pthread_mutex_lock(&worker->lock);
+        worker->news.ended += news->ended;
+        worker->news.refused += news->refused;
+        worker->news.error = news->refused ? news->error : worker->news.error;
+        worker->news.answered |= news->answered;
+        worker->news.failed |= news->failed;
+        (void)pthread_mutex_unlock(&worker->lock);
+        loop_post(worker->home, &worker->on_news);
+}
 
 static void worker_on_closed(struct connection_owner *owner, struct connection *connection)
 {
         struct worker *worker = container_of(owner, struct worker, owner);
 
         LIST_REMOVE(connection, entry);
-        worker->count--;
-        worker->on_ended(worker->arg);
+        tell(worker, &(struct news){ .ended = 1 });
 }
 
-int worker_new(struct loop *loop, void (*on_ended)(void *arg), void *arg, struct worker **out)
+/* Orders */
+
+static void admit(struct worker *worker, const struct client *client)
 {
-        struct worker *worker = calloc(1, sizeof(*worker));
+        struct connection *connection;
+        int r = connection_new(worker->loop, modes[client->service->mode], client->config,
+                               client->service, client->fd, &client->peer, client->id,
+                               &worker->owner, &connection);
+
+        if (r == 0) {
+                LIST_INSERT_HEAD(&worker->connections, connection, entry);
+                return;
+        }
+        (void)close(client->fd);
+        tell(worker, &(struct news){ .refused = 1, .error = r });
+}
+
+static void reconfigure(struct worker *worker, struct config *config)
+{
+        struct connection *connection;
+
+        LIST_FOREACH(connection, &worker->connections, entry)
+                connection_reconfigure(connection, config);
+}
+
+static void close_all(struct worker *worker, const char *reason)
+{
+        struct connection *connection;
+
+        LIST_FOREACH(connection, &worker->connections, entry)
+                connection_close(connection, reason);
+}
+
+static struct client *client_free(struct client *client)
+{
+        config_unref(client->config);
+        free(client);
+        return NULL;
+}
+
+static struct orders take_orders(struct worker *worker)
+{
+        struct orders orders;
+
+        STAILQ_INIT(&orders.clients);
+        (void)pthread_mutex_lock(&worker->lock);
+        STAILQ_CONCAT(&orders.clients, &worker->orders.clients);
+        orders.reconfigure = worker->orders.reconfigure;
+        orders.close_all = worker->orders.close_all;
+        orders.answer = worker->orders.answer;
+        orders.stop = worker->orders.stop;
+        worker->orders.reconfigure = NULL;
+        worker->orders.close_all = NULL;
+        worker->orders.answer = false;
+        (void)pthread_mutex_unlock(&worker->lock);
+        return orders;
+}
+
+static void on_orders(struct loop_task *task)
+{
+        struct worker *worker = container_of(task, struct worker, on_orders);
+        struct orders orders = take_orders(worker);
+        struct client *client;
+
+        while ((client = STAILQ_FIRST(&orders.clients))) {
+                STAILQ_REMOVE_HEAD(&orders.clients, entry);
+                admit(worker, client);
+                client_free(client);
+        }
+        if (orders.reconfigure)
+                reconfigure(worker, orders.reconfigure);
+        config_unref(orders.reconfigure);
+        if (orders.close_all)
+                close_all(worker, orders.close_all);
+        if (orders.answer)
+                tell(worker, &(struct news){ .answered = true });
+        worker->stopping = orders.stop;
+}
+
+/* The thread */
+
+static void *run(void *arg)
+{
+        struct worker *worker = arg;
+        int r = 0;
+
+        while (r == 0 && !worker->stopping) {
+                log_write(LOG_WAITING, NULL, "waiting for the next event");
+                r = loop_turn(worker->loop);
+        }
+        close_all(worker, "stopping");
+        loop_run_deferred(worker->loop);
+        if (r < 0)
+                tell(worker, &(struct news){ .failed = true });
+        return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start_thread(struct worker *worker)
+{
+        sigset_t all, before;
+        int r;
+
+        (void)sigfillset(&all);
+        (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+        worker->threaded = true;
+        r = -pthread_create(&worker->thread, NULL, run, worker);
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r < 0)
+                worker->threaded = false;
+        else
+                (void)pthread_setname_np(worker->thread, "selectd-worker");
+        return r;
+}
+
+static void worker_freep(struct worker **worker)
+{
+        worker_free(*worker);
+}
+
+int worker_new(const char *backend, struct loop *home, struct hops *hops,
+               const struct worker_events *events, void *arg, struct worker **out)
+{
+        _cleanup_(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
+        int r = 0;
 
         if (!worker)
                 return -ENOMEM;
         LIST_INIT(&worker->connections);
+        LIST_INIT(&worker->owner.hubs);
+        STAILQ_INIT(&worker->orders.clients);
+        (void)pthread_mutex_init(&worker->lock, NULL);
         worker->owner.on_closed = worker_on_closed;
-        worker->loop = loop;
-        worker->on_ended = on_ended;
+        worker->owner.hops = hops;
+        worker->on_orders.run = on_orders;
+        worker->on_news.run = on_news;
+        worker->home = home;
+        worker->events = events;
         worker->arg = arg;
+        worker->answered = true;
+        if (!backend)
+                worker->loop = home;
+        else
+                r = loop_new(backend, &worker->loop);
+        if (r == 0 && backend)
+                r = loop_open_posts(worker->loop);
+        if (r == 0 && backend)
+                r = start_thread(worker);
+        if (r < 0)
+                return r;
         *out = worker;
+        worker = NULL;
         return 0;
+}
+
+/* Gives the worker's thread what was put into @orders under the lock, which is let go. */
+static void send_orders(struct worker *worker)
+{
+        (void)pthread_mutex_unlock(&worker->lock);
+        loop_post(worker->loop, &worker->on_orders);
+}
+
+static void stop(struct worker *worker)
+{
+        struct orders orders;
+        struct client *client;
+
+        (void)pthread_mutex_lock(&worker->lock);
+        worker->orders.stop = true;
+        send_orders(worker);
+        (void)pthread_join(worker->thread, NULL);
+        /* What came too late, when the loop had failed. */
+        orders = take_orders(worker);
+        while ((client = STAILQ_FIRST(&orders.clients))) {
+                STAILQ_REMOVE_HEAD(&orders.clients, entry);
+                (void)close(client->fd);
+                client_free(client);
+        }
+        config_unref(orders.reconfigure);
 }
 
 struct worker *worker_free(struct worker *worker)
 {
+        if (!worker)
+                return NULL;
+        if (worker->threaded) {
+                stop(worker);
+        } else if (worker->loop) {
+                close_all(worker, "stopping");
+                loop_run_deferred(worker->loop);
+        }
+        if (worker->loop != worker->home)
+                loop_free(worker->loop);
+        (void)pthread_mutex_destroy(&worker->lock);
         free(worker);
         return NULL;
 }
 
-int worker_admit(struct worker *worker, struct config *config, const struct service *service,
-                 int fd, const struct address *peer)
-{
-        struct connection *connection;
-        int r = connection_new(worker->loop, modes[service->mode], config, service, fd, peer,
-                               worker->last_id + 1, &worker->owner, &connection);
+/* What home asks for */
 
-        if (r < 0)
-                return r;
-        worker->last_id++;
-        LIST_INSERT_HEAD(&worker->connections, connection, entry);
+void worker_admit(struct worker *worker, struct config *config, const struct service *service,
+                  int fd, const struct address *peer, uint64_t id)
+{
+        struct client *queued, client = {
+                .config = config,
+                .service = service,
+                .peer = *peer,
+                .id = id,
+                .fd = fd,
+        };
+
         worker->count++;
-        return 0;
+        if (!worker->threaded) {
+                admit(worker, &client);
+                return;
+        }
+        queued = malloc(sizeof(*queued));
+        if (!queued) {
+                (void)close(fd);
+                deliver(worker, &(struct news){ .refused = 1, .error = -ENOMEM });
+                return;
+        }
+        *queued = client;
+        config_ref(config);
+        (void)pthread_mutex_lock(&worker->lock);
+        STAILQ_INSERT_TAIL(&worker->orders.clients, queued, entry);
+        send_orders(worker);
 }
 
 size_t worker_count(const struct worker *worker)
@@ -72,16 +355,36 @@ size_t worker_count(const struct worker *worker)
 
 void worker_reconfigure(struct worker *worker, struct config *config)
 {
-        struct connection *connection;
-
-        LIST_FOREACH(connection, &worker->connections, entry)
-                connection_reconfigure(connection, config);
+        if (!worker->threaded) {
+                reconfigure(worker, config);
+                return;
+        }
+        (void)pthread_mutex_lock(&worker->lock);
+        config_unref(worker->orders.reconfigure);
+        worker->orders.reconfigure = config_ref(config);
+        send_orders(worker);
 }
 
 void worker_close_all(struct worker *worker, const char *reason)
 {
-        struct connection *connection;
+        if (!worker->threaded) {
+                close_all(worker, reason);
+                return;
+        }
+        (void)pthread_mutex_lock(&worker->lock);
+        worker->orders.close_all = reason;
+        send_orders(worker);
+}
 
-        LIST_FOREACH(connection, &worker->connections, entry)
-                connection_close(connection, reason);
+bool worker_answers(struct worker *worker)
+{
+        bool answered = worker->answered;
+
+        if (!answered || !worker->threaded)
+                return answered;
+        worker->answered = false;
+        (void)pthread_mutex_lock(&worker->lock);
+        worker->orders.answer = true;
+        send_orders(worker);
+        return true;
 }

@@ -1,46 +1,64 @@
 /*
  * One loop and the connections on it.
  *
- * Thread: the loop's.
+ * A worker's loop is turned by the caller, or by a thread of the worker's own. In the second case
+ * every call below hands an order over and returns at once, and what the worker has to tell comes
+ * back the same way (loop_post()): on the data path the threads share nothing.
+ *
+ * Thread: all calls and callbacks are of the home loop's.
  */
 #pragma once
 
-#include "connection.h"
+#include "config.h"
+#include "loop.h"
 
+struct hops;
 struct worker;
+
+/* What a worker tells its owner; none may free it. */
+struct worker_events {
+        /* Some connections have ended and their descriptors are closed. */
+        void (*on_ended)(void *arg);
+        /* A client could not be served, and its socket is closed: -ENOMEM, -ENOSPC. */
+        void (*on_refused)(void *arg, int error);
+        /* The loop of the worker's thread failed; its connections have ended. */
+        void (*on_failed)(void *arg);
+};
 
 /**
  * worker_new() - a worker without connections
- * @loop:     outlives the worker
- * @on_ended: called with @arg, between two turns of the loop, whenever a connection has ended and
- *            its descriptor is closed; it may not free the worker
- * @out:      set to the worker; freed with worker_free()
+ * @backend: NULL: the worker runs on @home, which the caller turns; else it makes a loop of that
+ *           backend, see loop_new(), and a thread of its own that turns it
+ * @home:    the caller's loop, open for posts if there is a @backend
+ * @hops:    where relays find out whether they lead back to this process; see hops.h
+ * @out:     set to the worker; freed with worker_free()
  *
- * Return: 0; -ENOMEM.
+ * Return: 0; -ENOMEM; see loop_new(); what pthread_create(3) fails with.
  */
-_must_use_ int worker_new(struct loop *loop, void (*on_ended)(void *arg), void *arg,
-                          struct worker **out);
+_must_use_ int worker_new(const char *backend, struct loop *home, struct hops *hops,
+                          const struct worker_events *events, void *arg, struct worker **out);
 
 /**
- * worker_free() - free a worker; its connections have ended
+ * worker_free() - close what connections are left, end the thread, free the worker
  * Return: NULL.
  */
 struct worker *worker_free(struct worker *worker);
 
 /**
  * worker_admit() - begin a connection; see connection_new()
- * @fd: consumed on success
- *
- * Return: 0; -ENOMEM, -ENOSPC.
+ * @fd: consumed
  */
-_must_use_ int worker_admit(struct worker *worker, struct config *config,
-                            const struct service *service, int fd, const struct address *peer);
+void worker_admit(struct worker *worker, struct config *config, const struct service *service,
+                  int fd, const struct address *peer, uint64_t id);
 
-/* Connections alive. */
+/* Connections admitted that have not ended. */
 size_t worker_count(const struct worker *worker);
 
 /* Gives every connection the new limits and shaping values. */
 void worker_reconfigure(struct worker *worker, struct config *config);
 
-/* Ends every connection. @reason: see connection_close(). */
+/* Ends every connection. @reason: see connection_close(); a literal. */
 void worker_close_all(struct worker *worker, const char *reason);
+
+/* Whether the worker's thread has turned its loop since this was last asked. */
+bool worker_answers(struct worker *worker);

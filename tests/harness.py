@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import resource
+import select
 import selectors
 import socket
 import struct
@@ -18,18 +19,27 @@ import threading
 import time
 from signal import SIGHUP, SIGKILL, SIGSTOP, SIGTERM
 
+import pytest
+
 SELECTD = os.environ["SELECTD"]
 DEADLINE = 20
+DEFAULTS = {}  # what every configuration of this test has, unless it says otherwise
 SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
 # What would tell a daemon that systemd started it, when systemd started the tests.
 FOREIGN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM",
            "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
-_libc = ctypes.CDLL(None)
+_prctl = ctypes.CDLL(None).prctl  # looked up here: after a fork beside other threads is too late
 
 
-def _die_with_parent():
-    _libc.prctl(1, SIGKILL)  # PR_SET_PDEATHSIG: even a killed test leaves nothing behind
+def die_with_parent():
+    """For preexec_fn: even a killed test leaves nothing behind."""
+    _prctl(1, SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def cannot_run(why):
+    """Skips a test for want of something, aloud; where all must run (CI=true) it fails instead."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
 
 
 # Configurations
@@ -59,7 +69,15 @@ def service(name="echo", listen="127.0.0.1:0", **pairs):
 
 def config(*services, **pairs):
     """A configuration of these services, or of one echo on a free port."""
-    return settings(pairs) + "services = {\n" + "".join(services or (service(),)) + "};\n"
+    rest = {k: v for k, v in DEFAULTS.items() if k not in pairs}
+    return (settings(pairs) + "services = {\n" + "".join(services or (service(),)) + "};\n"
+            + settings(rest))  # behind, so that no line moves
+
+
+def workers():
+    """How many config() asks for, and in the words of the log."""
+    n = DEFAULTS.get("workers", 1)
+    return n, f"{n} worker{'' if n == 1 else 's'}"
 
 
 def config_in(directory, text):
@@ -80,7 +98,7 @@ def environment(env=None):
 def run_selectd(*args, timeout=DEADLINE):
     """Runs selectd to its end. Returns its status, standard output and error."""
     done = subprocess.run([SELECTD, *map(str, args)], capture_output=True, timeout=timeout,
-                          stdin=subprocess.DEVNULL, env=environment(), preexec_fn=_die_with_parent)
+                          stdin=subprocess.DEVNULL, env=environment(), preexec_fn=die_with_parent)
     err = done.stderr.decode()
     assert not SANITIZER.search(err), err
     return done.returncode, done.stdout.decode(), err
@@ -93,15 +111,19 @@ class Daemon:
     env:      added to its environment
     wrapper:  a command that executes the daemon, put before it
     pass_fds: descriptors it inherits under the same numbers
-    check:    at the end, stop it as its operator would and expect status 0 and no sanitizer report
+    check:    at the end, stop it as its operator would and expect status 0 and no sanitizer report;
+              if it has ended before, not by a signal
+
+    log and lines() hold all it has written up to the moment they are asked for. So what it logs
+    before it acts is there once the act is seen; what it logs after has to be waited for.
     """
 
     def __init__(self, text, *, wait=r"^ready: ", env=None, wrapper=(), pass_fds=(), check=True):
         self.text, self.ready, self.env = text, wait, env
         self.wrapper, self.pass_fds, self.check = list(wrapper), pass_fds, check
-        self.log = []
+        self.seen, self.partial = [], b""  # whole lines of its standard error, and the rest
         self.closed = False  # its standard error
-        self.news = threading.Condition()
+        self.news = threading.Condition()  # holds the lock of these three
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="selectd-")
@@ -109,8 +131,9 @@ class Daemon:
         self.process = subprocess.Popen(
             [*self.wrapper, SELECTD, "-c", str(self.path)], stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE, env=environment(self.env), pass_fds=self.pass_fds,
-            preexec_fn=_die_with_parent)
+            preexec_fn=die_with_parent)
         self.pid = self.process.pid
+        os.set_blocking(self.process.stderr.fileno(), False)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         try:
@@ -129,6 +152,7 @@ class Daemon:
             self._kill()
         if self.check:
             assert not any(map(SANITIZER.search, self.log)), self.text_of_log()
+            assert kind or self.process.returncode >= 0, self.text_of_log()
 
     def _kill(self):
         self.process.kill()
@@ -137,14 +161,35 @@ class Daemon:
         self.process.stderr.close()
         self.directory.cleanup()
 
-    def _read(self):
-        for line in self.process.stderr:
-            with self.news:
-                self.log.append(line.decode(errors="backslashreplace").rstrip("\n"))
-                self.news.notify_all()
-        with self.news:
-            self.closed = True
+    def _take(self):
+        """Takes what it has written by now; the lock is held."""
+        while not self.closed:
+            try:
+                data = os.read(self.process.stderr.fileno(), 1 << 16)
+            except BlockingIOError:
+                return
+            if data:
+                *lines, self.partial = (self.partial + data).split(b"\n")
+            else:
+                lines, self.closed = [self.partial] if self.partial else [], True
+            self.seen += [line.decode(errors="backslashreplace") for line in lines]
             self.news.notify_all()
+
+    def _read(self):
+        """Takes what it writes even when nobody asks, so that it is never held up."""
+        poll = select.poll()
+        poll.register(self.process.stderr, select.POLLIN)
+        while not self.closed:
+            poll.poll()
+            with self.news:
+                self._take()
+
+    @property
+    def log(self):
+        """All its lines up to now."""
+        with self.news:
+            self._take()
+            return self.seen[:]
 
     def _await(self, condition, what):
         with self.news:
@@ -152,10 +197,10 @@ class Daemon:
                 raise AssertionError(f"no {what} in {DEADLINE} s; the log:\n{self.text_of_log()}")
 
     def text_of_log(self):
-        return "\n".join(self.log[-30:])
+        return "\n".join(self.seen[-30:])
 
     def lines(self, regex):
-        """The log lines so far in which regex is found."""
+        """Its lines up to now in which regex is found."""
         return [line for line in self.log if re.search(regex, line)]
 
     def wait_for(self, regex, n=1):
@@ -165,7 +210,7 @@ class Daemon:
 
         def condition():
             nonlocal seen
-            for line in self.log[seen:]:
+            for line in self.seen[seen:]:
                 seen += 1
                 match = re.search(regex, line)
                 if match:
@@ -243,6 +288,10 @@ class Daemon:
 
 
 # Clients
+
+# More than all buffers on the way to one who doesn't read, as Linux sizes them: at most 32 MB where
+# the daemon receives, 4 MB where it and the sender send.
+FILLS_ANY_LINE = 64 << 20
 
 
 def connect(address, timeout=DEADLINE, receive_buffer=None):
@@ -331,7 +380,7 @@ class Steady(threading.Thread):
     def run(self):
         data = pattern(5000)
         try:
-            while not self.enough.is_set():
+            while not (self.rounds and self.enough.is_set()):  # at least once
                 echo(self.sock, data)
                 self.rounds += 1
         except (OSError, AssertionError) as error:
@@ -355,10 +404,20 @@ def name_of(sock):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+_held = []
+
+
 def free_port(host="127.0.0.1"):
-    """A port nobody listens on now. Prefer port 0 where the daemon can say what it got."""
-    with socket.create_server((host, 0)) as sock:
-        return sock.getsockname()[1]
+    """A port nobody listens on, and nobody else gets until the tests of this file have ended.
+
+    A socket is bound to it that doesn't listen. Linux lets others listen there that ask for it by
+    its number, with SO_REUSEADDR as servers set it, but gives it to nobody who asks for any port.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    _held.append(sock)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, 0))
+    return sock.getsockname()[1]
 
 
 def pattern(n):
@@ -374,6 +433,14 @@ def raise_descriptor_limit(n):
     assert hard == resource.RLIM_INFINITY or hard >= n, f"needs {n} descriptors, may have {hard}"
     if soft < n:
         resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
+
+
+def in_time(measure, limit, tries=5):
+    """Measures again and again, till it took less than limit: a busy machine can make any one late."""
+    took = []
+    while not took or took[-1] >= limit:
+        assert len(took) < tries, f"took {took}, and never less than {limit}"
+        took.append(measure())
 
 
 def until(condition, what="the condition"):

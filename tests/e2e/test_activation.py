@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness import Daemon, config, connect, echo, free_port, service
+from harness import Daemon, config, connect, echo, free_port, service, workers
 
 # Stands in for systemd: puts the descriptors at 3 and up, and executes the daemon as the very
 # process that LISTEN_PID names. Moved out of the way first, so that none lands on another.
@@ -62,7 +62,7 @@ def test_named(backend, socks):
     with activated(text, [b, a], ["second", "echo"]) as daemon:
         for sock in socks:
             sock.close()
-        assert daemon.lines(rf"^ready: 3 services, {backend}, 1 worker$")
+        assert daemon.lines(rf"^ready: 3 services, {backend}, {workers()[1]}$")
         listening = sorted(daemon.lines("listening on"))
         assert len(listening) == 3
         assert listening[0] == f"echo: listening on {daemon.addresses()[0]} passed by systemd"

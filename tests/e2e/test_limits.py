@@ -1,10 +1,13 @@
 """More clients than there are places: the excess is turned away and counted in one line."""
+import re
+import time
 
 import pytest
 
-from harness import Daemon, config, echo, raise_descriptor_limit, recv_exactly
+from harness import Daemon, config, echo, raise_descriptor_limit, recv_exactly, until, workers
 
 MANY = 1500
+REPORTS = 5  # seconds between two lines about the excess
 
 
 def is_served(sock):
@@ -20,23 +23,47 @@ def served(socks):
     return [sock for sock in socks if is_served(sock)]
 
 
+class Excess:
+    """The lines about those turned away: how many in all, and why; one line every few seconds."""
+
+    def __init__(self, daemon, began, why):
+        self.daemon, self.began = daemon, began
+        self.line = rf"^turned away (\d+) connections?: the limit is {why}$"
+
+    def wait_for(self, n):
+        """Until the lines that come by themselves tell of n."""
+        reported = lines = 0
+        while reported < n:
+            lines += 1
+            reported += int(self.daemon.wait_for(self.line, lines)[1])
+        self.check(n, at_the_end=0)
+
+    def check(self, n, at_the_end=1):
+        """That the lines up to now, with one at the daemon's end, tell of n, and are few."""
+        lines = self.daemon.lines("turned away")
+        assert sum(int(re.fullmatch(self.line, line)[1]) for line in lines) == n
+        assert len(lines) <= (time.monotonic() - self.began) / REPORTS + at_the_end
+
+
 def test_max_connections(backend):
     with Daemon(config(max_connections=3, backend=backend)) as daemon:
         inside = [daemon.connect() for _ in range(3)]
         for sock in inside:
             echo(sock)
+        began = time.monotonic()
         assert not served([daemon.connect() for _ in range(4)])
         for sock in inside:
             echo(sock)
         inside.pop().close()
         daemon.wait_for(" closed: end of stream, ")
-        again = daemon.connect()
-        echo(again)
-        for sock in [again, *inside]:
+        tried = [daemon.connect()]
+        # Another thread's end is logged a moment before who lets clients in hears of it.
+        until(lambda: is_served(tried[-1])
+              or workers()[0] > 1 and tried.append(daemon.connect()))
+        for sock in [*tried, *inside]:
             sock.close()
         assert daemon.stop() == 0
-        assert [line for line in daemon.log if "turned away" in line] == \
-            ["turned away 4 connections: the limit is 3, set by max_connections"]
+        Excess(daemon, began, "3, set by max_connections").check(4 + len(tried) - 1)
 
 
 def test_limit_changed_by_reload():
@@ -71,14 +98,14 @@ def crowd():
 def test_too_many_for_select(crowd):
     """libevent's select aborts the process on descriptor 1024: it must never get that far."""
     with Daemon(config(backend="select")) as daemon:
+        began = time.monotonic()
         admitted = served(crowd(daemon, MANY))
         assert 900 < len(admitted) < 1024
         assert max(daemon.descriptors()) < 1024
 
-        # The line comes by itself, once, a while after the first was turned away.
-        line = daemon.wait_for(r"^turned away (\d+) connections: the limit is (\d+), ")
-        assert int(line[1]) == MANY - len(admitted)
-        assert int(line[2]) == len(admitted)
+        # The line comes by itself, a while after the first was turned away.
+        excess = Excess(daemon, began, f'{len(admitted)}, set by backend = "select"')
+        excess.wait_for(MANY - len(admitted))
 
         for sock in admitted[:100]:
             sock.close()
@@ -86,7 +113,8 @@ def test_too_many_for_select(crowd):
         assert len(served(crowd(daemon, 100))) == 100
         assert len(served(admitted[100:])) == len(admitted) - 100
         assert max(daemon.descriptors()) < 1024
-        assert len(daemon.lines("turned away")) == 1
+        assert daemon.stop_now() == 0
+        excess.check(MANY - len(admitted))
 
 
 @pytest.mark.parametrize("other", ["epoll", "poll"])
@@ -98,15 +126,16 @@ def test_not_too_many_for(other, crowd):
 
 def test_as_many_as_descriptors_hold(backend):
     """With no max_connections, the descriptor limit is the limit, and enough are kept back."""
-    with Daemon(config(backend=backend), wrapper=["prlimit", "--nofile=100:100"]) as daemon:
-        socks = [daemon.connect() for _ in range(150)]
+    limit = 100 if workers()[0] == 1 else 160  # each loop takes some
+    with Daemon(config(backend=backend), wrapper=["prlimit", f"--nofile={limit}:{limit}"]) as daemon:
+        began = time.monotonic()
+        socks = [daemon.connect() for _ in range(limit + 50)]
         admitted = served(socks)
-        assert 50 <= len(admitted) < 100
+        assert 50 <= len(admitted) < limit
         # A reload, which opens a file and a socket, still works with every place taken.
         daemon.reload(config(backend=backend, log_level="notice"))
         assert len(served(admitted)) == len(admitted)
         assert daemon.stop_now() == 0
-        line, = daemon.lines("turned away")
-        assert line == (f"turned away {150 - len(admitted)} connections: the limit is "
-                        f"{len(admitted)}, set by the descriptor limit (LimitNOFILE=)")
+        Excess(daemon, began, rf"{len(admitted)}, set by the descriptor limit \(LimitNOFILE=\)").check(
+            limit + 50 - len(admitted))
         assert not daemon.lines("cannot accept")

@@ -14,7 +14,7 @@
 #define SPAN     "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
 #define BOOL     "true or false"
 #define LIMIT    "a number from 0 to 1000000"
-#define MODES    "\"echo\" or \"relay\""
+#define MODES    "\"echo\", \"relay\" or \"hub\""
 #define BACKLOG  "a number from 1 to 65535"
 #define BYTES    "bytes from 1 to \"64K\""
 #define SERVICES "a group of at least one service"

@@ -542,6 +542,13 @@ static void freed_after_the_turn(void **state)
 
 /* By a shaper */
 
+/* As a connection does: the size of a message holds with a delay only. */
+static int set_delay(uint64_t usec, size_t message_bytes)
+{
+        stream_set_read_max(&echo->stream, usec ? message_bytes : LOOP_SCRATCH_BYTES);
+        return link_set_delay(&echo->link, usec);
+}
+
 static void delayed(void **state)
 {
         const uint64_t delay = 20 * USEC_PER_MSEC;
@@ -549,7 +556,7 @@ static void delayed(void **state)
 
         (void)state;
         start_unix();
-        assert_int_equal(link_set_delay(&echo->link, delay, 1024), 0);
+        assert_int_equal(set_delay(delay, 1024), 0);
         began = loop_now_usec();
         assert_int_equal(peer_send(2 * 1024 + 5), 2 * 1024 + 5);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
@@ -573,13 +580,13 @@ static void delay_taken_away(void **state)
 {
         (void)state;
         start_unix();
-        assert_int_equal(link_set_delay(&echo->link, 3600 * USEC_PER_SEC, 1024), 0);
+        assert_int_equal(set_delay(3600 * USEC_PER_SEC, 1024), 0);
         fill();
         assert_int_equal(echo->sending, 0);
         assert_in_range(echo->stream.in, 1024, SHAPER_HOLD_BYTES);
         assert_true(link_is_waiting(&echo->link));
         assert_int_equal(echo->empties, 0);
-        assert_int_equal(link_set_delay(&echo->link, 0, 1), 0);
+        assert_int_equal(set_delay(0, 1), 0);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         peer_until(peer_saw_end, peer_receive(100000));
         expect_whole(1);
@@ -594,19 +601,19 @@ static void random_delays(void **state)
         start_unix();
         for (int i = 0; i < 300; i++) {
                 if (random() % 10 == 0)
-                        assert_int_equal(link_set_delay(&echo->link, random_between(0, 2) * 500,
-                                                        random_between(1, LOOP_SCRATCH_BYTES)),
+                        assert_int_equal(set_delay(random_between(0, 2) * 500,
+                                                   random_between(1, LOOP_SCRATCH_BYTES)),
                                          0);
                 (void)peer_send(random_between(1, 3000));
                 if (random() % 3 == 0)
                         peer_receive(random_between(1, 10000));
                 watch_turn();
         }
-        assert_int_equal(link_set_delay(&echo->link, USEC_PER_MSEC, LOOP_SCRATCH_BYTES), 0);
+        assert_int_equal(set_delay(USEC_PER_MSEC, LOOP_SCRATCH_BYTES), 0);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         for (int i = 0; i < 10; i++)
                 watch_turn();
-        assert_int_equal(link_set_delay(&echo->link, 0, 1), 0);
+        assert_int_equal(set_delay(0, 1), 0);
         peer_until(peer_saw_end, peer_receive(100000));
         expect_whole(1);
 }

@@ -1,0 +1,58 @@
+/*
+ * Whether a relay leads back to itself.
+ *
+ * A connection that this process made to itself is known by its address: the local one of the
+ * socket that dials is the peer's of the one accepted. Each knows how many relays of this process
+ * lie before it. A chain longer than there are relays goes through one of them twice, and so would
+ * go on without end.
+ *
+ * Thread: any.
+ */
+#pragma once
+
+#include "address.h"
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct hops;
+
+/* A socket that dials; embedded in its owner. All zero: not added. */
+struct hop {
+        LIST_ENTRY(hop) entry;
+        struct hops_key {
+                uint8_t ip[16]; /* IPv4 as ::ffff:1.2.3.4 */
+                uint16_t port;
+        } key;
+        unsigned depth;
+};
+
+/**
+ * hops_new() - nobody dials yet
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int hops_new(struct hops **out);
+
+/**
+ * hops_free() - free it; all hops have been removed
+ * Return: NULL.
+ */
+struct hops *hops_free(struct hops *hops);
+
+/* How long a chain may be: the number of relays in the configuration. */
+void hops_set_limit(struct hops *hops, unsigned limit);
+
+/* How many relays lie before a connection from @peer; 0: none, it is not ours. */
+unsigned hops_before(struct hops *hops, const struct address *peer);
+
+/* Whether a chain of that many relays is too long. */
+bool hops_exceeds(struct hops *hops, unsigned depth);
+
+/**
+ * hops_add() - a socket begins to dial
+ * @local: its address
+ * @depth: how many relays of this process its connection has passed, with the one that dials
+ */
+void hops_add(struct hops *hops, struct hop *hop, const struct address *local, unsigned depth);
+
+/* It is closed, or was never added. */
+void hops_remove(struct hops *hops, struct hop *hop);
