@@ -20,8 +20,9 @@
 /* More than these are not reported: nobody reads them, and the file has none that is known. */
 #define MISTAKES_MAX 1000
 
-/* In all services together; each is compared with all before it. */
-#define LISTEN_MAX 4096
+/* In all services together; each is compared with all before it, and each upstream with each. */
+#define LISTEN_MAX   4096
+#define UPSTREAM_MAX 4096
 
 #define WORKERS_MAX 64
 
@@ -36,7 +37,7 @@ struct reader {
         const struct source *source;
         struct config *config;
         unsigned n_mistakes;
-        unsigned n_listen;
+        unsigned n_listen, n_upstream;
         bool no_memory;
 };
 
@@ -311,6 +312,17 @@ static const struct service *find_listening(const struct config *config,
         return NULL;
 }
 
+/* Counts one more address; the first one too many is reported. */
+static bool is_too_many(struct reader *r, config_setting_t *setting, unsigned *n, unsigned max)
+{
+        char path[KEY_SIZE], value[VALUE_SIZE];
+
+        if (++*n == max + 1)
+                report(r, setting, "%s: %s is one too many, expected at most %u addresses",
+                       key_path(setting, path), show_value(setting, value), max);
+        return *n > max;
+}
+
 static void read_address(struct reader *r, const struct key *key, config_setting_t *setting,
                          struct service *service)
 {
@@ -323,12 +335,8 @@ static void read_address(struct reader *r, const struct key *key, config_setting
                 report_value(r, setting, key->legal);
                 return;
         }
-        if (++r->n_listen > LISTEN_MAX) {
-                if (r->n_listen == LISTEN_MAX + 1)
-                        report(r, setting, "%s: %s is one too many, expected at most %d addresses",
-                               key_path(setting, path), show_value(setting, value), LISTEN_MAX);
+        if (is_too_many(r, setting, &r->n_listen, LISTEN_MAX))
                 return;
-        }
         other = find_listening(r->config, &address);
         if (other) {
                 report(r, setting, "%s: %s is listened on already, by service %s",
@@ -395,7 +403,11 @@ static void read_one_upstream(struct reader *r, const struct key *key, config_se
 {
         const char *text = config_setting_get_string(setting);
         struct upstream upstream, *upstreams;
-        int error = text ? parse_upstream(text, &upstream) : -EINVAL;
+        int error;
+
+        if (is_too_many(r, setting, &r->n_upstream, UPSTREAM_MAX))
+                return;
+        error = text ? parse_upstream(text, &upstream) : -EINVAL;
 
         if (error < 0 && error != -ENOMEM) {
                 report_value(r, setting, key->legal);

@@ -290,7 +290,7 @@ static void release(struct loop_task *task)
 static int connection_configure(struct connection *c)
 {
         uint64_t delay_usec = c->service->send_delay_usec;
-        bool bulk = has_upstream(c) && !(c->config->log_payload && log_wants(LOG_RECEIVED));
+        bool bulk = !c->mode->put && !(c->config->log_payload && log_wants(LOG_RECEIVED));
         int r;
 
         if (c->peer) {

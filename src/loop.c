@@ -29,7 +29,7 @@ struct loop {
         int posts_fd;
         pthread_mutex_t lock; /* of the next two */
         struct loop_task *posted, **posted_end;
-        int pipe[2];       /* -1 until needed */
+        int pipe[2];
         size_t pipe_bytes; /* in it */
         uint8_t scratch[LOOP_SCRATCH_BYTES];
 };
@@ -81,6 +81,15 @@ static int base_new(const char *backend, struct event_base **out)
         return r;
 }
 
+static int open_pipe(struct loop *loop)
+{
+        if (pipe2(loop->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+                return -errno;
+        /* More at a time is better; without the permission the default does. */
+        (void)fcntl(loop->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
+        return 0;
+}
+
 static void loop_freep(struct loop **loop)
 {
         loop_free(*loop);
@@ -100,7 +109,9 @@ int loop_new(const char *backend, struct loop **out)
         loop->exceptions_fd = epoll_create1(EPOLL_CLOEXEC);
         if (loop->exceptions_fd < 0)
                 return -errno;
-        r = base_new(backend, &loop->base);
+        r = open_pipe(loop);
+        if (r == 0)
+                r = base_new(backend, &loop->base);
         if (r < 0)
                 return r;
         loop->exceptions = event_new(loop->base, loop->exceptions_fd, EV_READ | EV_PERSIST,
@@ -118,14 +129,6 @@ int loop_new(const char *backend, struct loop **out)
         return 0;
 }
 
-static void close_pipe(struct loop *loop)
-{
-        closep(&loop->pipe[0]);
-        closep(&loop->pipe[1]);
-        loop->pipe[0] = loop->pipe[1] = -1;
-        loop->pipe_bytes = 0;
-}
-
 struct loop *loop_free(struct loop *loop)
 {
         if (!loop)
@@ -140,7 +143,8 @@ struct loop *loop_free(struct loop *loop)
                 event_base_free(loop->base);
         closep(&loop->exceptions_fd);
         closep(&loop->posts_fd);
-        close_pipe(loop);
+        closep(&loop->pipe[0]);
+        closep(&loop->pipe[1]);
         (void)pthread_mutex_destroy(&loop->lock);
         free(loop);
         return NULL;
@@ -171,25 +175,10 @@ uint8_t *loop_scratch(struct loop *loop)
 
 /* Splicing */
 
-static int open_pipe(struct loop *loop)
-{
-        if (loop->pipe[0] >= 0)
-                return 0;
-        if (pipe2(loop->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-                return -errno;
-        /* More at a time is better; without the permission the default does. */
-        (void)fcntl(loop->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
-        return 0;
-}
-
 ssize_t loop_splice_in(struct loop *loop, int fd)
 {
-        int r = open_pipe(loop);
-        ssize_t n;
-
-        if (r < 0)
-                return r;
-        n = splice(fd, NULL, loop->pipe[1], NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        ssize_t n = splice(fd, NULL, loop->pipe[1], NULL, PIPE_BYTES,
+                           SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n < 0)
                 return -errno;
         loop->pipe_bytes = (size_t)n;
@@ -232,8 +221,13 @@ int loop_splice_rest(struct loop *loop, uint8_t *out, size_t n)
 
 void loop_splice_discard(struct loop *loop)
 {
-        if (loop->pipe_bytes)
-                close_pipe(loop);
+        while (loop->pipe_bytes > 0) {
+                ssize_t n = read(loop->pipe[0], loop->scratch, sizeof(loop->scratch));
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                loop->pipe_bytes -= n > 0 ? (size_t)n : loop->pipe_bytes;
+        }
 }
 
 void loop_run_deferred(struct loop *loop)

@@ -45,8 +45,8 @@ struct loop_watch {
  * Under "select" the process must not be able to hold a descriptor of FD_SETSIZE (1024) or more:
  * libevent aborts on one. The caller sees to that (RLIMIT_NOFILE).
  *
- * Return: 0; -ENOMEM; -ENOTSUP: no such backend here; what epoll_create1(2) or epoll_ctl(2) fails
- * with.
+ * Return: 0; -ENOMEM; -ENOTSUP: no such backend here; what epoll_create1(2), epoll_ctl(2) or
+ * pipe2(2) fails with.
  */
 _must_use_ int loop_new(const char *backend, struct loop **out);
 
@@ -70,8 +70,8 @@ uint8_t *loop_scratch(struct loop *loop);
 
 /**
  * loop_splice_in() - move what a socket has received into the loop's pipe, which is empty
- * Return: how many bytes; 0: end of stream; -EAGAIN; -EINVAL, -EMFILE, -ENFILE, -ENOMEM: this
- * socket or this process can't splice; what splice(2) fails with.
+ * Return: how many bytes; 0: end of stream; -EAGAIN; -EINVAL: the socket can't be spliced; what
+ * else splice(2) fails with.
  */
 ssize_t loop_splice_in(struct loop *loop, int fd);
 

@@ -119,7 +119,7 @@ static int parse_line(const uint8_t *data, size_t n, struct proxy_header *header
 
 static bool is_line_with(const uint8_t *data, size_t n, const char *ending, const char *rest)
 {
-        uint8_t line[LINE_BYTES + 1];
+        uint8_t line[LINE_BYTES];
         struct proxy_header header;
         size_t n_ending = strlen(ending), n_rest = strlen(rest);
 

@@ -37,7 +37,7 @@ static bool stream_splice(struct stream *stream)
         struct loop *loop = stream->loop;
         ssize_t n = loop_splice_in(loop, stream->fd);
 
-        if (n == -EINVAL || n == -EMFILE || n == -ENFILE || n == -ENOMEM)
+        if (n == -EINVAL || n == -ENOMEM)
                 return false;
         stream_on_read(stream, NULL, n);
         loop_splice_discard(loop); /* if nobody wanted it */
@@ -179,6 +179,7 @@ void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg),
 /* Bytes kept for every stream that has not sent them yet. */
 struct share_copy {
         unsigned refs;
+        size_t skipped; /* bytes of the share before @data: nobody needs them any more */
         uint8_t data[];
 };
 
@@ -201,23 +202,25 @@ void share_deinit(struct share *share)
         share->copy = share_copy_unref(share->copy);
 }
 
-/* Copies what is to be sent, but the first @sent bytes, which nobody needs any more if they came
- * by the pipe. Return: 0; -ENOMEM; -EIO. */
+/* Copies what is to be sent; of what is in the pipe, all that is left: the first @sent bytes are
+ * gone. Return: 0; -ENOMEM; -EIO. */
 static int share_keep(struct loop *loop, struct share *share, size_t sent)
 {
+        size_t skipped = share->data ? 0 : sent;
         struct share_copy *copy;
         int r = 0;
 
         if (share->copy)
                 return 0;
-        copy = malloc(sizeof(*copy) + share->n);
+        copy = malloc(sizeof(*copy) + share->n - skipped);
         if (!copy)
                 return -ENOMEM;
         copy->refs = 1;
+        copy->skipped = skipped;
         if (share->data)
                 memcpy(copy->data, share->data, share->n);
         else
-                r = loop_splice_rest(loop, copy->data + sent, share->n - sent);
+                r = loop_splice_rest(loop, copy->data, share->n - sent);
         if (r < 0)
                 copy = share_copy_unref(copy);
         share->copy = copy;
@@ -244,8 +247,8 @@ static int stream_queue_reference(struct stream *stream, struct evbuffer *queue,
 
         if (r < 0)
                 return r;
-        if (evbuffer_add_reference(queue, share->copy->data + sent, share->n - sent, on_copy_sent,
-                                   share->copy) < 0)
+        if (evbuffer_add_reference(queue, share->copy->data + sent - share->copy->skipped,
+                                   share->n - sent, on_copy_sent, share->copy) < 0)
                 return -ENOMEM;
         share->copy->refs++;
         return 0;
