@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -179,15 +180,22 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct listener_e
         return 0;
 }
 
-struct listener *listener_free(struct listener *listener)
+/* Removes the file of a unix socket of ours, if it is still this one. */
+static void remove_file(struct listener *listener)
 {
         struct stat st;
 
-        if (!listener)
-                return NULL;
         if (listener->remove && stat(listener->address.un.sun_path, &st) == 0 &&
             st.st_dev == listener->device && st.st_ino == listener->inode)
                 (void)unlink(listener->address.un.sun_path);
+        listener->remove = false;
+}
+
+struct listener *listener_free(struct listener *listener)
+{
+        if (!listener)
+                return NULL;
+        remove_file(listener);
         (void)event_del(&listener->accept);
         closep(&listener->fd);
         free(listener);
@@ -208,6 +216,25 @@ void listener_offer(struct listener *listener, bool offer)
 {
         if (listener->address.sa.sa_family != AF_UNIX)
                 set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, offer);
+}
+
+void listener_retire(struct listener *listener)
+{
+        /* Of a listening socket the filter sees the TCP header first: drop what is SYN, not ACK. */
+        struct sock_filter code[] = {
+                BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct tcphdr, th_flags)),
+                BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, 0),
+                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        };
+        const struct sock_fprog program = { .len = ELEMENTS(code), .filter = code };
+
+        remove_file(listener);
+        /* Without it there is a client now and then who is reset: nothing to give up for. */
+        if (listener->address.sa.sa_family != AF_UNIX)
+                (void)setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+                                 sizeof(program));
 }
 
 void listener_pause(struct listener *listener)

@@ -60,6 +60,13 @@ void listener_set_backlog(struct listener *listener, int backlog);
 /* Lets listener_bind() with @share bind an address that overlaps with this one, or no longer. */
 void listener_offer(struct listener *listener, bool offer);
 
+/*
+ * No client begins to connect any more; who has begun may finish and is accepted. For a listener
+ * that will be freed a moment later: to close a socket resets who is in the middle of it. Clients
+ * that try meanwhile do so again by themselves, a second later (RFC 6298).
+ */
+void listener_retire(struct listener *listener);
+
 /* Clients wait in the backlog meanwhile. */
 void listener_pause(struct listener *listener);
 void listener_resume(struct listener *listener);

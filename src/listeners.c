@@ -382,6 +382,7 @@ static void close_unmarked(struct listeners *set)
                 struct entry *next = TAILQ_NEXT(entry, entries);
 
                 if (!entry->next_service) {
+                        listener_retire(entry->listener);
                         listener_accept_pending(entry->listener);
                         log_entry(LOG_NOT_LISTENING, "no longer listening on", entry);
                         TAILQ_REMOVE(&set->entries, entry, entries);
@@ -439,6 +440,20 @@ size_t listeners_count(const struct listeners *set)
 
         TAILQ_FOREACH(entry, &set->entries, entries)
                 n++;
+        return n;
+}
+
+size_t listeners_retire(struct listeners *set)
+{
+        struct entry *entry;
+        size_t n = 0;
+
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                if (entry->passed_name)
+                        continue;
+                listener_retire(entry->listener);
+                n++;
+        }
         return n;
 }
 

@@ -62,6 +62,10 @@ _must_use_ int listeners_apply(struct listeners *listeners, const struct config 
 /* How many there are. */
 size_t listeners_count(const struct listeners *listeners);
 
+/* Retires all sockets but those passed, which stay open elsewhere. Return: how many; see
+ * listener_retire(). */
+size_t listeners_retire(struct listeners *listeners);
+
 void listeners_pause(struct listeners *listeners);
 void listeners_resume(struct listeners *listeners);
 

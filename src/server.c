@@ -30,6 +30,9 @@
 /* How long to wait for a descriptor when no connection of ours ends. */
 #define ACCEPT_RETRY_USEC USEC_PER_SEC
 
+/* How long a handshake may take that is under way when the end begins: more than a round trip. */
+#define RETIRE_USEC (200 * USEC_PER_MSEC)
+
 /* A failure to accept after this long without one is a new one, and is said again. */
 #define ACCEPT_QUIET_USEC (10 * USEC_PER_SEC)
 
@@ -51,6 +54,7 @@ struct server {
         struct event *watchdog;      /* NULL: nobody watches */
         struct event *idle;          /* exit_on_idle has passed */
         struct event *drain;         /* drain_timeout has passed */
+        struct event *retired;       /* who began to connect before the end has done so */
         struct event *retry;         /* try to accept again */
         struct event *status;        /* tell the status */
         const char *limited_by;      /* what sets the descriptor limit, to be told */
@@ -152,7 +156,23 @@ static void close_all(struct server *s)
                 worker_close_all(s->workers[i], "stopping");
 }
 
-/* Accepts who is there already, then nobody any more; ends with the last connection. */
+/* Accepts who is there already, then nobody any more. */
+static void stop_listening(struct server *s)
+{
+        if (!s->listeners)
+                return;
+        listeners_accept_pending(s->listeners);
+        s->listeners = listeners_free(s->listeners);
+}
+
+static void on_retired(evutil_socket_t fd, short what, void *arg)
+{
+        (void)fd;
+        (void)what;
+        stop_listening(arg);
+}
+
+/* Lets those finish connecting who have begun; ends with the last connection. */
 static void server_stop(struct server *s)
 {
         uint64_t timeout = s->config->drain_timeout_usec;
@@ -160,9 +180,11 @@ static void server_stop(struct server *s)
         size_t n;
 
         notify_stopping(timeout);
-        listeners_accept_pending(s->listeners);
         s->stopping = true;
-        s->listeners = listeners_free(s->listeners);
+        if (listeners_retire(s->listeners) == 0 || !start_timer(s->retired, RETIRE_USEC))
+                stop_listening(s);
+        else
+                listeners_accept_pending(s->listeners);
         server_update(s);
         n = count_connections(s);
         if (n == 0)
@@ -409,10 +431,12 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
 
         (void)fd;
         (void)what;
-        if (s->stopping)
-                close_all(s);
-        else
+        if (!s->stopping) {
                 server_stop(s);
+                return;
+        }
+        stop_listening(s);
+        close_all(s);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
@@ -485,6 +509,7 @@ static int make_timers(struct server *s)
 {
         if (new_event(s, -1, 0, on_idle, &s->idle) < 0 ||
             new_event(s, -1, 0, on_drain, &s->drain) < 0 ||
+            new_event(s, -1, 0, on_retired, &s->retired) < 0 ||
             new_event(s, -1, 0, on_retry, &s->retry) < 0 ||
             new_event(s, -1, 0, on_status, &s->status) < 0)
                 return -ENOMEM;
@@ -563,7 +588,7 @@ static int server_serve(struct server *s)
         describe(s, status, sizeof(status));
         notify_ready(status);
 
-        while (!s->stopping || count_connections(s) > 0) {
+        while (!s->stopping || s->listeners || count_connections(s) > 0) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 if (loop_turn(s->loop) < 0 || s->worker_failed) {
                         log_write(LOG_LIBRARY, NULL, "the event loop failed, exiting");
@@ -598,6 +623,7 @@ static void server_deinit(struct server *s)
                 worker_free(s->workers[i]);
         free_event(s->idle);
         free_event(s->drain);
+        free_event(s->retired);
         free_event(s->retry);
         free_event(s->status);
         free_event(s->watchdog);
