@@ -4,6 +4,7 @@
  * the same form: "KEY: VALUE is not legal, expected RANGE".
  */
 #include "config.h"
+#include "bucket.h"
 #include "escape.h"
 #include "quantity.h"
 #include "source.h"
@@ -25,6 +26,9 @@
 #define UPSTREAM_MAX 4096
 
 #define WORKERS_MAX 64
+
+#define BYTES_MAX  ((uint64_t)1 << 40)
+#define RATE_LEGAL "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
 
 /* How much of a value a message shows. */
 #define SHOWN_BYTES 64
@@ -225,12 +229,73 @@ static void read_usec(struct reader *r, const struct key *key, config_setting_t 
         store(r, key, setting, ok, value, out);
 }
 
+/* A duration, or "forever". */
+static void read_usec_or_forever(struct reader *r, const struct key *key, config_setting_t *setting,
+                                 void *out)
+{
+        const char *text = config_setting_get_string(setting);
+
+        if (text && strcmp(text, "forever") == 0)
+                *(uint64_t *)out = CONDITIONS_FOREVER;
+        else
+                read_usec(r, key, setting, out);
+}
+
+/* A part of all, 0 to 1. */
+static void read_share(struct reader *r, const struct key *key, config_setting_t *setting,
+                       void *out)
+{
+        double value = -1;
+
+        if (config_setting_type(setting) == CONFIG_TYPE_FLOAT)
+                value = config_setting_get_float(setting);
+        else if (is_integer(setting))
+                value = (double)config_setting_get_int64(setting);
+        if (value >= 0 && value <= 1)
+                *(double *)out = value;
+        else
+                report_value(r, setting, key->legal);
+}
+
+/* A time span, or a size: a number is bytes, for what has a unit of time is a span. */
+static void read_stall_after(struct reader *r, const struct key *key, config_setting_t *setting,
+                             void *out)
+{
+        const char *text = config_setting_get_string(setting);
+        struct conditions *conditions = out;
+        uint64_t value;
+
+        if (text && quantity_parse_bytes(text, &value) < 0)
+                read_usec(r, key, setting, &conditions->stall_after_usec);
+        else
+                read_bytes(r, key, setting, &conditions->stall_after_bytes);
+}
+
+static void read_seed(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        struct config *config = out;
+
+        read_count(r, key, setting, &config->seed);
+        config->seeded = true;
+}
+
 static void read_bool(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
 {
         if (config_setting_type(setting) == CONFIG_TYPE_BOOL)
                 *(bool *)out = config_setting_get_bool(setting);
         else
                 report_value(r, setting, key->legal);
+}
+
+static void read_shared(struct reader *r, const struct key *key, config_setting_t *setting,
+                        void *out)
+{
+        struct conditions *conditions = out;
+        bool shared = false;
+
+        read_bool(r, key, setting, &shared);
+        if (shared && bucket_new(&conditions->shared) < 0)
+                r->no_memory = true;
 }
 
 /* The place of the setting's string in @words; -1 and a report if it is none of them. */
@@ -542,10 +607,12 @@ static void read_group(struct reader *r, config_setting_t *group, const struct k
 #define UPSTREAM_LEGAL                                                                         \
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
         "PORT 1 to 65535"
+#define SHARE_LEGAL "a share from 0 to 1"
 #define NETWORK_LEGAL                                                                     \
         "\"ADDRESS/BITS\" such as \"10.0.0.0/8\", no bits set behind them, \"ADDRESS\", " \
         "\"unix:\" or a list of them"
-#define SPAN_LEGAL "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
+#define BYTES_LEGAL "bytes such as 1000 or \"64K\", to \"1024G\""
+#define SPAN_LEGAL  "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
 
 /* Whether a connection to @to arrives at a socket that listens on @listen, on the same host. */
 static bool reaches(const struct address *to, const struct address *listen)
@@ -553,6 +620,66 @@ static bool reaches(const struct address *to, const struct address *listen)
         return address_equal(to, listen) ||
                (address_port(to) && address_port(to) == address_port(listen) &&
                 address_is_loopback(to) && address_is_any(listen));
+}
+
+#define CONDITION(member) offsetof(struct conditions, member)
+#define AFTER_LEGAL       "a time span such as \"2s\", more than 0"
+
+static const struct key condition_keys[] = {
+        { "latency", read_usec, CONDITION(latency_usec), 0, YEAR_USEC, SPAN_LEGAL },
+        { "jitter", read_usec, CONDITION(jitter_usec), 0, YEAR_USEC, SPAN_LEGAL },
+        { "rate", read_bytes, CONDITION(rate), 0, BYTES_MAX, RATE_LEGAL },
+        { "burst", read_bytes, CONDITION(burst_bytes), 1, BYTES_MAX, "bytes from 1 to \"1024G\"" },
+        { "shared", read_shared, 0, 0, 0, "true or false" },
+        { "slice_size", read_bytes, CONDITION(slice_bytes), 0, BYTES_MAX, BYTES_LEGAL },
+        { "slice_variation", read_bytes, CONDITION(slice_variation_bytes), 0, BYTES_MAX,
+          BYTES_LEGAL },
+        { "slice_delay", read_usec, CONDITION(slice_delay_usec), 0, YEAR_USEC, SPAN_LEGAL },
+        { "limit", read_bytes, CONDITION(limit_bytes), 0, BYTES_MAX, BYTES_LEGAL },
+        { "stall_after", read_stall_after, 0, 0, BYTES_MAX,
+          "a time span such as \"2s\", or bytes such as 1000 or \"64K\"" },
+        { "stall_for", read_usec_or_forever, CONDITION(stall_for_usec), 1, YEAR_USEC,
+          "a time span such as \"2s\", more than 0, or \"forever\"" },
+        { "reset_after", read_usec, CONDITION(reset_after_usec), 1, YEAR_USEC,
+          "seconds or a time span such as \"2s\", more than 0, to 365 days" },
+        { "close_delay", read_usec, CONDITION(close_delay_usec), 0, YEAR_USEC, SPAN_LEGAL },
+        { "drop_new", read_share, CONDITION(drop_new), 0, 0, SHARE_LEGAL },
+        { "probability", read_share, CONDITION(probability), 0, 0, SHARE_LEGAL },
+};
+
+/* Reports a key of a group that stands there without the other one it goes with. */
+static void check_needs(struct reader *r, config_setting_t *group, const char *name,
+                        const char *other)
+{
+        config_setting_t *key = config_setting_get_member(group, name);
+        char path[KEY_SIZE];
+
+        if (key && !config_setting_get_member(group, other))
+                report(r, key, "%s: goes with %s, which is missing", key_path(key, path), other);
+}
+
+static void read_conditions(struct reader *r, const struct key *key, config_setting_t *setting,
+                            void *out)
+{
+        struct conditions *c = out;
+        char path[KEY_SIZE];
+
+        if (!config_setting_is_group(setting)) {
+                report_value(r, setting, key->legal);
+                return;
+        }
+        read_group(r, setting, condition_keys, ELEMENTS(condition_keys), c);
+        check_needs(r, setting, "burst", "rate");
+        check_needs(r, setting, "shared", "rate");
+        check_needs(r, setting, "slice_variation", "slice_size");
+        check_needs(r, setting, "stall_after", "stall_for");
+        check_needs(r, setting, "stall_for", "stall_after");
+        if (c->slice_bytes && c->slice_variation_bytes >= c->slice_bytes)
+                report(r, setting,
+                       "%s: slice_variation is not legal, expected less than slice_size",
+                       key_path(setting, path));
+        if (!c->burst_bytes)
+                c->burst_bytes = c->rate > 10 ? c->rate / 10 : 1;
 }
 
 static const struct key service_keys[] = {
@@ -572,6 +699,14 @@ static const struct key service_keys[] = {
           YEAR_USEC, "seconds or a time span such as \"200ms\", more than 0, to 365 days" },
         { "connect_wait", read_usec, offsetof(struct service, connect_wait_usec), 0, YEAR_USEC,
           SPAN_LEGAL },
+        { "connect_delay", read_usec, offsetof(struct service, connect_delay_usec), 0, YEAR_USEC,
+          SPAN_LEGAL },
+        { "to_client", read_conditions, offsetof(struct service, to_client), 0, 0,
+          "a group { latency = …; }" },
+        { "to_upstream", read_conditions, offsetof(struct service, to_upstream), 0, 0,
+          "a group { latency = …; }" },
+        { "hold", read_bytes, offsetof(struct service, hold_bytes), 1, (uint64_t)1 << 30,
+          "bytes from 1 to \"1G\"" },
         { "send_proxy", read_count, offsetof(struct service, send_proxy), 0, 2,
           "0, or 1 or 2, the version" },
         { "quota", read_bytes, offsetof(struct service, quota_bytes), 1, (uint64_t)1 << 30,
@@ -591,6 +726,8 @@ static const struct {
         { "connect_timeout", SERVICE_RELAY, "relay" },
         { "connect_wait", SERVICE_RELAY, "relay" },
         { "send_proxy", SERVICE_RELAY, "relay" },
+        { "connect_delay", SERVICE_RELAY, "relay" },
+        { "to_upstream", SERVICE_RELAY, "relay" },
         { "quota", SERVICE_HUB, "hub" },
 };
 
@@ -633,6 +770,9 @@ static void read_service(struct reader *r, config_setting_t *setting)
                 .message_bytes = 1024,
                 .connect_timeout_usec = 5 * USEC_PER_SEC,
                 .quota_bytes = 256 * 1024,
+                .to_client = conditions_none,
+                .to_upstream = conditions_none,
+                .hold_bytes = (uint64_t)1 << 20,
         };
         if (!service->name) {
                 r->no_memory = true;
@@ -753,6 +893,7 @@ static const struct key top_keys[] = {
           SPAN_LEGAL },
         { "drain_timeout", read_usec, offsetof(struct config, drain_timeout_usec), 0, YEAR_USEC,
           SPAN_LEGAL },
+        { "seed", read_seed, 0, 0, INT64_MAX, "a number from 0 to 9223372036854775807" },
         { "services", read_services, 0, 0, 0, "a group of at least one service" },
 };
 
@@ -827,6 +968,7 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
                 .workers = 1,
                 .drain_timeout_usec = 30 * USEC_PER_SEC,
         };
+        arc4random_buf(&config->seed, sizeof(config->seed));
         r = absolute_path(path, &config->path);
         if (r == 0)
                 r = source_read(config->path, mistake, arg, &source);
@@ -857,6 +999,8 @@ struct config *config_unref(struct config *config)
                 free(config->services[i].name);
                 free(config->services[i].listen);
                 free(config->services[i].proxy_from);
+                bucket_unref(config->services[i].to_client.shared);
+                bucket_unref(config->services[i].to_upstream.shared);
                 for (size_t j = 0; j < config->services[i].n_upstreams; j++)
                         upstream_deinit(&config->services[i].upstreams[j]);
                 free(config->services[i].upstreams);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "address.h"
+#include "conditions.h"
 #include "log.h"
 #include "network.h"
 #include <stdbool.h>
@@ -43,6 +44,9 @@ struct service {
         size_t n_upstreams; /* 0 but for mode relay */
         uint64_t connect_timeout_usec;
         uint64_t connect_wait_usec;
+        uint64_t connect_delay_usec;
+        struct conditions to_client, to_upstream; /* a shared bucket is the configuration's */
+        uint64_t hold_bytes;                      /* of either way: what may wait for its time */
         uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */
         uint64_t quota_bytes; /* of a hub: what may wait for one member */
         bool proxy_accept;    /* clients begin with a PROXY header */
@@ -58,6 +62,8 @@ struct config {
         bool log_payload;
         const char *backend;      /* "auto", "epoll", "poll" or "select" */
         uint64_t workers;         /* 0: one per CPU */
+        uint64_t seed;            /* of all that is random */
+        bool seeded;              /* by the file: it is the same next time */
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;

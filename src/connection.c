@@ -5,6 +5,7 @@
 #include "connection.h"
 #include "escape.h"
 #include "greeter.h"
+#include "quantity.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -188,10 +189,22 @@ static void on_link_error(struct link *link, int error)
         connection_reset(of_link(link)->connection, connection_error_reason(error));
 }
 
+static void on_limit(struct link *link)
+{
+        struct connection *c = of_link(link)->connection;
+        char reason[64];
+
+        (void)snprintf(reason, sizeof(reason), "limit %" PRIu64 " B",
+                       (link == &c->client.link ? c->service->to_client : c->service->to_upstream)
+                               .limit_bytes);
+        connection_close(c, reason);
+}
+
 static const struct link_events side_link_events = {
         .on_sending = on_sending,
         .on_empty = on_empty,
         .on_done = on_done,
+        .on_limit = on_limit,
         .on_error = on_link_error,
 };
 
@@ -282,27 +295,111 @@ static void release(struct loop_task *task)
         c->owner->on_closed(c->owner, c);
         if (c->idle)
                 event_free(c->idle);
+        if (c->reset)
+                event_free(c->reset);
         config_unref(c->config);
         free(c);
+}
+
+/* Conditions */
+
+/*
+ * The fate of one way of a connection: whether the conditions apply to it at all. Drawn anew each
+ * time, from the same seed: so it is always the same, and what is drawn later from @random too.
+ */
+static const struct conditions *draw_conditions(const struct connection *c, bool to_client,
+                                                struct random *random, double *drop)
+{
+        const struct conditions *conditions =
+                to_client ? &c->service->to_client : &c->service->to_upstream;
+
+        *random = random_new(c->seed, c->id, to_client);
+        *drop = random_share(random);
+        return random_share(random) < conditions->probability ? conditions : &conditions_none;
+}
+
+static int shape(struct connection *c, struct link *link, bool to_client)
+{
+        struct random random;
+        double drop;
+        const struct shaping shaping = {
+                .conditions = draw_conditions(c, to_client, &random, &drop),
+                .send_delay_usec = to_client ? c->service->send_delay_usec : 0,
+                .hold_bytes = c->service->hold_bytes,
+                .began_usec = c->began_usec,
+        };
+
+        return link_set_shaping(link, &shaping, &random);
+}
+
+/* Whether the connection is one of those that are to be dropped. */
+static bool is_dropped(const struct connection *c)
+{
+        struct random random;
+        double drop;
+
+        for (int to_client = 0; to_client < 2; to_client++)
+                if (draw_conditions(c, to_client, &random, &drop)->drop_new > drop)
+                        return true;
+        return false;
+}
+
+static void on_reset_after(evutil_socket_t fd, short what, void *arg)
+{
+        char duration[QUANTITY_TEXT_SIZE], reason[QUANTITY_TEXT_SIZE + 16];
+        struct connection *c = arg;
+
+        (void)fd;
+        (void)what;
+        c->faults |= FAULT_RESET;
+        (void)snprintf(reason, sizeof(reason), "reset_after %s",
+                       quantity_format_usec(c->reset_after_usec, duration));
+        connection_reset(c, reason);
+}
+
+/* Sets the timer to when the connection is to be reset, if ever. */
+static int set_reset_after(struct connection *c)
+{
+        uint64_t after = CONDITIONS_NEVER, now = loop_now_usec();
+        struct timeval wait;
+        struct random random;
+        double drop;
+
+        for (int to_client = 0; to_client < 2; to_client++) {
+                uint64_t one = draw_conditions(c, to_client, &random, &drop)->reset_after_usec;
+
+                after = one < after ? one : after;
+        }
+        if (c->reset)
+                (void)evtimer_del(c->reset);
+        if (after == CONDITIONS_NEVER)
+                return 0;
+        if (!c->reset)
+                c->reset = evtimer_new(loop_base(c->loop), on_reset_after, c);
+        c->reset_after_usec = after;
+        wait = loop_timeval(c->began_usec + after > now ? c->began_usec + after - now : 0);
+        return c->reset && evtimer_add(c->reset, &wait) == 0 ? 0 : -ENOMEM;
 }
 
 /* Puts the limits and shaping values of c->service into force. */
 static int connection_configure(struct connection *c)
 {
-        uint64_t delay_usec = c->service->send_delay_usec;
         bool bulk = !c->mode->put && !(c->config->log_payload && log_wants(LOG_RECEIVED));
         int r;
 
-        if (c->peer) {
-                stream_set_read_max(&c->peer->stream,
-                                    delay_usec ? c->service->message_bytes : LOOP_SCRATCH_BYTES);
+        r = set_reset_after(c);
+        if (c->peer && r == 0) {
+                stream_set_read_max(&c->peer->stream, c->service->send_delay_usec
+                                                              ? c->service->message_bytes
+                                                              : LOOP_SCRATCH_BYTES);
                 link_set_bulk(&c->client.link, bulk);
                 link_set_bulk(&c->peer->link, bulk);
-                r = link_set_delay(&c->client.link, delay_usec);
-                if (r < 0 || c->closed) /* a shorter delay sends, and sending can fail */
-                        return r;
+                r = shape(c, &c->client.link, true);
+                /* Less of a delay sends, and sending can fail. */
+                if (r == 0 && !c->closed && has_upstream(c))
+                        r = shape(c, &c->peer->link, false);
         }
-        return set_idle_timeout(c);
+        return r < 0 || c->closed ? r : set_idle_timeout(c);
 }
 
 int connection_start(struct connection *c)
@@ -332,7 +429,14 @@ static void connection_open(struct connection *c, const struct proxy_header *hea
         int r;
 
         log_write(LOG_CONNECTED, &about, "connected%s%s", by ? " by way of " : "", by ? by : "");
-        r = c->mode->open(c, header);
+        if (is_dropped(c)) {
+                c->faults |= FAULT_DROP;
+                connection_reset(c, "drop_new");
+                return;
+        }
+        r = set_reset_after(c);
+        if (r == 0)
+                r = c->mode->open(c, header);
         if (r < 0)
                 connection_reset(c, connection_error_reason(r));
 }
@@ -407,6 +511,7 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
         c->service = service;
         c->release.run = release;
         c->id = id;
+        c->seed = config->seed;
         c->began_usec = loop_now_usec();
         name_client(c, peer);
         *out = c;
@@ -417,13 +522,37 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
         return 0;
 }
 
+/*
+ * What was done to it on purpose: "to_client: latency, rate; to_upstream: stall; reset_after".
+ * Return: @out; NULL: nothing.
+ */
+static const char *describe_faults(const struct connection *c, char *out, size_t size)
+{
+        const unsigned faults[] = {
+                c->peer ? link_faults(&c->client.link) : 0,
+                has_upstream(c) ? link_faults(&c->peer->link) : 0,
+                c->faults,
+        };
+        static const char *const ways[] = { "to_client: ", "to_upstream: ", "" };
+        char names[CONDITIONS_TEXT_SIZE];
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTS(ways); i++)
+                if (faults[i])
+                        n += (size_t)snprintf(out + n, size - n, "%s%s%s", n ? "; " : "", ways[i],
+                                              conditions_format(faults[i], names));
+        return n ? out : NULL;
+}
+
 static void log_closed(const struct connection *c, const char *reason)
 {
+        char fault[3 * (CONDITIONS_TEXT_SIZE + 16)];
         const struct log_ending ending = {
                 .bytes_in = c->client.stream.in,
                 .bytes_out = stream_sent(&c->client.stream),
                 .duration_usec = loop_now_usec() - c->began_usec,
                 .reason = reason,
+                .fault = describe_faults(c, fault, sizeof(fault)),
         };
         struct log_about about = connection_about(c);
 
@@ -441,6 +570,8 @@ void connection_close(struct connection *c, const char *reason)
         log_closed(c, reason);
         if (c->idle)
                 (void)evtimer_del(c->idle);
+        if (c->reset)
+                (void)evtimer_del(c->reset);
         if (c->peer) {
                 link_stop(&c->client.link);
                 link_stop(&c->peer->link);

@@ -76,8 +76,12 @@ struct connection {
         };
         struct greeter *greeter; /* waits for a PROXY header; NULL: none, or no longer */
         struct event *idle;      /* NULL: no idle_timeout */
+        struct event *reset;     /* reset_after has passed; NULL: never asked for */
+        uint64_t reset_after_usec;
+        unsigned faults; /* that are of neither way */
         struct loop_task release;
         uint64_t id;
+        uint64_t seed; /* of what conditions draw; see random.h */
         uint64_t began_usec;
         uint64_t active_usec; /* when a byte last moved; kept only with an idle_timeout */
         uint64_t idle_sent;   /* bytes sent by then */

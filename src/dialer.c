@@ -211,10 +211,13 @@ int dialer_new(struct loop *loop, struct config *config, const struct service *s
         d->service = service;
         d->events = events;
         d->arg = arg;
-        d->began_usec = loop_now_usec();
+        d->began_usec = loop_now_usec() + service->connect_delay_usec;
         d->fd = -1;
         *out = d;
-        try_next(d);
+        if (service->connect_delay_usec)
+                go_on(d, service->connect_delay_usec);
+        else
+                try_next(d);
         return 0;
 }
 

@@ -33,7 +33,8 @@ struct dialer_events {
  * dialer_new() - begin to connect to the first upstream of a service that can be reached
  * @config:  a reference is taken
  * @service: of @config; its upstreams in order, each address of a name in turn, each for
- * connect_timeout; and all again, after a pause, for as long as connect_wait says
+ * connect_timeout, not before connect_delay has passed; and all again, after a pause, for as long
+ * as connect_wait says
  * @out:     set to the dialer; freed with dialer_free()
  *
  * Return: 0; -ENOMEM.

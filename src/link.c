@@ -11,7 +11,7 @@
 
 static bool link_is_empty(const struct link *link)
 {
-        return (!link->shaper || shaper_is_empty(link->shaper)) && stream_queued(link->to) == 0;
+        return (!link->shaper || !shaper_has_bytes(link->shaper)) && stream_queued(link->to) == 0;
 }
 
 static bool link_is_full(const struct link *link)
@@ -38,13 +38,18 @@ static bool link_pump(struct link *link)
 
         while (link->shaper && stream_queued(link->to) == 0) {
                 struct share share = { .data = scratch };
-                int r = shaper_take(link->shaper, scratch, &share.n);
+                enum shaper_event event;
                 bool alive;
+                int r = shaper_take(link->shaper, scratch, &share.n, &event);
 
                 if (r < 0)
                         link->events->on_error(link, r);
-                if (r < 0 || share.n == 0)
-                        return r == 0;
+                else if (event == SHAPER_LIMIT)
+                        link->events->on_limit(link);
+                else if (event == SHAPER_END)
+                        link->ending = true;
+                if (r < 0 || event != SHAPER_BYTES)
+                        return r == 0 && event != SHAPER_LIMIT;
                 alive = link_deliver(link, &share);
                 share_deinit(&share);
                 if (!alive)
@@ -72,12 +77,18 @@ static void link_throttle(struct link *link)
         link->paused = full;
 }
 
+static void link_drop_shaper(struct link *link)
+{
+        link->faults = link_faults(link);
+        link->shaper = shaper_free(link->shaper);
+}
+
 static void link_settle(struct link *link)
 {
         int r;
 
-        if (link->shaper && link->delay_usec == 0 && shaper_is_empty(link->shaper))
-                link->shaper = shaper_free(link->shaper);
+        if (link->shaper && !link->shaped && shaper_is_empty(link->shaper))
+                link_drop_shaper(link);
 
         if (link_is_empty(link)) {
                 if (link->busy) {
@@ -115,23 +126,30 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
 
 void link_stop(struct link *link)
 {
-        link->shaper = shaper_free(link->shaper);
+        link_drop_shaper(link);
 }
 
-int link_set_delay(struct link *link, uint64_t send_delay_usec)
+unsigned link_faults(const struct link *link)
 {
+        return link->faults | (link->shaper ? shaper_faults(link->shaper) : 0);
+}
+
+int link_set_shaping(struct link *link, const struct shaping *shaping, const struct random *random)
+{
+        bool needed = shaping_is_needed(shaping);
         int r;
 
-        if (send_delay_usec && !link->shaper) {
-                r = shaper_new(link->to->loop, link_on_progress, link, &link->shaper);
+        if (link->shaper) {
+                shaper_set(link->shaper, shaping);
+        } else if (needed) {
+                r = shaper_new(link->to->loop, shaping, random, link_on_progress, link,
+                               &link->shaper);
                 if (r < 0)
                         return r;
         }
-        link->delay_usec = send_delay_usec;
-        if (link->shaper) {
-                shaper_set_delay(link->shaper, send_delay_usec);
+        link->shaped = needed;
+        if (link->shaper)
                 link_on_progress(link);
-        }
         return 0;
 }
 
@@ -182,8 +200,18 @@ void link_put(struct link *link, const uint8_t *data, size_t n)
 
 void link_end(struct link *link)
 {
-        link->ending = true;
-        link_settle(link);
+        int r;
+
+        if (!link->shaper) {
+                link->ending = true;
+                link_settle(link);
+                return;
+        }
+        r = shaper_put_end(link->shaper);
+        if (r < 0)
+                link->events->on_error(link, r);
+        else
+                link_on_progress(link);
 }
 
 size_t link_held(const struct link *link)

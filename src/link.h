@@ -22,6 +22,8 @@ struct link_events {
         void (*on_empty)(struct link *link);
         /* The end of the stream has been passed on. */
         void (*on_done)(struct link *link);
+        /* As many bytes have passed as the conditions allow, and been taken. */
+        void (*on_limit)(struct link *link);
         /* The destination failed, or memory did. */
         void (*on_error)(struct link *link, int error);
 };
@@ -31,12 +33,13 @@ struct link {
         struct stream *from, *to;
         const struct link_events *events;
         struct shaper *shaper; /* NULL: straight through */
-        uint64_t delay_usec;
-        unsigned full_reads; /* in a row; see link_set_bulk() */
-        bool bulk;           /* may be spliced */
-        bool busy;           /* on_empty is owed */
-        bool paused;         /* @from is paused */
-        bool ending;         /* the end of the stream waits in line */
+        unsigned faults;       /* of shapers that are no more */
+        bool shaped;           /* it takes a shaper; without, one that holds bytes still is there */
+        unsigned full_reads;   /* in a row; see link_set_bulk() */
+        bool bulk;             /* may be spliced */
+        bool busy;             /* on_empty is owed */
+        bool paused;           /* @from is paused */
+        bool ending;           /* the end of the stream waits in line */
 };
 
 /**
@@ -51,12 +54,18 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
                const struct link_events *events);
 
 /**
- * link_set_delay() - hold each chunk back, from the next one on
- * @send_delay_usec: pause before each send; 0: none, and what is held leaves at once
+ * link_set_shaping() - hold bytes back, from the next chunk on
+ * @random: for the shaper that is made if need be
  *
- * May send, and so call every callback. Return: 0; -ENOMEM: the link is as it was.
+ * What is held already waits no longer than @shaping says. May send, and so call every callback.
+ *
+ * Return: 0; -ENOMEM: the link is as it was.
  */
-_must_use_ int link_set_delay(struct link *link, uint64_t send_delay_usec);
+_must_use_ int link_set_shaping(struct link *link, const struct shaping *shaping,
+                                const struct random *random);
+
+/* What has been done to its bytes so far: bits of enum conditions_fault. */
+unsigned link_faults(const struct link *link);
 
 /* Passes on a chunk; @data as of on_data in stream.h. Failure is told to on_error. */
 void link_put(struct link *link, const uint8_t *data, size_t n);

@@ -14,7 +14,7 @@
 
 #define LINE_SIZE  8192
 #define FIELD_SIZE 4352 /* a path, and the field's name */
-#define FIELDS_MAX 12
+#define FIELDS_MAX 13
 
 static const struct {
         enum log_level level;
@@ -104,6 +104,8 @@ static void record_add_about(struct record *r, const struct log_about *about)
                 record_add(r, "SELECTD_BYTES_OUT=%" PRIu64, about->ending->bytes_out);
                 record_add(r, "SELECTD_DURATION_USEC=%" PRIu64, about->ending->duration_usec);
                 record_add(r, "SELECTD_REASON=%s", about->ending->reason);
+                if (about->ending->fault)
+                        record_add(r, "SELECTD_FAULT=%s", about->ending->fault);
         }
         if (about->config_file)
                 record_add(r, "CONFIG_FILE=%s", about->config_file);

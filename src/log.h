@@ -54,6 +54,7 @@ struct log_ending {
         uint64_t bytes_in, bytes_out;
         uint64_t duration_usec;
         const char *reason;
+        const char *fault; /* what was done to it on purpose: SELECTD_FAULT; NULL: nothing */
 };
 
 /* What a line is about: the fields of its journal record. A member left zero is left out. */

@@ -1,6 +1,10 @@
 /*
  * The shaper. Bytes and schedule wait in two evbuffers: @bytes is the stream, @chunks a row of
- * struct chunk, and the lengths of the second always add up to the length of the first.
+ * struct chunk. The one that leaves next is @first, taken off the row; the lengths of it and the
+ * row always add up to the length of @bytes.
+ *
+ * A piece is chosen, its tokens reserved, and its moment fixed once; a change of conditions chooses
+ * anew.
  */
 #include "shaper.h"
 
@@ -9,18 +13,39 @@
 #include <event2/event_struct.h>
 
 struct chunk {
-        uint64_t arrived_usec;
-        size_t n;
+        uint64_t arrived_usec, delay_usec;
+        uint32_t n;
+        bool started; /* a piece of it has left */
+        bool end;
 };
 
 struct shaper {
         struct evbuffer *bytes, *chunks;
         struct event timer;
-        uint64_t delay_usec;
-        uint64_t left_usec; /* when the last chunk left */
+        struct conditions conditions;
+        struct bucket *bucket; /* a reference */
+        struct random random;
+        uint64_t send_delay_usec, hold_bytes, began_usec;
+        struct chunk first; /* of no length and no end: none */
+        size_t piece;       /* of @first, chosen to leave at @piece_usec; 0: not chosen yet */
+        uint64_t piece_usec;
+        uint64_t left_usec; /* when the last piece left; 0: none has */
+        uint64_t out_bytes;
+        uint64_t stall_usec; /* when the stall begins; or never */
+        unsigned faults;
         void (*on_due)(void *arg);
         void *arg;
 };
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+        return a > b ? a : b;
+}
 
 static void shaper_on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -36,19 +61,33 @@ static void shaper_freep(struct shaper **shaper)
         shaper_free(*shaper);
 }
 
-int shaper_new(struct loop *loop, void (*on_due)(void *arg), void *arg, struct shaper **out)
+bool shaping_is_needed(const struct shaping *shaping)
+{
+        return shaping->send_delay_usec || conditions_shape(shaping->conditions);
+}
+
+int shaper_new(struct loop *loop, const struct shaping *shaping, const struct random *random,
+               void (*on_due)(void *arg), void *arg, struct shaper **out)
 {
         _cleanup_(shaper_freep) struct shaper *shaper = calloc(1, sizeof(*shaper));
+        int r;
 
         if (!shaper)
                 return -ENOMEM;
         evtimer_assign(&shaper->timer, loop_base(loop), shaper_on_timer, shaper);
+        shaper->random = *random;
         shaper->on_due = on_due;
         shaper->arg = arg;
         shaper->bytes = evbuffer_new();
         shaper->chunks = evbuffer_new();
         if (!shaper->bytes || !shaper->chunks)
                 return -ENOMEM;
+        r = bucket_new(&shaper->bucket);
+        if (r < 0)
+                return r;
+        shaper->conditions = conditions_none;
+        shaper->stall_usec = CONDITIONS_NEVER;
+        shaper_set(shaper, shaping);
         *out = shaper;
         shaper = NULL;
         return 0;
@@ -63,25 +102,145 @@ struct shaper *shaper_free(struct shaper *shaper)
                 evbuffer_free(shaper->bytes);
         if (shaper->chunks)
                 evbuffer_free(shaper->chunks);
+        bucket_unref(shaper->bucket);
+        bucket_unref(shaper->conditions.shared);
         free(shaper);
         return NULL;
 }
 
-void shaper_set_delay(struct shaper *shaper, uint64_t usec)
+static bool is_same_stall(const struct conditions *a, const struct conditions *b)
 {
-        shaper->delay_usec = usec;
+        return a->stall_after_bytes == b->stall_after_bytes &&
+               a->stall_after_usec == b->stall_after_usec && a->stall_for_usec == b->stall_for_usec;
+}
+
+void shaper_set(struct shaper *shaper, const struct shaping *shaping)
+{
+        const struct conditions *conditions = shaping->conditions;
+        uint64_t after = conditions->stall_after_usec;
+
+        shaper->began_usec = shaping->began_usec;
+        if (!is_same_stall(&shaper->conditions, conditions)) {
+                shaper->stall_usec = CONDITIONS_NEVER;
+                /* What would have begun before it was asked for begins now. */
+                if (conditions->stall_for_usec && after != CONDITIONS_NEVER)
+                        shaper->stall_usec = most(shaper->began_usec + after, loop_now_usec());
+        }
+        if (conditions->shared)
+                bucket_ref(conditions->shared);
+        bucket_unref(shaper->conditions.shared);
+        shaper->conditions = *conditions;
+        shaper->send_delay_usec = shaping->send_delay_usec;
+        shaper->hold_bytes = shaping->hold_bytes;
+        shaper->piece = 0;
+}
+
+/* Putting */
+
+/* Latency, and the jitter of this chunk. */
+static uint64_t draw_delay(struct shaper *shaper)
+{
+        const struct conditions *c = &shaper->conditions;
+        uint64_t delay = c->latency_usec + random_up_to(&shaper->random, 2 * c->jitter_usec);
+
+        return delay > c->jitter_usec ? delay - c->jitter_usec : 0;
+}
+
+static int append(struct shaper *shaper, struct chunk chunk)
+{
+        chunk.arrived_usec = loop_now_usec();
+        return evbuffer_add(shaper->chunks, &chunk, sizeof(chunk)) < 0 ? -ENOMEM : 0;
 }
 
 int shaper_put(struct shaper *shaper, const void *data, size_t n)
 {
-        const struct chunk chunk = { .arrived_usec = loop_now_usec(), .n = n };
-
         /* Room for the bytes first, so that the two cannot come apart. */
         if (evbuffer_expand(shaper->bytes, n) < 0 ||
-            evbuffer_add(shaper->chunks, &chunk, sizeof(chunk)) < 0 ||
+            append(shaper, (struct chunk){ .n = (uint32_t)n, .delay_usec = draw_delay(shaper) }) <
+                    0 ||
             evbuffer_add(shaper->bytes, data, n) < 0)
                 return -ENOMEM;
         return 0;
+}
+
+int shaper_put_end(struct shaper *shaper)
+{
+        return append(shaper, (struct chunk){ .end = true, .delay_usec = draw_delay(shaper) });
+}
+
+/* Taking */
+
+/* Makes the next chunk the first, if there is none. Return: whether there is one now. */
+static bool pull(struct shaper *shaper)
+{
+        if (shaper->first.n || shaper->first.end)
+                return true;
+        return evbuffer_remove(shaper->chunks, &shaper->first, sizeof(shaper->first)) ==
+               sizeof(shaper->first);
+}
+
+/* When the first chunk, or the next piece of it, may leave, but for its tokens. */
+static uint64_t due_usec(const struct shaper *shaper)
+{
+        const struct conditions *c = &shaper->conditions;
+        const struct chunk *first = &shaper->first;
+        uint64_t due =
+                first->arrived_usec + least(first->delay_usec, c->latency_usec + c->jitter_usec);
+
+        if (first->end)
+                return due + c->close_delay_usec;
+        if (!first->started)
+                due = most(due, shaper->left_usec) + shaper->send_delay_usec;
+        if (shaper->left_usec)
+                due = most(due, shaper->left_usec + c->slice_delay_usec);
+        return due;
+}
+
+/* The length of the next piece of the first chunk. */
+static size_t choose(struct shaper *shaper)
+{
+        const struct conditions *c = &shaper->conditions;
+        uint64_t n = shaper->first.n, variation = c->slice_variation_bytes;
+
+        if (c->slice_bytes) {
+                uint64_t slice = c->slice_bytes + random_up_to(&shaper->random, 2 * variation);
+
+                n = least(n, slice > variation ? slice - variation : 1);
+        }
+        if (c->rate)
+                n = least(n, c->burst_bytes);
+        n = least(n, c->limit_bytes - shaper->out_bytes);
+        if (c->stall_for_usec && c->stall_after_bytes > shaper->out_bytes)
+                n = least(n, c->stall_after_bytes - shaper->out_bytes);
+        return (size_t)n;
+}
+
+/* Chooses the next piece, which is due but for its tokens. */
+static void prepare(struct shaper *shaper, uint64_t now)
+{
+        const struct conditions *c = &shaper->conditions;
+
+        shaper->piece = shaper->first.end ? 1 : choose(shaper);
+        shaper->piece_usec = now;
+        if (c->rate && !shaper->first.end)
+                shaper->piece_usec = bucket_reserve(c->shared ? c->shared : shaper->bucket, now,
+                                                    shaper->piece, c->rate, c->burst_bytes);
+}
+
+/* When the stall that goes on ends; @now: there is none. */
+static uint64_t stalled_until(struct shaper *shaper, uint64_t now)
+{
+        const struct conditions *c = &shaper->conditions;
+
+        if (!c->stall_for_usec)
+                return now;
+        if (shaper->stall_usec == CONDITIONS_NEVER && shaper->out_bytes >= c->stall_after_bytes)
+                shaper->stall_usec = shaper->left_usec ? shaper->left_usec : now;
+        if (now < shaper->stall_usec)
+                return now;
+        if (c->stall_for_usec == CONDITIONS_FOREVER)
+                return CONDITIONS_FOREVER;
+        return most(now, shaper->stall_usec + c->stall_for_usec);
 }
 
 /*
@@ -94,31 +253,81 @@ static uint64_t wait_usec(uint64_t left)
         return left < 20 * USEC_PER_MSEC ? left : left - left / 128;
 }
 
-int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n)
+/* Nothing leaves before @until. */
+static int wait_until(struct shaper *shaper, uint64_t now, uint64_t until, unsigned fault)
 {
-        uint64_t now = loop_now_usec(), due;
-        struct chunk first;
+        const struct timeval wait = loop_timeval(wait_usec(until - now));
+
+        shaper->faults |= fault;
+        if (until == CONDITIONS_FOREVER)
+                return 0;
+        return evtimer_add(&shaper->timer, &wait) < 0 ? -ENOMEM : 0;
+}
+
+/* Removes the piece that was chosen. */
+static void remove_piece(struct shaper *shaper, uint64_t now, uint8_t *buffer, size_t *n,
+                         enum shaper_event *event)
+{
+        if (shaper->first.end) {
+                shaper->first.end = false;
+                shaper->piece = 0;
+                *event = SHAPER_END;
+                return;
+        }
+        *n = shaper->piece;
+        *event = SHAPER_BYTES;
+        if (shaper->piece < shaper->first.n && shaper->conditions.slice_bytes)
+                shaper->faults |= FAULT_SLICE;
+        (void)evbuffer_remove(shaper->bytes, buffer, shaper->piece);
+        shaper->first.n -= (uint32_t)shaper->piece;
+        shaper->first.started = true;
+        shaper->out_bytes += shaper->piece;
+        shaper->left_usec = now;
+        shaper->piece = 0;
+}
+
+static unsigned wait_fault(const struct shaper *shaper)
+{
+        const struct conditions *c = &shaper->conditions;
+
+        if (shaper->first.end && c->close_delay_usec)
+                return FAULT_CLOSE_DELAY;
+        if (c->latency_usec || c->jitter_usec)
+                return FAULT_LATENCY;
+        return shaper->first.started && c->slice_delay_usec ? FAULT_SLICE : 0;
+}
+
+int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_event *event)
+{
+        uint64_t now = loop_now_usec(), until;
 
         *n = 0;
-        if (evbuffer_copyout(shaper->chunks, &first, sizeof(first)) != sizeof(first))
+        *event = SHAPER_NOTHING;
+        if (shaper->out_bytes >= shaper->conditions.limit_bytes) {
+                shaper->faults |= FAULT_LIMIT;
+                *event = SHAPER_LIMIT;
                 return 0;
-        due = first.arrived_usec > shaper->left_usec ? first.arrived_usec : shaper->left_usec;
-        due += shaper->delay_usec;
-        if (now < due) {
-                const struct timeval wait = loop_timeval(wait_usec(due - now));
-
-                return evtimer_add(&shaper->timer, &wait) < 0 ? -ENOMEM : 0;
         }
-        (void)evbuffer_drain(shaper->chunks, sizeof(first));
-        (void)evbuffer_remove(shaper->bytes, buffer, first.n);
-        shaper->left_usec = now;
-        *n = first.n;
+        if (!pull(shaper))
+                return 0;
+        if (!shaper->piece) {
+                until = due_usec(shaper);
+                if (now < until)
+                        return wait_until(shaper, now, until, wait_fault(shaper));
+                prepare(shaper, now);
+        }
+        if (now < shaper->piece_usec)
+                return wait_until(shaper, now, shaper->piece_usec, FAULT_RATE);
+        until = stalled_until(shaper, now);
+        if (now < until)
+                return wait_until(shaper, now, until, FAULT_STALL);
+        remove_piece(shaper, now, buffer, n, event);
         return 0;
 }
 
-bool shaper_is_empty(const struct shaper *shaper)
+unsigned shaper_faults(const struct shaper *shaper)
 {
-        return evbuffer_get_length(shaper->chunks) == 0;
+        return shaper->faults;
 }
 
 size_t shaper_held(const struct shaper *shaper)
@@ -126,7 +335,17 @@ size_t shaper_held(const struct shaper *shaper)
         return evbuffer_get_length(shaper->bytes) + evbuffer_get_length(shaper->chunks);
 }
 
+bool shaper_is_empty(const struct shaper *shaper)
+{
+        return !shaper->first.n && !shaper->first.end && evbuffer_get_length(shaper->chunks) == 0;
+}
+
+bool shaper_has_bytes(const struct shaper *shaper)
+{
+        return evbuffer_get_length(shaper->bytes) > 0;
+}
+
 bool shaper_is_full(const struct shaper *shaper)
 {
-        return shaper_held(shaper) >= SHAPER_HOLD_BYTES;
+        return shaper_held(shaper) >= shaper->hold_bytes;
 }

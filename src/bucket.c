@@ -1,0 +1,60 @@
+/*
+ * The bucket, kept as the one moment when it will be full again (the generic cell rate algorithm,
+ * ITU-T I.371): a reservation moves that moment on by the time its bytes take.
+ */
+#include "bucket.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+struct bucket {
+        unsigned refs;
+        pthread_mutex_t lock;
+        uint64_t full_nsec;
+};
+
+int bucket_new(struct bucket **out)
+{
+        struct bucket *bucket = calloc(1, sizeof(*bucket));
+
+        if (!bucket)
+                return -ENOMEM;
+        bucket->refs = 1;
+        (void)pthread_mutex_init(&bucket->lock, NULL);
+        *out = bucket;
+        return 0;
+}
+
+struct bucket *bucket_ref(struct bucket *bucket)
+{
+        (void)__atomic_add_fetch(&bucket->refs, 1, __ATOMIC_RELAXED);
+        return bucket;
+}
+
+struct bucket *bucket_unref(struct bucket *bucket)
+{
+        if (!bucket || __atomic_sub_fetch(&bucket->refs, 1, __ATOMIC_ACQ_REL) > 0)
+                return NULL;
+        (void)pthread_mutex_destroy(&bucket->lock);
+        free(bucket);
+        return NULL;
+}
+
+static uint64_t nsec_of(uint64_t bytes, uint64_t rate)
+{
+        return (uint64_t)((unsigned __int128)bytes * 1000 * USEC_PER_SEC / rate);
+}
+
+uint64_t bucket_reserve(struct bucket *bucket, uint64_t now_usec, size_t n, uint64_t rate,
+                        uint64_t burst)
+{
+        uint64_t leave, now = now_usec * 1000, depth = nsec_of(burst, rate);
+
+        (void)pthread_mutex_lock(&bucket->lock);
+        if (bucket->full_nsec < now)
+                bucket->full_nsec = now;
+        bucket->full_nsec += nsec_of(n, rate);
+        leave = bucket->full_nsec > now + depth ? bucket->full_nsec - depth : now;
+        (void)pthread_mutex_unlock(&bucket->lock);
+        return (leave + 999) / 1000;
+}

@@ -1,0 +1,32 @@
+/* The generator: a counter, and a function that scatters it. */
+#include "random.h"
+
+static uint64_t mix(uint64_t x)
+{
+        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+        x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+        return x ^ (x >> 31);
+}
+
+struct random random_new(uint64_t seed, uint64_t a, uint64_t b)
+{
+        return (struct random){ .state = mix(mix(mix(seed) + a) + b) };
+}
+
+uint64_t random_next(struct random *random)
+{
+        random->state += 0x9e3779b97f4a7c15;
+        return mix(random->state);
+}
+
+uint64_t random_up_to(struct random *random, uint64_t max)
+{
+        /* The upper half of the product: even enough for any range that is used. */
+        return (uint64_t)(((unsigned __int128)random_next(random) * ((unsigned __int128)max + 1)) >>
+                          64);
+}
+
+double random_share(struct random *random)
+{
+        return (double)(random_next(random) >> 11) / (double)((uint64_t)1 << 53);
+}
