@@ -1,0 +1,354 @@
+"""Conditions: what to_client and to_upstream do to a line, each row of the table by itself.
+
+Nothing may come early: a lower bound is exact, but for the millisecond that two clocks differ by.
+How late something may be the kernel does not promise on a shared machine; where lateness is judged
+at all, it is against another connection of the same time, or by a deadline that only a hang misses.
+"""
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+from harness import (DEADLINE, Daemon, config, echo, pattern, push, recv_exactly, recv_until_eof,
+                     service)
+
+EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
+
+
+def group(**conditions):
+    """A group of conditions, as a value that the harness writes as it is."""
+    return Group("{ %s }" % " ".join(f"{k} = {quote(v)};" for k, v in conditions.items()))
+
+
+class Group(float):
+    """Text that goes into a configuration unquoted."""
+
+    def __new__(cls, text):
+        self = super().__new__(cls, 0)
+        self.text = text
+        return self
+
+    def __str__(self):
+        return self.text
+
+
+def quote(v):
+    return str(v).lower() if isinstance(v, (bool, int, float)) else f'"{v}"'
+
+
+@contextlib.contextmanager
+def echoing(backend, top=(), **pairs):
+    with Daemon(config(service(**pairs), backend=backend, **dict(top))) as daemon:
+        yield daemon
+
+
+def conditioned(backend, top=(), **conditions):
+    return echoing(backend, top, to_client=group(**conditions))
+
+
+def closed(daemon, reason):
+    """Waits for the record of an end for this reason."""
+    return daemon.wait_for(rf" closed: {reason}, ")
+
+
+def test_latency_overlaps(backend):
+    """Each chunk is due so long after it came: forty in a row do not add up to 20 s."""
+    with conditioned(backend, {"log_level": "debug"}, latency="500ms") as daemon, \
+            daemon.connect() as client:
+        sent = []
+        for i in range(40):
+            sent.append(time.monotonic())
+            client.sendall(bytes([i]) * 100)
+            daemon.wait_for(r" received 100 bytes$", i + 1)  # or two would be one chunk
+        for i in range(40):
+            assert recv_exactly(client, 100) == bytes([i]) * 100
+            assert time.monotonic() - sent[i] >= 0.5 - EARLY
+        assert time.monotonic() - sent[0] < 40 * 0.5
+
+
+def test_end_waits_behind_the_data(backend):
+    with conditioned(backend, latency="150ms") as daemon, daemon.connect() as client:
+        began = time.monotonic()
+        client.sendall(b"all")
+        client.shutdown(socket.SHUT_WR)
+        assert recv_until_eof(client) == b"all"
+        assert time.monotonic() - began >= 0.15 - EARLY
+
+
+def test_jitter(backend):
+    """Within its range, not always the same, and never out of order."""
+    with conditioned(backend, latency="60ms", jitter="40ms") as daemon, daemon.connect() as client:
+        took = []
+        for i in range(12):
+            began = time.monotonic()
+            echo(client, bytes([i]))
+            took.append(time.monotonic() - began)
+        assert min(took) >= 0.02 - EARLY
+        assert max(took) - min(took) > 0.005
+        data = pattern(200_000)
+        client.sendall(data)
+        assert recv_exactly(client, len(data)) == data
+
+
+def test_same_seed_same_fate(backend):
+    """The same connections in the same order: what each waits differs, but not from run to run."""
+    def run():
+        with conditioned(backend, {"seed": 42}, latency="60ms", jitter="50ms",
+                         drop_new=0.3) as daemon:
+            fates = []
+            for _ in range(12):
+                try:
+                    with daemon.connect() as client:
+                        began = time.monotonic()
+                        echo(client)
+                        fates.append(time.monotonic() - began)
+                except ConnectionError:
+                    fates.append(None)
+            return fates
+
+    runs = [run() for _ in range(3)]
+    for fates in zip(*runs):
+        assert len({fate is None for fate in fates}) == 1, runs
+    assert {fate is None for fate in runs[0]} == {True, False}
+    # Of three runs the quickest round trip is the due one; it must tell apart two connections.
+    quickest = [min(fates) for fates in zip(*runs) if fates[0] is not None]
+    assert max(quickest) - min(quickest) > 0.01
+
+
+def test_rate(backend):
+    """At no time more than the burst and what the rate has given since."""
+    rate, burst, size = 400_000, 20_000, 200_000
+    with conditioned(backend, rate=rate, burst=burst) as daemon, daemon.connect() as client:
+        data, got = pattern(size), bytearray()
+        sender = threading.Thread(target=client.sendall, args=(data,))
+        began = time.monotonic()
+        sender.start()
+        while len(got) < size:
+            got += client.recv(65536)
+            assert len(got) <= burst + rate * (time.monotonic() - began + EARLY)
+        sender.join()
+        assert bytes(got) == data
+
+
+def test_shared_rate(backend):
+    """One rate for all of the service's connections: each alone would have it to itself."""
+    rate, burst, size = 400_000, 4_000, 60_000
+    with conditioned(backend, rate=rate, burst=burst, shared=True) as daemon:
+        clients = [daemon.connect() for _ in range(4)]
+        began = time.monotonic()
+        for client in clients:
+            client.sendall(pattern(size))
+        for client in clients:
+            assert recv_exactly(client, size) == pattern(size)
+        assert time.monotonic() - began >= (4 * size - burst) / rate - EARLY
+        for client in clients:
+            client.close()
+
+
+def test_slices(backend):
+    with conditioned(backend, {"log_level": "debug"}, slice_size=100, slice_variation=20,
+                     slice_delay="5ms") as daemon, daemon.connect() as client:
+        began = time.monotonic()
+        echo(client, pattern(1000))
+        took = time.monotonic() - began
+        daemon.wait_for(" queue empty$")
+        sizes = [int(line.split()[-2]) for line in daemon.lines(" sending ")]
+        assert sum(sizes) == 1000
+        assert all(80 <= size <= 120 for size in sizes[:-1]) and sizes[-1] <= 120
+        assert len(set(sizes)) > 2
+        assert took >= 0.005 * (len(sizes) - 1) - EARLY
+
+
+def test_limit(backend):
+    with conditioned(backend, limit=1000) as daemon, daemon.connect() as client:
+        client.sendall(pattern(1000))
+        assert recv_exactly(client, 1000) == pattern(1000)
+        assert client.recv(1) == b""
+        closed(daemon, "limit 1000 B")
+
+
+def test_limit_amid_a_chunk(backend):
+    with conditioned(backend, limit=1500) as daemon, daemon.connect() as client:
+        client.sendall(pattern(5000))
+        assert recv_exactly(client, 1500) == pattern(5000)[:1500]
+        closed(daemon, "limit 1500 B")
+
+
+def test_stall_after_bytes(backend):
+    with conditioned(backend, stall_after="1K", stall_for="400ms") as daemon, \
+            daemon.connect() as client:
+        began = time.monotonic()
+        client.sendall(pattern(3000))
+        assert recv_exactly(client, 1024) == pattern(3000)[:1024]
+        assert recv_exactly(client, 3000 - 1024) == pattern(3000)[1024:]
+        assert time.monotonic() - began >= 0.4 - EARLY
+        echo(client, pattern(5000))  # once, and no more
+
+
+def test_stall_after_a_time(backend):
+    with conditioned(backend, stall_after="200ms", stall_for="500ms") as daemon:
+        for i in range(1, 20):
+            began = time.monotonic()
+            with daemon.connect() as client:
+                daemon.wait_for(" connected$", i)
+                echo(client)
+                time.sleep(0.21)  # into the stall, wherever in the time since it began
+                asked = time.monotonic()
+                echo(client)
+                answered = time.monotonic()
+                echo(client)
+            if asked < began + 0.7:  # else the machine was away so long that it was over
+                assert answered >= began + 0.7 - EARLY
+                return
+        pytest.fail("this machine never got there in time")
+
+
+def test_stall_forever_until_a_reload(backend):
+    with conditioned(backend, stall_after=0, stall_for="forever") as daemon, \
+            daemon.connect() as client:
+        port = daemon.port()
+        client.sendall(b"held")
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(DEADLINE)
+        daemon.reload(config(service(listen=f"127.0.0.1:{port}"), backend=backend))
+        assert recv_until_eof(client) == b"held"
+
+
+def test_reset_after(backend):
+    with conditioned(backend, reset_after="300ms") as daemon:
+        began = time.monotonic()
+        with daemon.connect() as client:
+            echo(client)
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+            assert time.monotonic() - began >= 0.3 - EARLY
+        closed(daemon, "reset_after 300 ms")
+
+
+def test_close_delay(backend):
+    with conditioned(backend, close_delay="300ms") as daemon, daemon.connect() as client:
+        began = time.monotonic()
+        client.sendall(b"now")
+        client.shutdown(socket.SHUT_WR)
+        assert recv_exactly(client, 3) == b"now"
+        assert client.recv(1) == b""
+        assert time.monotonic() - began >= 0.3 - EARLY
+
+
+@pytest.mark.parametrize("share, served", [(0.0, 20), (1.0, 0)])
+def test_drop_new_none_and_all(backend, share, served):
+    with conditioned(backend, drop_new=share) as daemon:
+        answered = 0
+        for _ in range(20):
+            with contextlib.suppress(ConnectionError), daemon.connect() as client:
+                echo(client)
+                answered += 1
+        assert answered == served
+        if not served:
+            daemon.wait_for(r" closed: drop_new, 0 B in, 0 B out", 20)
+
+
+def test_probability(backend):
+    """It applies to some, with this seed to half of them; and to none or all of them."""
+    def slow(probability):
+        with conditioned(backend, {"seed": 7}, latency="100ms", probability=probability) as daemon:
+            took = []
+            for _ in range(16):
+                with daemon.connect() as client:
+                    began = time.monotonic()
+                    echo(client)
+                    took.append(time.monotonic() - began)
+            return sum(t >= 0.1 - EARLY for t in took)
+
+    assert slow(1.0) == 16
+    assert 0 < slow(0.5) < 16
+
+
+def test_each_way_on_its_own(backend):
+    """A relay: to_upstream holds back the question, to_client the answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+        with echoing(backend, mode="relay", upstream=upstream, to_client=group(latency="100ms"),
+                     to_upstream=group(latency="200ms")) as daemon, daemon.connect() as client:
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(DEADLINE)
+                for sender, receiver, least in (client, server, 0.2), (server, client, 0.1):
+                    began = time.monotonic()
+                    sender.sendall(b"x")
+                    assert recv_exactly(receiver, 1) == b"x"
+                    assert time.monotonic() - began >= least - EARLY
+
+
+def test_connect_delay(backend):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+        with echoing(backend, mode="relay", upstream=upstream, connect_delay="250ms") as daemon:
+            began = time.monotonic()
+            with daemon.connect() as client:
+                client.sendall(b"early")
+                server, _ = listener.accept()
+                assert time.monotonic() - began >= 0.25 - EARLY
+                with server:
+                    assert recv_exactly(server, 5) == b"early"
+
+
+def test_hold_bounds_what_is_held(backend):
+    """Then reading stops; nothing is lost when it goes on."""
+    with echoing(backend, to_client=group(latency="1h"), hold="256K") as daemon, \
+            daemon.connect() as client:
+        before = daemon.memory_bytes()
+        [taken] = push([client], pattern(32 << 20))
+        assert taken < 32 << 20
+        assert daemon.memory_bytes() - before < (256 + 3 * 64 + 200) * 1024
+        daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}"), backend=backend))
+        client.shutdown(socket.SHUT_WR)
+        assert recv_until_eof(client) == pattern(32 << 20)[:taken]
+
+
+@pytest.mark.parametrize("conditions", [
+    {"latency": "1h"}, {"rate": 1}, {"slice_size": 1, "slice_delay": "1min"},
+    {"stall_after": 0, "stall_for": "1h"}, {"close_delay": "1h"},
+])
+def test_a_fault_turned_off_and_on(backend, conditions):
+    """By reload, with bytes held: none is lost, and none waits any longer."""
+    with conditioned(backend, **conditions) as daemon, daemon.connect() as client:
+        listen = f"127.0.0.1:{daemon.port()}"
+        client.sendall(pattern(5000))
+        daemon.wait_for(" connected$")
+        daemon.reload(config(service(listen=listen), backend=backend))
+        assert recv_exactly(client, 5000) == pattern(5000)
+        echo(client)
+        daemon.reload(config(service(listen=listen, to_client=group(latency="100ms")), backend=backend))
+        began = time.monotonic()
+        echo(client)
+        assert time.monotonic() - began >= 0.1 - EARLY
+        daemon.reload(config(service(listen=listen), backend=backend))
+        client.shutdown(socket.SHUT_WR)
+        assert recv_until_eof(client) == b""
+
+
+def test_hub(backend):
+    with echoing(backend, mode="hub", to_client=group(latency="150ms")) as daemon, \
+            daemon.connect() as one, daemon.connect() as other:
+        daemon.wait_for(" connected$", 2)
+        began = time.monotonic()
+        one.sendall(b"to all")
+        assert recv_exactly(other, 6) == b"to all"
+        assert time.monotonic() - began >= 0.15 - EARLY
+
+
+def test_the_client_of_another_service_is_not_held_up(backend):
+    with Daemon(config(service("slow", to_client=group(latency="1h")), service("quick"),
+                       backend=backend)) as daemon:
+        with daemon.connect("slow") as held, daemon.connect("quick") as client:
+            held.sendall(pattern(100_000))
+            for _ in range(20):
+                echo(client)
