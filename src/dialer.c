@@ -93,20 +93,20 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
         done(d, fd);
 }
 
-static void start_connecting(struct dialer *d, const struct sockaddr *address, socklen_t length)
+static void start_connecting(struct dialer *d, const struct address *address)
 {
         const int on = 1;
 
-        d->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        d->fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (d->fd < 0) {
                 fail(d, -errno);
                 return;
         }
-        if (address->sa_family != AF_UNIX) {
+        if (address->sa.sa_family != AF_UNIX) {
                 (void)setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
                 (void)setsockopt(d->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
         }
-        if (connect(d->fd, address, length) < 0 && errno != EINPROGRESS) {
+        if (connect(d->fd, &address->sa, address->length) < 0 && errno != EINPROGRESS) {
                 fail(d, -errno);
                 return;
         }
@@ -176,10 +176,12 @@ static void try_next(struct dialer *d)
         const struct upstream *upstream;
 
         if (d->next_found) {
-                const struct evutil_addrinfo *address = d->next_found;
+                const struct evutil_addrinfo *found = d->next_found;
+                struct address address = { .length = (socklen_t)found->ai_addrlen };
 
-                d->next_found = address->ai_next;
-                start_connecting(d, address->ai_addr, (socklen_t)address->ai_addrlen);
+                d->next_found = found->ai_next;
+                memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
+                start_connecting(d, &address);
                 return;
         }
         forget_found(d);
@@ -196,7 +198,7 @@ static void try_next(struct dialer *d)
         if (upstream->host)
                 look_up(d, upstream);
         else
-                start_connecting(d, &upstream->address.sa, upstream->address.length);
+                start_connecting(d, &upstream->address);
 }
 
 int dialer_new(struct loop *loop, struct config *config, const struct service *service,

@@ -17,7 +17,7 @@ struct dialer;
 struct dialer_events {
         /* @fd, which has a local address now, begins to connect to @address; it stays the dialer's.
          * May be called from within dialer_new(). */
-        void (*on_connecting)(void *arg, int fd, const struct sockaddr *address);
+        void (*on_connecting)(void *arg, int fd, const struct address *address);
         /*
          * Once, never from within dialer_new(). @fd: the connected socket, the callee's:
          * non-blocking, close-on-exec, TCP_NODELAY and SO_KEEPALIVE set; or -errno of the last

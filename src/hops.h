@@ -1,10 +1,11 @@
 /*
  * Whether a relay leads back to itself.
  *
- * A connection that this process made to itself is known by its address: the local one of the
- * socket that dials is the peer's of the one accepted. Each knows how many relays of this process
- * lie before it. A chain longer than there are relays goes through one of them twice, and so would
- * go on without end.
+ * A connection that this process made to itself is known by its two addresses: those of the socket
+ * that dials are those of the one accepted, the other way round. (One of them alone tells nothing:
+ * connections to different places may share a local port.) Each knows how many relays of this
+ * process lie before it. A chain longer than there are relays goes through one of them twice, and
+ * so would go on without end.
  *
  * Thread: any.
  */
@@ -20,8 +21,10 @@ struct hops;
 struct hop {
         LIST_ENTRY(hop) entry;
         struct hops_key {
-                uint8_t ip[16]; /* IPv4 as ::ffff:1.2.3.4 */
-                uint16_t port;
+                struct hops_end {
+                        uint8_t ip[16]; /* IPv4 as ::ffff:1.2.3.4 */
+                        uint16_t port;
+                } from, to;
         } key;
         unsigned depth;
 };
@@ -41,18 +44,19 @@ struct hops *hops_free(struct hops *hops);
 /* How long a chain may be: the number of relays in the configuration. */
 void hops_set_limit(struct hops *hops, unsigned limit);
 
-/* How many relays lie before a connection from @peer; 0: none, it is not ours. */
-unsigned hops_before(struct hops *hops, const struct address *peer);
+/* How many relays lie before a connection from @peer to @local; 0: none, it is not ours. */
+unsigned hops_before(struct hops *hops, const struct address *peer, const struct address *local);
 
 /* Whether a chain of that many relays is too long. */
 bool hops_exceeds(struct hops *hops, unsigned depth);
 
 /**
  * hops_add() - a socket begins to dial
- * @local: its address
+ * @local, @peer: its addresses; to dial "0.0.0.0" or "::" is to dial oneself
  * @depth: how many relays of this process its connection has passed, with the one that dials
  */
-void hops_add(struct hops *hops, struct hop *hop, const struct address *local, unsigned depth);
+void hops_add(struct hops *hops, struct hop *hop, const struct address *local,
+              const struct address *peer, unsigned depth);
 
 /* It is closed, or was never added. */
 void hops_remove(struct hops *hops, struct hop *hop);

@@ -18,29 +18,26 @@ struct relay {
         char *name; /* of the upstream */
 };
 
-/* Whether a socket of address @a would reach this host at @b. */
-static bool is_same_host(const struct address *a, const struct sockaddr *b)
+/* Whether the two are of one host. */
+static bool is_same_host(const struct address *local, const struct address *peer)
 {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)b;
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)b;
-
-        if (address_is_loopback(a))
+        if (address_is_loopback(local) || address_is_any(peer))
                 return true;
-        if (b->sa_family == AF_INET)
-                return a->in.sin_addr.s_addr == in->sin_addr.s_addr;
-        return memcmp(&a->in6.sin6_addr, &in6->sin6_addr, sizeof(in6->sin6_addr)) == 0;
+        if (peer->sa.sa_family == AF_INET)
+                return local->in.sin_addr.s_addr == peer->in.sin_addr.s_addr;
+        return IN6_ARE_ADDR_EQUAL(&local->in6.sin6_addr, &peer->in6.sin6_addr);
 }
 
 /* Another relay of this process may be at the other end. */
-static void on_connecting(void *arg, int fd, const struct sockaddr *address)
+static void on_connecting(void *arg, int fd, const struct address *address)
 {
         struct connection *c = arg;
         struct address local = { .length = sizeof(local.storage) };
 
         hops_remove(c->owner->hops, &c->relay->hop);
-        if (address->sa_family != AF_UNIX && getsockname(fd, &local.sa, &local.length) == 0 &&
+        if (address->sa.sa_family != AF_UNIX && getsockname(fd, &local.sa, &local.length) == 0 &&
             is_same_host(&local, address))
-                hops_add(c->owner->hops, &c->relay->hop, &local, c->relay->depth);
+                hops_add(c->owner->hops, &c->relay->hop, &local, address, c->relay->depth);
 }
 
 static void give_up(struct connection *c, const char *name, int error)
@@ -95,19 +92,16 @@ static const struct dialer_events relay_dialer_events = {
 
 /* Prepares the header that tells the upstream who the client is, and where it connected to. */
 static int make_greeting(struct connection *c, const struct address *peer,
-                         const struct proxy_header *header)
+                         const struct address *local, const struct proxy_header *header)
 {
-        struct address local = { .length = sizeof(local.storage) };
         uint8_t greeting[PROXY_FORMAT_MAX];
         size_t n;
 
-        if (getsockname(c->client.stream.fd, &local.sa, &local.length) < 0)
-                return -errno;
         if (header && header->source.sa.sa_family != AF_UNSPEC)
                 n = proxy_format((unsigned)c->service->send_proxy, &header->source,
                                  &header->destination, greeting);
         else
-                n = proxy_format((unsigned)c->service->send_proxy, peer, &local, greeting);
+                n = proxy_format((unsigned)c->service->send_proxy, peer, local, greeting);
         c->relay->greeting = malloc(n);
         if (!c->relay->greeting)
                 return -ENOMEM;
@@ -118,21 +112,22 @@ static int make_greeting(struct connection *c, const struct address *peer,
 
 static int relay_open(struct connection *c, const struct proxy_header *header)
 {
-        struct address peer = { .length = sizeof(peer.storage) };
+        struct address peer = { .length = sizeof(peer.storage) }, local = peer;
         int r = 0;
 
-        if (getpeername(c->client.stream.fd, &peer.sa, &peer.length) < 0)
+        if (getpeername(c->client.stream.fd, &peer.sa, &peer.length) < 0 ||
+            getsockname(c->client.stream.fd, &local.sa, &local.length) < 0)
                 return -errno;
         c->relay = calloc(1, sizeof(*c->relay));
         if (!c->relay)
                 return -ENOMEM;
-        c->relay->depth = hops_before(c->owner->hops, &peer) + 1;
+        c->relay->depth = hops_before(c->owner->hops, &peer, &local) + 1;
         if (hops_exceeds(c->owner->hops, c->relay->depth)) {
                 connection_reset(c, "relay loop: its upstream leads back to it");
                 return 0;
         }
         if (c->service->send_proxy)
-                r = make_greeting(c, &peer, header);
+                r = make_greeting(c, &peer, &local, header);
         if (r == 0)
                 r = dialer_new(c->loop, c->config, c->service, &relay_dialer_events, c,
                                &c->relay->dialer);

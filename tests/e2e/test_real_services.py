@@ -1,0 +1,311 @@
+"""Nobody notices: selectd relays to servers that nobody here wrote, for clients nobody here wrote.
+
+A server starts once for the module, on a free port of loopback, and is relayed under each backend
+in turn. What its own clients get through the relay must be what they would get without: every
+program is content (status 0, no errors in its own count) and every byte is the right one.
+"""
+import contextlib
+import glob
+import http.client
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+from signal import SIGINT
+
+import pytest
+
+from harness import (DEADLINE, Daemon, cannot_run, config, connect, die_with_parent, environment,
+                     free_port, pattern, recv_exactly, until)
+from test_relay import relay
+
+# Where Debian puts servers, PostgreSQL's newest first: not all of it is in everyone's PATH.
+PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin",
+                 *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)])
+LINES = b"".join(b"line %06d\n" % (i * 7919 % 100_003) for i in range(100_003))
+SORTED = b"".join(sorted(LINES.splitlines(keepends=True)))
+
+
+# Programs
+
+
+def tool(name):
+    return shutil.which(name, path=PATH) or cannot_run(f"{name} is not installed")
+
+
+def start(name, *args, **options):
+    """Starts a program that dies with the test, whatever user it runs as."""
+    return subprocess.Popen([tool(name), *map(str, args)], env=environment({"LC_ALL": "C"}),
+                            preexec_fn=die_with_parent, **options)
+
+
+def run(name, *args, data=b"", **options):
+    """Runs a client to its end, which must be a good one. Returns what it printed."""
+    with start(name, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+               **options) as process:
+        try:
+            out, err = process.communicate(data, timeout=2 * DEADLINE)
+        finally:
+            process.kill()
+    assert process.returncode == 0, (name, process.returncode, out[-2000:], err[-2000:])
+    return out
+
+
+def answers(address):
+    try:
+        connect(address).close()
+        return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def serving(address, name, *args, ready=None, **options):
+    """A server, from when it answers at address, or its log says ready, to the end of the block."""
+    with tempfile.TemporaryFile() as log:
+        def log_text():
+            return os.pread(log.fileno(), 1 << 20, 0).decode(errors="backslashreplace")
+
+        with start(name, *args, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                   **options) as process:
+            try:
+                until(lambda: process.poll() is not None
+                      or (ready in log_text() if ready else answers(address)), name)
+                assert process.poll() is None, log_text()
+                yield address
+            finally:
+                process.send_signal(SIGINT)  # to all of them: stop now, in good order
+                try:
+                    process.wait(DEADLINE)
+                finally:
+                    process.kill()
+
+
+def sockets(daemon):
+    """How many it holds."""
+    n = 0
+    for fd in daemon.descriptors():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            n += os.readlink(f"/proc/{daemon.pid}/fd/{fd}").startswith("socket:")
+    return n
+
+
+@contextlib.contextmanager
+def relayed(upstream, backend, **pairs):
+    """A relay to upstream, as (daemon, port). Clients that are gone leave nothing behind in it."""
+    with Daemon(config(relay(upstream, **pairs), backend=backend)) as daemon:
+        before = sockets(daemon)
+        yield daemon, daemon.port("relay")
+        until(lambda: sockets(daemon) == before, "the end of all connections")
+
+
+def local(port):
+    return f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def directory():
+    """For servers: pytest's own is closed to other users, and PostgreSQL won't run as root."""
+    with tempfile.TemporaryDirectory(prefix="served-") as path:
+        yield pathlib.Path(path)
+
+
+# Redis
+
+
+@pytest.fixture(scope="module")
+def redis(directory):
+    port = free_port()
+    with serving(local(port), "redis-server", "--bind", "127.0.0.1", "--port", port,
+                 "--save", "", "--dir", directory) as address:
+        yield address
+
+
+def command(*words):
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+
+def test_redis_commands(backend, redis):
+    with relayed(redis, backend) as (_, port):
+        assert run("redis-cli", "-p", port, "PING") == b"PONG\n"
+        value = pattern(1 << 20)
+        assert run("redis-cli", "-p", port, "-x", "SET", "big", data=value) == b"OK\n"
+        assert run("redis-cli", "-p", port, "--raw", "GET", "big") == value + b"\n"
+
+
+def test_redis_pipelines(backend, redis):
+    """A raw one, whose answers come in order; and redis-cli's, which counts them."""
+    n = 5000
+    with relayed(redis, backend) as (daemon, port):
+        with daemon.connect("relay") as client:
+            client.sendall(command(b"DEL", b"n") + command(b"INCR", b"n") * n)
+            expected = b"".join(b":%d\r\n" % i for i in range(1, n + 1))
+            assert re.match(rb":[01]\r\n", recv_exactly(client, 4))
+            assert recv_exactly(client, len(expected)) == expected
+        out = run("redis-cli", "-p", port, "--pipe", data=command(b"INCR", b"n") * n)
+        assert b"errors: 0, replies: %d\n" % n in out
+        assert run("redis-cli", "-p", port, "GET", "n") == b"%d\n" % (2 * n)
+
+
+@pytest.mark.parametrize("pipelined, n", [(1, 5000), (16, 50_000)])
+def test_redis_benchmark(backend, redis, pipelined, n):
+    with relayed(redis, backend) as (_, port):
+        out = run("redis-benchmark", "-p", port, "-n", n, "-c", 50, "-P", pipelined, "-q", "-e",
+                  "-t", "set,get")
+        assert out.count(b"requests per second") == 2 and b"rror" not in out, out
+
+
+# PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def postgres(directory):
+    """A server with both kinds of socket, as {kind: address}."""
+    tool("postgres")
+    data, options = directory / "postgres", {"cwd": "/"}
+    data.mkdir()
+    if os.geteuid() == 0:
+        try:
+            user = pwd.getpwnam("postgres")
+        except KeyError:
+            cannot_run("PostgreSQL does not run as root, and there is no user postgres")
+        options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        os.chown(data, user.pw_uid, user.pw_gid)
+        directory.chmod(0o711)
+    run("initdb", "-D", data / "db", "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", **options)
+    port = free_port()
+    with serving(local(port), "postgres", "-D", data / "db", "-h", "127.0.0.1", "-p", port,
+                 "-k", data, "-F", ready="ready to accept connections", **options):
+        yield {"tcp": local(port), "unix": f"unix:{data}/.s.PGSQL.{port}"}
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_postgresql(backend, postgres, kind):
+    clients = 4
+    with relayed(postgres[kind], backend) as (daemon, port):
+        where = ["-h", "127.0.0.1", "-p", port, "-U", "postgres", "postgres"]
+        run("pgbench", "-i", "-q", *where)
+        out = run("pgbench", "-c", clients, "-t", 50, *where)
+        assert b"number of transactions actually processed: 200/200\n" in out, out
+        assert b"number of failed transactions: 0 " in out, out
+        # One that filled the tables, one that looked at them, and the clients.
+        daemon.wait_for(" closed: end of stream, ", 2 + clients)
+
+
+# nginx
+
+NGINX = """
+daemon off;
+master_process off;
+pid {directory}/pid;
+error_log stderr;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
+    fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
+    server {{ listen 127.0.0.1:{port}; root {directory}; }}
+}}
+"""
+BIG, SMALL = pattern(8 << 20), b"hello\n"
+
+
+@pytest.fixture(scope="module")
+def nginx(directory):
+    port, root = free_port(), directory / "nginx"
+    root.mkdir()
+    (root / "small").write_bytes(SMALL)
+    (root / "big").write_bytes(BIG)
+    (root / "conf").write_text(NGINX.format(directory=root, port=port))
+    with serving(local(port), "nginx", "-c", root / "conf", "-e", "stderr") as address:
+        yield address
+
+
+def test_nginx(backend, nginx):
+    with relayed(nginx, backend) as (_, port):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, DEADLINE)) as client:
+            for name, content in ("big", BIG), ("small", SMALL), ("big", BIG):
+                client.request("GET", f"/{name}")
+                assert client.getresponse().read() == content
+        # wrk mentions errors, "Socket errors: …" and "Non-2xx …", only where there are any.
+        out = run("wrk", "-t1", "-c50", "-d1s", f"http://127.0.0.1:{port}/small")
+        assert re.search(rb"[1-9]\d* requests in", out), out
+        assert not re.search(rb"errors|Non-2xx", out), out
+
+
+# sshd
+
+
+@pytest.fixture(scope="module")
+def ssh(directory):
+    """A server with its own host key, as (address, the client's options)."""
+    keys = directory / "ssh"
+    keys.mkdir()
+    for key in "host", "user":
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / key)
+    (keys / "known").write_text("relayed " + (keys / "host.pub").read_text())
+    if os.geteuid() == 0:
+        # What the service's unit does at its start: root's sshd insists on this empty directory.
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+    port = free_port()
+    with serving(local(port), "sshd", "-D", "-e", "-f", "/dev/null", "-h", keys / "host",
+                 "-p", port, "-o", "ListenAddress=127.0.0.1", "-o", "PidFile=none",
+                 "-o", "StrictModes=no", "-o", "UsePAM=no",
+                 "-o", f"AuthorizedKeysFile={keys}/user.pub") as address:
+        yield address, ["-F", "none", "-i", keys / "user", "-o", "IdentitiesOnly=yes", "-o",
+                        "BatchMode=yes", "-o", f"UserKnownHostsFile={keys}/known", "-o",
+                        "StrictHostKeyChecking=yes", "-o", "HostKeyAlias=relayed"]
+
+
+def test_ssh(backend, ssh):
+    """The host is who it should be, and ten megabytes come back as they went, both ways at once."""
+    address, options = ssh
+    data = pattern(10 << 20)
+    with relayed(address, backend) as (_, port):
+        assert run("ssh", *options, "-p", port, "127.0.0.1", "cat", data=data) == data
+
+
+# Half-close
+#
+# Who asks, sends all it has and half-closes; who answers, sort(1), has nothing to say before that
+# end has come through. socat can be either, given time (-t) after the first end, or it gives up
+# 0.5 s later. ncat can ask: it half-closes when its standard input ends (unless told --no-shutdown,
+# which is to behave like a netcat that doesn't). It can't answer: with --exec, and when it listens,
+# it takes an end of stream for the end of all, with or without a relay.
+
+PATIENT = ("-t", DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def sorter():
+    port = free_port()
+    with serving(local(port), "socat", *PATIENT, f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr",
+                 f"EXEC:{tool('sort')}") as address:
+        yield address
+
+
+@pytest.mark.parametrize("client", ["socat", "ncat"])
+def test_client_asks(backend, sorter, client):
+    with relayed(sorter, backend) as (daemon, port):
+        args = {"socat": [*PATIENT, "-", f"TCP:127.0.0.1:{port}"], "ncat": ["127.0.0.1", port]}
+        assert run(client, *args[client], data=LINES) == SORTED
+    daemon.wait_for(rf" closed: end of stream, {len(LINES)} B in, {len(LINES)} B out")
+
+
+@pytest.mark.parametrize("server", ["socat", "ncat"])
+def test_upstream_asks(backend, server):
+    """It takes one connection, the relay's: connect_wait tells when it is ready, not a trial."""
+    port = free_port()
+    args = {"socat": [*PATIENT, "-", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr"],
+            "ncat": ["-l", "127.0.0.1", port]}
+    with contextlib.ExitStack() as stack:
+        daemon, entry = stack.enter_context(relayed(local(port), backend, connect_wait=DEADLINE))
+        client = stack.enter_context(start("socat", *PATIENT, f"TCP:127.0.0.1:{entry}",
+                                           f"EXEC:{tool('sort')}"))
+        stack.callback(client.kill)
+        assert run(server, *args[server], data=LINES) == SORTED
+        assert client.wait(DEADLINE) == 0
+    daemon.wait_for(rf" closed: end of stream, {len(LINES)} B in, {len(LINES)} B out")
