@@ -164,13 +164,24 @@ unsigned address_port(const struct address *address)
         }
 }
 
+/* The IPv4 address, in host order, that an IPv6 one stands for (::ffff:1.2.3.4). */
+static uint32_t mapped(const struct in6_addr *in6)
+{
+        uint32_t in;
+
+        memcpy(&in, &in6->s6_addr[12], sizeof(in));
+        return ntohl(in);
+}
+
 bool address_is_loopback(const struct address *address)
 {
         switch (address->sa.sa_family) {
         case AF_INET:
                 return ntohl(address->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
         case AF_INET6:
-                return IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+                return IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr) ||
+                       (IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr) &&
+                        mapped(&address->in6.sin6_addr) >> 24 == IN_LOOPBACKNET);
         default:
                 return false;
         }
@@ -182,7 +193,9 @@ bool address_is_any(const struct address *address)
         case AF_INET:
                 return address->in.sin_addr.s_addr == INADDR_ANY;
         case AF_INET6:
-                return IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
+                return IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr) ||
+                       (IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr) &&
+                        mapped(&address->in6.sin6_addr) == INADDR_ANY);
         default:
                 return false;
         }

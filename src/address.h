@@ -60,7 +60,8 @@ const char *address_format(const struct address *address, char *out);
 /* Whether both are the same address and port, or the same path. */
 bool address_equal(const struct address *a, const struct address *b);
 
-/* Whether it is 127.0.0.0/8 or ::1; whether it stands for every address of the host. */
+/* Whether it is 127.0.0.0/8 or ::1; whether it stands for every address of the host. Of IPv4
+ * addresses also as mapped to IPv6. */
 bool address_is_loopback(const struct address *address);
 bool address_is_any(const struct address *address);
 

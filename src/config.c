@@ -25,8 +25,6 @@
 #define LISTEN_MAX   4096
 #define UPSTREAM_MAX 4096
 
-#define WORKERS_MAX 64
-
 #define BYTES_MAX  ((uint64_t)1 << 40)
 #define RATE_LEGAL "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
 
@@ -395,8 +393,14 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         struct address address, *listen;
         const struct service *other;
         char path[KEY_SIZE], value[VALUE_SIZE];
+        int error;
 
-        if (!text || address_parse(text, &address) < 0) {
+        error = text ? address_parse(text, &address) : -EINVAL;
+        if (error == -ENOMEM) {
+                r->no_memory = true;
+                return;
+        }
+        if (error < 0) {
                 report_value(r, setting, key->legal);
                 return;
         }
@@ -885,7 +889,7 @@ static const struct key top_keys[] = {
         { "log_payload", read_bool, offsetof(struct config, log_payload), 0, 0, "true or false" },
         { "backend", read_backend, offsetof(struct config, backend), 0, 0,
           "\"auto\", \"epoll\", \"poll\" or \"select\"" },
-        { "workers", read_workers, offsetof(struct config, workers), 1, WORKERS_MAX,
+        { "workers", read_workers, offsetof(struct config, workers), 1, CONFIG_WORKERS_MAX,
           "a number from 1 to 64, or \"auto\"" },
         { "max_connections", read_count, offsetof(struct config, max_connections), 0, 1000000,
           "a number from 0 to 1000000" },

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CONFIG_WORKERS_MAX 64
+
 enum service_mode {
         SERVICE_ECHO,
         SERVICE_RELAY,
@@ -61,7 +63,7 @@ struct config {
         enum log_level log_level;
         bool log_payload;
         const char *backend;      /* "auto", "epoll", "poll" or "select" */
-        uint64_t workers;         /* 0: one per CPU */
+        uint64_t workers;         /* to CONFIG_WORKERS_MAX; 0: one per CPU */
         uint64_t seed;            /* of all that is random */
         bool seeded;              /* by the file: it is the same next time */
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */

@@ -59,7 +59,7 @@ __attribute__((noinline)) static void write_bytes(const struct side *side, enum 
         char payload[ESCAPE_SIZE(PAYLOAD_SHOWN_BYTES)];
         bool cut = n > PAYLOAD_SHOWN_BYTES;
 
-        if (!side->connection->config->log_payload) {
+        if (!data || !side->connection->config->log_payload) {
                 log_write(kind, &about, "%s %zu bytes%s%s", verb, n, way, name);
                 return;
         }
@@ -384,7 +384,7 @@ static int set_reset_after(struct connection *c)
 /* Puts the limits and shaping values of c->service into force. */
 static int connection_configure(struct connection *c)
 {
-        bool bulk = !c->mode->put && !(c->config->log_payload && log_wants(LOG_RECEIVED));
+        bool bulk = !c->mode->put && !c->config->log_payload; /* which spliced bytes can't show */
         int r;
 
         r = set_reset_after(c);
@@ -415,6 +415,7 @@ int connection_start(struct connection *c)
                 c->open_links = 2;
         }
         r = connection_configure(c);
+        connection_touch(c); /* waiting for the other side was no idleness */
         if (r == 0)
                 r = stream_resume(&c->client.stream);
         if (r == 0 && has_upstream(c))
@@ -466,7 +467,7 @@ static void on_header(void *arg, int error, const struct proxy_header *header)
                 connection_reset(c, header_error_reason(error));
                 return;
         }
-        c->greeter = greeter_free(c->greeter); /* and with it the header: see below */
+        c->greeter = greeter_free(c->greeter);
         memcpy(proxy, c->client_name, sizeof(proxy));
         if (header->source.sa.sa_family != AF_UNSPEC)
                 name_client(c, &header->source);

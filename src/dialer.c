@@ -18,7 +18,9 @@ struct dialer {
         struct loop *loop;
         struct config *config; /* a reference */
         const struct service *service;
-        const struct dialer_events *events;
+        struct hops *hops;
+        struct hop *hop;
+        void (*on_done)(void *arg, int fd, const char *name);
         void *arg;
         struct event event;
         struct evdns_getaddrinfo_request *query; /* NULL: none under way */
@@ -39,7 +41,7 @@ static const struct upstream *current(const struct dialer *d)
 
 static void done(struct dialer *d, int fd)
 {
-        d->events->on_done(d->arg, fd, current(d)->text);
+        d->on_done(d->arg, fd, current(d)->text);
 }
 
 static void on_moment(evutil_socket_t fd, short what, void *arg)
@@ -93,25 +95,57 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
         done(d, fd);
 }
 
-static void start_connecting(struct dialer *d, const struct address *address)
+/*
+ * Whether the system has connected the socket with itself: it may, when nobody listens on a port
+ * that is free for the local end. To go on would keep the one who should listen from doing so.
+ */
+static bool is_self(const struct address *local, const struct address *peer)
 {
+        return address_port(local) && address_port(local) == address_port(peer) &&
+               (address_is_any(peer) || address_equal(local, peer));
+}
+
+/* Gives up a socket at once: none that lingers is to keep its port. */
+static void drop(struct dialer *d, int error)
+{
+        const struct linger none = { .l_onoff = 1 };
+
+        (void)setsockopt(d->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+        fail(d, error);
+}
+
+static int make_socket(const struct address *address)
+{
+        int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        const struct sockaddr own = { .sa_family = AF_UNIX };
         const int on = 1;
 
-        d->fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (d->fd < 0) {
-                fail(d, -errno);
-                return;
+        if (fd < 0)
+                return -errno;
+        if (address->sa.sa_family == AF_UNIX) {
+                /* A name of its own, so that the other end can tell who it is (unix(7)). */
+                (void)bind(fd, &own, sizeof(own.sa_family));
+        } else {
+                (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+                (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
         }
-        if (address->sa.sa_family != AF_UNIX) {
-                (void)setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-                (void)setsockopt(d->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-        }
-        if (connect(d->fd, &address->sa, address->length) < 0 && errno != EINPROGRESS) {
-                fail(d, -errno);
-                return;
-        }
-        d->events->on_connecting(d->arg, d->fd, address);
-        await(d, d->fd, EV_WRITE, on_connected, d->service->connect_timeout_usec);
+        return fd;
+}
+
+static void start_connecting(struct dialer *d, const struct address *address)
+{
+        struct address local;
+        int r = make_socket(address);
+
+        d->fd = r < 0 ? -1 : r;
+        if (r >= 0)
+                r = hops_connect(d->hops, d->hop, d->fd, address, &local);
+        if (r < 0)
+                fail(d, r);
+        else if (is_self(&local, address))
+                drop(d, -ECONNREFUSED);
+        else
+                await(d, d->fd, EV_WRITE, on_connected, d->service->connect_timeout_usec);
 }
 
 static void stop_look_up(struct dialer *d)
@@ -202,7 +236,8 @@ static void try_next(struct dialer *d)
 }
 
 int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-               const struct dialer_events *events, void *arg, struct dialer **out)
+               struct hops *hops, struct hop *hop,
+               void (*on_done)(void *arg, int fd, const char *name), void *arg, struct dialer **out)
 {
         struct dialer *d = calloc(1, sizeof(*d));
 
@@ -211,7 +246,9 @@ int dialer_new(struct loop *loop, struct config *config, const struct service *s
         d->loop = loop;
         d->config = config_ref(config);
         d->service = service;
-        d->events = events;
+        d->hops = hops;
+        d->hop = hop;
+        d->on_done = on_done;
         d->arg = arg;
         d->began_usec = loop_now_usec() + service->connect_delay_usec;
         d->fd = -1;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "config.h"
+#include "hops.h"
 #include "loop.h"
 
 /* What a name of an upstream takes at most, with the NUL. */
@@ -13,34 +14,28 @@
 
 struct dialer;
 
-/* What a dialer tells its user. */
-struct dialer_events {
-        /* @fd, which has a local address now, begins to connect to @address; it stays the dialer's.
-         * May be called from within dialer_new(). */
-        void (*on_connecting)(void *arg, int fd, const struct address *address);
-        /*
-         * Once, never from within dialer_new(). @fd: the connected socket, the callee's:
-         * non-blocking, close-on-exec, TCP_NODELAY and SO_KEEPALIVE set; or -errno of the last
-         * failure: -ECONNREFUSED, -ETIMEDOUT, -EHOSTDOWN for a name that can't be looked up,
-         * -EMFILE, …
-         * @name: the upstream tried last, as the configuration has it; lives while it runs.
-         * May free the dialer.
-         */
-        void (*on_done)(void *arg, int fd, const char *name);
-};
-
 /**
  * dialer_new() - begin to connect to the first upstream of a service that can be reached
  * @config:  a reference is taken
  * @service: of @config; its upstreams in order, each address of a name in turn, each for
  * connect_timeout, not before connect_delay has passed; and all again, after a pause, for as long
  * as connect_wait says
+ * @hops, @hop: where each try is made known; both outlive the connection made, and @hop's depth is
+ *           set
+ * @on_done: called once, never from within this call, with @arg and
+ *           @fd: the connected socket, the callee's: non-blocking, close-on-exec, TCP_NODELAY and
+ *                SO_KEEPALIVE set; or -errno of the last failure: -ECONNREFUSED, -ETIMEDOUT,
+ *                -EHOSTDOWN for a name that can't be looked up, -EMFILE, …
+ *           @name: the upstream tried last, as the configuration has it; lives while it runs
+ *           It may free the dialer.
  * @out:     set to the dialer; freed with dialer_free()
  *
  * Return: 0; -ENOMEM.
  */
 _must_use_ int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-                          const struct dialer_events *events, void *arg, struct dialer **out);
+                          struct hops *hops, struct hop *hop,
+                          void (*on_done)(void *arg, int fd, const char *name), void *arg,
+                          struct dialer **out);
 
 /**
  * dialer_free() - give up what is under way

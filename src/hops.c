@@ -1,4 +1,4 @@
-/* Hops, in a hash table by the local port, which few share. */
+/* Hops, in a hash table by the local end, which few share. */
 #include "hops.h"
 
 #include <errno.h>
@@ -13,6 +13,17 @@ struct hops {
         LIST_HEAD(, hop) buckets[BUCKETS];
 };
 
+/* The abstract name that a unix socket is given to connect with (unix(7)); 0: it has none. */
+static size_t own_name(const struct address *address)
+{
+        const size_t head = offsetof(struct sockaddr_un, sun_path);
+
+        if (address->sa.sa_family != AF_UNIX || address->length <= head ||
+            address->un.sun_path[0] != '\0')
+                return 0;
+        return address->length - head;
+}
+
 static void make_end(const struct address *address, struct hops_end *end)
 {
         *end = (struct hops_end){ .port = (uint16_t)address_port(address) };
@@ -24,9 +35,16 @@ static void make_end(const struct address *address, struct hops_end *end)
         }
 }
 
-/* Return: whether these are internet addresses, which alone can be told apart. */
+/* Return: whether these can be told apart from others. A name that a unix socket has is its own. */
 static bool make_key(const struct address *from, const struct address *to, struct hops_key *key)
 {
+        size_t n = own_name(from);
+
+        *key = (struct hops_key){ 0 };
+        if (n > 0 && n <= sizeof(key->from.ip)) {
+                memcpy(key->from.ip, from->un.sun_path, n);
+                return true;
+        }
         make_end(from, &key->from);
         make_end(to, &key->to);
         if (address_is_any(to))
@@ -42,6 +60,15 @@ static bool equal_ends(const struct hops_end *a, const struct hops_end *b)
 static bool equal(const struct hops_key *a, const struct hops_key *b)
 {
         return equal_ends(&a->from, &b->from) && equal_ends(&a->to, &b->to);
+}
+
+static size_t bucket(const struct hops_key *key)
+{
+        size_t hash = key->from.port;
+
+        for (size_t i = 0; i < sizeof(key->from.ip); i++)
+                hash = hash * 31 + key->from.ip[i];
+        return hash % BUCKETS;
 }
 
 int hops_new(struct hops **out)
@@ -79,7 +106,7 @@ unsigned hops_before(struct hops *hops, const struct address *peer, const struct
         if (!make_key(peer, local, &key))
                 return 0;
         (void)pthread_mutex_lock(&hops->lock);
-        LIST_FOREACH(hop, &hops->buckets[key.from.port % BUCKETS], entry)
+        LIST_FOREACH(hop, &hops->buckets[bucket(&key)], entry)
                 if (equal(&hop->key, &key))
                         depth = hop->depth;
         (void)pthread_mutex_unlock(&hops->lock);
@@ -96,23 +123,52 @@ bool hops_exceeds(struct hops *hops, unsigned depth)
         return exceeds;
 }
 
-void hops_add(struct hops *hops, struct hop *hop, const struct address *local,
-              const struct address *peer, unsigned depth)
+static void add_locked(struct hops *hops, struct hop *hop, const struct address *local,
+                       const struct address *peer)
 {
-        if (!make_key(local, peer, &hop->key))
-                return;
-        hop->depth = depth;
+        if (hop->added)
+                LIST_REMOVE(hop, entry);
+        hop->added = make_key(local, peer, &hop->key);
+        if (hop->added)
+                LIST_INSERT_HEAD(&hops->buckets[bucket(&hop->key)], hop, entry);
+}
+
+void hops_add(struct hops *hops, struct hop *hop, const struct address *local,
+              const struct address *peer)
+{
         (void)pthread_mutex_lock(&hops->lock);
-        LIST_INSERT_HEAD(&hops->buckets[hop->key.from.port % BUCKETS], hop, entry);
+        add_locked(hops, hop, local, peer);
         (void)pthread_mutex_unlock(&hops->lock);
+}
+
+/*
+ * The other end may be accepted, on another thread, before connect(2) has returned here; but who
+ * asks for it there waits for the lock. Connecting never blocks.
+ */
+int hops_connect(struct hops *hops, struct hop *hop, int fd, const struct address *peer,
+                 struct address *local)
+{
+        struct address own = { .length = sizeof(own.storage) };
+        int r = 0;
+
+        (void)pthread_mutex_lock(&hops->lock);
+        if ((connect(fd, &peer->sa, peer->length) < 0 && errno != EINPROGRESS) ||
+            getsockname(fd, &own.sa, &own.length) < 0)
+                r = -errno;
+        else
+                add_locked(hops, hop, &own, peer);
+        (void)pthread_mutex_unlock(&hops->lock);
+        if (r == 0)
+                *local = own;
+        return r;
 }
 
 void hops_remove(struct hops *hops, struct hop *hop)
 {
-        if (!hop->depth)
+        if (!hop->added)
                 return;
         (void)pthread_mutex_lock(&hops->lock);
         LIST_REMOVE(hop, entry);
+        hop->added = false;
         (void)pthread_mutex_unlock(&hops->lock);
-        *hop = (struct hop){ 0 };
 }

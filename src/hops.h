@@ -17,16 +17,17 @@
 
 struct hops;
 
-/* A socket that dials; embedded in its owner. All zero: not added. */
+/* A socket that dials; embedded in its owner. All zero but for @depth: not added. */
 struct hop {
         LIST_ENTRY(hop) entry;
         struct hops_key {
                 struct hops_end {
-                        uint8_t ip[16]; /* IPv4 as ::ffff:1.2.3.4 */
+                        uint8_t ip[16]; /* IPv4 as ::ffff:1.2.3.4; of a unix socket the name */
                         uint16_t port;
                 } from, to;
         } key;
-        unsigned depth;
+        unsigned depth; /* relays of this process that its connection has passed, with its own */
+        bool added;
 };
 
 /**
@@ -51,12 +52,22 @@ unsigned hops_before(struct hops *hops, const struct address *peer, const struct
 bool hops_exceeds(struct hops *hops, unsigned depth);
 
 /**
- * hops_add() - a socket begins to dial
+ * hops_connect() - connect(2), and be known before the other end can ask
+ * @hop:   its depth is set; one that was added before is removed
+ * @fd:    non-blocking
+ * @local: set to the socket's address
+ *
+ * Return: 0: it connects; what connect(2) and getsockname(2) fail with.
+ */
+_must_use_ int hops_connect(struct hops *hops, struct hop *hop, int fd, const struct address *peer,
+                            struct address *local);
+
+/**
+ * hops_add() - the same for a socket that connects already
  * @local, @peer: its addresses; to dial "0.0.0.0" or "::" is to dial oneself
- * @depth: how many relays of this process its connection has passed, with the one that dials
  */
 void hops_add(struct hops *hops, struct hop *hop, const struct address *local,
-              const struct address *peer, unsigned depth);
+              const struct address *peer);
 
 /* It is closed, or was never added. */
 void hops_remove(struct hops *hops, struct hop *hop);

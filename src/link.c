@@ -9,6 +9,9 @@
 /* Reads in a row that filled the scratch buffer, before splicing begins. */
 #define BULK_READS 4
 
+/* Splicing goes on while it moves as much. */
+#define BULK_LEAST_BYTES 16384
+
 static bool link_is_empty(const struct link *link)
 {
         return (!link->shaper || !shaper_has_bytes(link->shaper)) && stream_queued(link->to) == 0;
@@ -34,7 +37,7 @@ static bool link_deliver(struct link *link, struct share *share)
 /* Sends all that is due while the destination takes it. Return: whether the link lives on. */
 static bool link_pump(struct link *link)
 {
-        uint8_t *scratch = loop_scratch(link->to->loop);
+        uint8_t *scratch = loop_scratch_out(link->to->loop);
 
         while (link->shaper && stream_queued(link->to) == 0) {
                 struct share share = { .data = scratch };
@@ -159,8 +162,13 @@ int link_set_shaping(struct link *link, const struct shaping *shaping, const str
  */
 static void link_choose_bulk(struct link *link, size_t n)
 {
-        link->full_reads = n >= LOOP_SCRATCH_BYTES ? link->full_reads + 1 : 0;
-        stream_set_bulk(link->from, link->full_reads >= BULK_READS);
+        bool bulk = link->full_reads == BULK_READS;
+
+        if (n < (bulk ? BULK_LEAST_BYTES : LOOP_SCRATCH_BYTES))
+                link->full_reads = 0;
+        else if (!bulk)
+                link->full_reads++;
+        stream_set_bulk(link->from, link->full_reads == BULK_READS);
 }
 
 void link_set_bulk(struct link *link, bool bulk)

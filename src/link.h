@@ -16,7 +16,7 @@ struct link;
 
 /* What the link's owner is told. It may stop the streams from within, but not free them. */
 struct link_events {
-        /* These bytes leave for the destination now. */
+        /* These bytes leave for the destination now; @data as of on_data in stream.h. */
         void (*on_sending)(struct link *link, const uint8_t *data, size_t n);
         /* All that was put has been taken by the destination's socket. */
         void (*on_empty)(struct link *link);

@@ -15,7 +15,7 @@
 /* Accepted in one turn of the loop. */
 #define ACCEPT_BATCH 64
 
-/* Accepted at the end: more than any backlog holds, but no flood. */
+/* Accepted at the end: more than most backlogs hold, but no flood. */
 #define ACCEPT_PENDING_MAX 8192
 
 struct listener {
@@ -242,9 +242,9 @@ void listener_pause(struct listener *listener)
         (void)event_del(&listener->accept);
 }
 
-void listener_resume(struct listener *listener)
+int listener_resume(struct listener *listener)
 {
-        (void)event_add(&listener->accept, NULL);
+        return event_add(&listener->accept, NULL) < 0 ? -ENOMEM : 0;
 }
 
 void listener_accept_pending(struct listener *listener)

@@ -69,7 +69,9 @@ void listener_retire(struct listener *listener);
 
 /* Clients wait in the backlog meanwhile. */
 void listener_pause(struct listener *listener);
-void listener_resume(struct listener *listener);
+
+/* Return: 0; -ENOMEM: it is still paused. */
+_must_use_ int listener_resume(struct listener *listener);
 
 /*
  * Accepts all who wait in the backlog, within reason: on_accept for each. For a listener about to

@@ -465,12 +465,15 @@ void listeners_pause(struct listeners *set)
                 listener_pause(entry->listener);
 }
 
-void listeners_resume(struct listeners *set)
+int listeners_resume(struct listeners *set)
 {
         struct entry *entry;
+        int r = 0;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                listener_resume(entry->listener);
+                if (listener_resume(entry->listener) < 0)
+                        r = -ENOMEM;
+        return r;
 }
 
 void listeners_accept_pending(struct listeners *set)

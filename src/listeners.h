@@ -67,7 +67,9 @@ size_t listeners_count(const struct listeners *listeners);
 size_t listeners_retire(struct listeners *listeners);
 
 void listeners_pause(struct listeners *listeners);
-void listeners_resume(struct listeners *listeners);
+
+/* Return: 0; -ENOMEM: some are still paused. */
+_must_use_ int listeners_resume(struct listeners *listeners);
 
 /* Accepts all who wait in any backlog. */
 void listeners_accept_pending(struct listeners *listeners);

@@ -31,7 +31,7 @@ struct loop {
         struct loop_task *posted, **posted_end;
         int pipe[2];
         size_t pipe_bytes; /* in it */
-        uint8_t scratch[LOOP_SCRATCH_BYTES];
+        uint8_t scratch[LOOP_SCRATCH_BYTES], scratch_out[LOOP_SCRATCH_BYTES];
 };
 
 static void loop_on_exceptions(evutil_socket_t fd, short what, void *arg)
@@ -177,8 +177,11 @@ uint8_t *loop_scratch(struct loop *loop)
 
 ssize_t loop_splice_in(struct loop *loop, int fd)
 {
-        ssize_t n = splice(fd, NULL, loop->pipe[1], NULL, PIPE_BYTES,
-                           SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        ssize_t n;
+
+        if (loop->pipe_bytes > 0)
+                return -EINVAL; /* it could not be emptied: never again */
+        n = splice(fd, NULL, loop->pipe[1], NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (n < 0)
                 return -errno;
         loop->pipe_bytes = (size_t)n;
@@ -226,8 +229,15 @@ void loop_splice_discard(struct loop *loop)
 
                 if (n < 0 && errno == EINTR)
                         continue;
-                loop->pipe_bytes -= n > 0 ? (size_t)n : loop->pipe_bytes;
+                if (n <= 0)
+                        return;
+                loop->pipe_bytes -= (size_t)n;
         }
+}
+
+uint8_t *loop_scratch_out(struct loop *loop)
+{
+        return loop->scratch_out;
 }
 
 void loop_run_deferred(struct loop *loop)

@@ -68,6 +68,9 @@ struct evdns_base *loop_dns(struct loop *loop);
 /* LOOP_SCRATCH_BYTES bytes, valid until the callback that fills them returns. */
 uint8_t *loop_scratch(struct loop *loop);
 
+/* As many for bytes that leave, for what was read may still be needed then. */
+uint8_t *loop_scratch_out(struct loop *loop);
+
 /**
  * loop_splice_in() - move what a socket has received into the loop's pipe, which is empty
  * Return: how many bytes; 0: end of stream; -EAGAIN; -EINVAL: the socket can't be spliced; what

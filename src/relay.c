@@ -11,34 +11,11 @@
 struct relay {
         struct side upstream;
         struct dialer *dialer; /* NULL once it is done */
-        struct hop hop;        /* of an upstream on this host */
-        unsigned depth;        /* see hops.h */
+        struct hop hop;        /* of the upstream */
         uint8_t *greeting;     /* the PROXY header to send first; NULL: none */
         size_t greeting_bytes;
         char *name; /* of the upstream */
 };
-
-/* Whether the two are of one host. */
-static bool is_same_host(const struct address *local, const struct address *peer)
-{
-        if (address_is_loopback(local) || address_is_any(peer))
-                return true;
-        if (peer->sa.sa_family == AF_INET)
-                return local->in.sin_addr.s_addr == peer->in.sin_addr.s_addr;
-        return IN6_ARE_ADDR_EQUAL(&local->in6.sin6_addr, &peer->in6.sin6_addr);
-}
-
-/* Another relay of this process may be at the other end. */
-static void on_connecting(void *arg, int fd, const struct address *address)
-{
-        struct connection *c = arg;
-        struct address local = { .length = sizeof(local.storage) };
-
-        hops_remove(c->owner->hops, &c->relay->hop);
-        if (address->sa.sa_family != AF_UNIX && getsockname(fd, &local.sa, &local.length) == 0 &&
-            is_same_host(&local, address))
-                hops_add(c->owner->hops, &c->relay->hop, &local, address, c->relay->depth);
-}
 
 static void give_up(struct connection *c, const char *name, int error)
 {
@@ -85,11 +62,6 @@ static void on_dialed(void *arg, int fd, const char *name)
         c->relay->dialer = dialer_free(c->relay->dialer); /* and with it the name */
 }
 
-static const struct dialer_events relay_dialer_events = {
-        .on_connecting = on_connecting,
-        .on_done = on_dialed,
-};
-
 /* Prepares the header that tells the upstream who the client is, and where it connected to. */
 static int make_greeting(struct connection *c, const struct address *peer,
                          const struct address *local, const struct proxy_header *header)
@@ -121,16 +93,16 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
         c->relay = calloc(1, sizeof(*c->relay));
         if (!c->relay)
                 return -ENOMEM;
-        c->relay->depth = hops_before(c->owner->hops, &peer, &local) + 1;
-        if (hops_exceeds(c->owner->hops, c->relay->depth)) {
+        c->relay->hop.depth = hops_before(c->owner->hops, &peer, &local) + 1;
+        if (hops_exceeds(c->owner->hops, c->relay->hop.depth)) {
                 connection_reset(c, "relay loop: its upstream leads back to it");
                 return 0;
         }
         if (c->service->send_proxy)
                 r = make_greeting(c, &peer, &local, header);
         if (r == 0)
-                r = dialer_new(c->loop, c->config, c->service, &relay_dialer_events, c,
-                               &c->relay->dialer);
+                r = dialer_new(c->loop, c->config, c->service, c->owner->hops, &c->relay->hop,
+                               on_dialed, c, &c->relay->dialer);
         return r;
 }
 

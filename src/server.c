@@ -30,8 +30,9 @@
 /* How long to wait for a descriptor when no connection of ours ends. */
 #define ACCEPT_RETRY_USEC USEC_PER_SEC
 
-/* How long a handshake may take that is under way when the end begins: more than a round trip. */
-#define RETIRE_USEC (200 * USEC_PER_MSEC)
+/* How long a handshake may take that is under way when the end begins: a round trip and the 200 ms
+ * for which Linux may hold back its last ACK (TCP_DELACK_MAX; measured). */
+#define RETIRE_USEC (500 * USEC_PER_MSEC)
 
 /* A failure to accept after this long without one is a new one, and is said again. */
 #define ACCEPT_QUIET_USEC (10 * USEC_PER_SEC)
@@ -110,10 +111,12 @@ static struct worker *choose_worker(const struct server *s, const struct service
 static size_t wanted_workers(const struct config *config)
 {
         cpu_set_t cpus;
+        size_t n;
 
         if (config->workers)
                 return config->workers;
-        return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
+        n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
+        return n < CONFIG_WORKERS_MAX ? n : CONFIG_WORKERS_MAX;
 }
 
 /* Status and idle time */
@@ -150,12 +153,6 @@ static void server_update(struct server *s)
                 (void)start_timer(s->status, STATUS_USEC);
 }
 
-static void close_all(struct server *s)
-{
-        for (size_t i = 0; i < s->n_workers; i++)
-                worker_close_all(s->workers[i], "stopping");
-}
-
 /* Accepts who is there already, then nobody any more. */
 static void stop_listening(struct server *s)
 {
@@ -170,6 +167,14 @@ static void on_retired(evutil_socket_t fd, short what, void *arg)
         (void)fd;
         (void)what;
         stop_listening(arg);
+}
+
+/* Waits for nobody any more. */
+static void end_all(struct server *s)
+{
+        stop_listening(s);
+        for (size_t i = 0; i < s->n_workers; i++)
+                worker_close_all(s->workers[i], "stopping");
 }
 
 /* Lets those finish connecting who have begun; ends with the last connection. */
@@ -187,12 +192,11 @@ static void server_stop(struct server *s)
                 listeners_accept_pending(s->listeners);
         server_update(s);
         n = count_connections(s);
-        if (n == 0)
-                return;
-        log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s", n,
-                  plural(n), quantity_format_usec(timeout, duration));
-        if (!start_timer(s->drain, timeout))
-                close_all(s);
+        if (n > 0)
+                log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s",
+                          n, plural(n), quantity_format_usec(timeout, duration));
+        if ((n > 0 || s->listeners) && !start_timer(s->drain, timeout))
+                end_all(s);
 }
 
 static void on_idle(evutil_socket_t fd, short what, void *arg)
@@ -214,9 +218,10 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
 
 static void resume_accepting(struct server *s)
 {
-        if (s->listeners)
-                listeners_resume(s->listeners);
-        (void)evtimer_del(s->retry);
+        if (s->listeners && listeners_resume(s->listeners) < 0)
+                (void)start_timer(s->retry, ACCEPT_RETRY_USEC);
+        else
+                (void)evtimer_del(s->retry);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -422,7 +427,7 @@ static void on_drain(evutil_socket_t fd, short what, void *arg)
 {
         (void)fd;
         (void)what;
-        close_all(arg);
+        end_all(arg);
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -431,12 +436,10 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
 
         (void)fd;
         (void)what;
-        if (!s->stopping) {
+        if (s->stopping)
+                end_all(s);
+        else
                 server_stop(s);
-                return;
-        }
-        stop_listening(s);
-        close_all(s);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
@@ -618,7 +621,9 @@ static void block_signals(void)
 static void server_deinit(struct server *s)
 {
         block_signals();
-        listeners_free(s->listeners);
+        s->listeners = listeners_free(s->listeners);
+        for (size_t i = 0; i < s->n_workers; i++)
+                worker_stop(s->workers[i]);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_free(s->workers[i]);
         free_event(s->idle);

@@ -52,8 +52,9 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 
         (void)what;
         if (stream->bulk) {
-                stream->bulk = stream_splice(stream);
-                return; /* it is still readable if that failed */
+                if (!stream_splice(stream))
+                        stream->bulk = false; /* it is still readable */
+                return;
         }
         n = recv(fd, scratch, stream->read_max, 0);
         stream_on_read(stream, scratch, n < 0 ? -errno : n);

@@ -159,6 +159,15 @@ static struct client *client_free(struct client *client)
         return NULL;
 }
 
+static struct client *take_client(struct orders *orders)
+{
+        struct client *client = STAILQ_FIRST(&orders->clients);
+
+        if (client)
+                STAILQ_REMOVE_HEAD(&orders->clients, entry);
+        return client;
+}
+
 static struct orders take_orders(struct worker *worker)
 {
         struct orders orders;
@@ -181,10 +190,8 @@ static void on_orders(struct loop_task *task)
 {
         struct worker *worker = container_of(task, struct worker, on_orders);
         struct orders orders = take_orders(worker);
-        struct client *client;
 
-        while ((client = STAILQ_FIRST(&orders.clients))) {
-                STAILQ_REMOVE_HEAD(&orders.clients, entry);
+        for (struct client *client; (client = take_client(&orders));) {
                 admit(worker, client);
                 client_free(client);
         }
@@ -281,19 +288,22 @@ static void send_orders(struct worker *worker)
         loop_post(worker->loop, &worker->on_orders);
 }
 
-static void stop(struct worker *worker)
+void worker_stop(struct worker *worker)
 {
         struct orders orders;
-        struct client *client;
 
+        if (!worker->threaded) {
+                close_all(worker, "stopping");
+                loop_run_deferred(worker->loop);
+                return;
+        }
         (void)pthread_mutex_lock(&worker->lock);
         worker->orders.stop = true;
         send_orders(worker);
         (void)pthread_join(worker->thread, NULL);
         /* What came too late, when the loop had failed. */
         orders = take_orders(worker);
-        while ((client = STAILQ_FIRST(&orders.clients))) {
-                STAILQ_REMOVE_HEAD(&orders.clients, entry);
+        for (struct client *client; (client = take_client(&orders));) {
                 (void)close(client->fd);
                 client_free(client);
         }
@@ -304,12 +314,6 @@ struct worker *worker_free(struct worker *worker)
 {
         if (!worker)
                 return NULL;
-        if (worker->threaded) {
-                stop(worker);
-        } else if (worker->loop) {
-                close_all(worker, "stopping");
-                loop_run_deferred(worker->loop);
-        }
         if (worker->loop != worker->home)
                 loop_free(worker->loop);
         (void)pthread_mutex_destroy(&worker->lock);

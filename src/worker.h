@@ -39,7 +39,15 @@ _must_use_ int worker_new(const char *backend, struct loop *home, struct hops *h
                           const struct worker_events *events, void *arg, struct worker **out);
 
 /**
- * worker_free() - close what connections are left, end the thread, free the worker
+ * worker_stop() - close what connections are left, and end the thread
+ *
+ * Blocks until the thread's loop turns. Afterwards @home must not be turned any more; stop all
+ * workers of a home before the first one is freed, for each may have posted there.
+ */
+void worker_stop(struct worker *worker);
+
+/**
+ * worker_free() - free a stopped worker
  * Return: NULL.
  */
 struct worker *worker_free(struct worker *worker);

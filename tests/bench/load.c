@@ -1,24 +1,31 @@
 /*
- * The load: clients of an echo server on a port of this host, all on one epoll loop.
+ * The load: clients of an echo server, or of a relay to one, on a port of this host, all on one
+ * epoll loop.
  *
  *     ping CONNECTIONS MESSAGES SIZE   round trips; each connection keeps one message under way
  *     bulk BYTES [CONNECTIONS]         as fast as it goes, both directions at once
+ *     upload BYTES LISTENER            as fast as it goes, one way: the load is the upstream too,
+ *     download BYTES LISTENER          and accepts the relay on this inherited descriptor
+ *     connect CONNECTIONS TOTAL        new connections, a byte forth and back on each
  *     idle CONNECTIONS                 nothing, but the connections are open
  *
- * Opens its connections, each of which has got a first byte back by then, and says "ready". Then
+ * Opens its connections, each of which has got a first byte across by then, and says "ready". Then
  * does a round of its work for each line of standard input, and says "ready" after each: what the
  * server does between two of these is that work and nothing else. Ends with its input. Every byte
  * is accounted for: exit status 1 when one is missing, too many or, for ping, wrong.
  */
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define BUFFER_BYTES  (256 * 1024)
 #define MESSAGE_BYTES (64 * 1024) /* at most: the socket buffers hold it, so that send() ends */
@@ -33,6 +40,7 @@ struct load;
 
 struct mode {
         const char *name, *arguments;
+        void (*open)(struct load *load);
         void (*begin)(struct load *load, struct connection *c); /* a round */
         void (*go_on)(struct load *load, struct connection *c, uint32_t ready);
 };
@@ -43,7 +51,8 @@ struct load {
         size_t n, busy;
         uint64_t messages, bytes, size; /* what a round is, and the size of a message */
         uint64_t messages_left;
-        int epoll;
+        int epoll, listener;
+        uint16_t port;
 };
 
 static uint8_t pattern[BUFFER_BYTES], received[BUFFER_BYTES];
@@ -82,6 +91,40 @@ static void wait_for(const struct load *load, struct connection *c, uint32_t eve
 
         if (epoll_ctl(load->epoll, operation, c->fd, &event) < 0)
                 fail("epoll_ctl", strerror(errno));
+}
+
+/* Opening */
+
+static void connection_open(const struct load *load, struct connection *c)
+{
+        const struct sockaddr_in address = { .sin_family = AF_INET,
+                                             .sin_port = htons(load->port),
+                                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        /* Ends with a reset: thousands in TIME_WAIT would use up the ports of later runs. */
+        const struct linger reset = { .l_onoff = 1 };
+        const int on = 1;
+
+        c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+            setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
+            setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
+                fail("connect", strerror(errno));
+        wait_for(load, c, EPOLLIN, EPOLL_CTL_ADD);
+}
+
+/* Sees a first byte across, and so all that has to be opened in between. */
+static void greet(const struct connection *from, const struct connection *to)
+{
+        if (send_some(from, 1, 0) != 1 || receive_some(to, sizeof(received), 0) != 1)
+                fail("connect", "no first byte");
+}
+
+static void echo_open(struct load *load)
+{
+        for (size_t i = 0; i < load->n; i++) {
+                connection_open(load, &load->connections[i]);
+                greet(&load->connections[i], &load->connections[i]);
+        }
 }
 
 /* Ping */
@@ -131,13 +174,75 @@ static void bulk_go_on(struct load *load, struct connection *c, uint32_t ready)
 {
         size_t n = ready & EPOLLIN ? receive_some(c, sizeof(received), MSG_DONTWAIT) : 0;
 
-        if (n > c->to_receive - c->to_send)
+        if (n > 0 && c->to_send + n > c->to_receive)
                 fail("bulk", "more than was sent");
         c->to_receive -= n;
         if (n > 0 && c->to_receive == 0)
                 load->busy--;
         else if (ready & EPOLLOUT)
                 bulk_send(load, c);
+}
+
+/* One way: of the two ends of a relayed connection one sends and the other receives. */
+
+enum { CLIENT, UPSTREAM, ENDS };
+
+static void ends_open(struct load *load)
+{
+        struct connection *c = load->connections;
+
+        connection_open(load, &c[CLIENT]);
+        c[UPSTREAM].fd = accept4(load->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (c[UPSTREAM].fd < 0)
+                fail("accept", strerror(errno));
+        wait_for(load, &c[UPSTREAM], EPOLLIN, EPOLL_CTL_ADD);
+        greet(&c[CLIENT], &c[UPSTREAM]);
+}
+
+static void end_begin(struct load *load, struct connection *c, bool sends)
+{
+        c->to_send = sends ? load->bytes : 0;
+        c->to_receive = sends ? 0 : load->bytes;
+        load->busy -= sends; /* the round ends when all is received */
+        wait_for(load, c, sends ? EPOLLIN | EPOLLOUT : EPOLLIN, EPOLL_CTL_MOD);
+}
+
+static void upload_begin(struct load *load, struct connection *c)
+{
+        end_begin(load, c, c == &load->connections[CLIENT]);
+}
+
+static void download_begin(struct load *load, struct connection *c)
+{
+        end_begin(load, c, c == &load->connections[UPSTREAM]);
+}
+
+/* Connect */
+
+static void connect_open(struct load *load)
+{
+        (void)load; /* a round does */
+}
+
+static void connect_begin(struct load *load, struct connection *c)
+{
+        if (load->messages_left == 0) {
+                load->busy--;
+                return;
+        }
+        load->messages_left--;
+        connection_open(load, c);
+        if (send_some(c, 1, 0) != 1)
+                fail("send", "interrupted");
+}
+
+static void connect_go_on(struct load *load, struct connection *c, uint32_t ready)
+{
+        (void)ready;
+        if (receive_some(c, sizeof(received), 0) != 1)
+                fail("connect", "not what was sent");
+        (void)close(c->fd);
+        connect_begin(load, c);
 }
 
 /* Idle */
@@ -148,44 +253,26 @@ static void idle_begin(struct load *load, struct connection *c)
         load->busy--;
 }
 
-enum { PING, BULK, IDLE, MODES };
+enum { PING, BULK, UPLOAD, DOWNLOAD, CONNECT, IDLE, MODES };
 
 static const struct mode modes[MODES] = {
-        [PING] = { "ping", "CONNECTIONS MESSAGES SIZE", ping_begin, ping_go_on },
-        [BULK] = { "bulk", "BYTES [CONNECTIONS]", bulk_begin, bulk_go_on },
-        [IDLE] = { "idle", "CONNECTIONS", idle_begin, NULL },
+        [PING] = { "ping", "CONNECTIONS MESSAGES SIZE", echo_open, ping_begin, ping_go_on },
+        [BULK] = { "bulk", "BYTES [CONNECTIONS]", echo_open, bulk_begin, bulk_go_on },
+        [UPLOAD] = { "upload", "BYTES LISTENER", ends_open, upload_begin, bulk_go_on },
+        [DOWNLOAD] = { "download", "BYTES LISTENER", ends_open, download_begin, bulk_go_on },
+        [CONNECT] = { "connect", "CONNECTIONS TOTAL", connect_open, connect_begin, connect_go_on },
+        [IDLE] = { "idle", "CONNECTIONS", echo_open, idle_begin, NULL },
 };
 
 /* All modes */
 
-static void connection_open(struct connection *c, uint16_t port)
-{
-        const struct sockaddr_in address = { .sin_family = AF_INET,
-                                             .sin_port = htons(port),
-                                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        /* Ends with a reset: thousands in TIME_WAIT would use up the ports of later runs. */
-        const struct linger reset = { .l_onoff = 1 };
-        const int on = 1;
-
-        c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-            setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
-            setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) < 0)
-                fail("connect", strerror(errno));
-        if (send_some(c, 1, 0) != 1 || receive_some(c, sizeof(received), 0) != 1)
-                fail("connect", "no first byte");
-}
-
-static void load_open(struct load *load, uint16_t port)
+static void load_open(struct load *load)
 {
         load->epoll = epoll_create1(EPOLL_CLOEXEC);
         load->connections = calloc(load->n, sizeof(*load->connections));
         if (load->epoll < 0 || !load->connections)
                 fail("start", strerror(errno));
-        for (size_t i = 0; i < load->n; i++) {
-                connection_open(&load->connections[i], port);
-                wait_for(load, &load->connections[i], EPOLLIN, EPOLL_CTL_ADD);
-        }
+        load->mode->open(load);
 }
 
 static void load_round(struct load *load)
@@ -238,6 +325,13 @@ static void parse(struct load *load, int argc, char **argv)
         } else if (mode == &modes[BULK] && argc <= 5) {
                 load->bytes = number(argv[3], UINT64_MAX);
                 load->n = argc == 5 ? number(argv[4], UINT16_MAX) : 1;
+        } else if ((mode == &modes[UPLOAD] || mode == &modes[DOWNLOAD]) && argc == 5) {
+                load->bytes = number(argv[3], UINT64_MAX);
+                load->listener = (int)number(argv[4], INT_MAX);
+                load->n = ENDS;
+        } else if (mode == &modes[CONNECT] && argc == 5) {
+                load->n = number(argv[3], UINT16_MAX);
+                load->messages = number(argv[4], UINT64_MAX);
         } else if (mode == &modes[IDLE] && argc == 4) {
                 load->n = number(argv[3], UINT16_MAX);
         } else {
@@ -253,7 +347,8 @@ int main(int argc, char **argv)
         parse(&load, argc, argv);
         for (size_t i = 0; i < sizeof(pattern); i++)
                 pattern[i] = (uint8_t)(i * 2654435761U >> 13);
-        load_open(&load, (uint16_t)number(argv[1], UINT16_MAX));
+        load.port = (uint16_t)number(argv[1], UINT16_MAX);
+        load_open(&load);
         (void)puts("ready");
         while (fflush(stdout) == 0 && fgets(line, sizeof(line), stdin)) {
                 load_round(&load);

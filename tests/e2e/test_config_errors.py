@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from harness import Daemon, config, config_in, echo, run_selectd, service
+from test_relay import relay
 
 CONF = pathlib.Path(__file__).parents[2] / "conf"
 
@@ -45,6 +46,10 @@ def echo_with(**pairs):
     return config(service(**pairs))
 
 
+def accept_from(ranges):
+    return echo_with(proxy_protocol="accept", proxy_from=ranges)
+
+
 # A file, the line of its one mistake, and what must be said of it: the value and what is legal.
 MISTAKES = {
     "wrong type": (config(log_payload="yes"), 1, 'log_payload: "yes" .* true or false'),
@@ -59,6 +64,35 @@ MISTAKES = {
     "more than 32 bits": (config(max_connections=2 ** 32 + 1), 1, "max_connections: 4294967297 "),
     "zero": (echo_with(backlog=0), 4, "backlog: 0 .* 1 to 65535"),
     "size out of range": (echo_with(message_size="65K"), 4, 'message_size: "65K" .*64K'),
+    "too many workers": (config(workers=65), 1, 'workers: 65 .* 1 to 64, or "auto"'),
+    "no worker": (config(workers=0), 1, "workers: 0 "),
+    "workers by a word": (config(workers="all"), 1, 'workers: "all" .*"auto"'),
+    "no such version": (config(relay("127.0.0.1:1", send_proxy=3)), 6, "send_proxy: 3 .* 1 or 2"),
+    "version by a word": (config(relay("127.0.0.1:1", send_proxy="v2")), 6, 'send_proxy: "v2" '),
+    "quota of nothing": (echo_with(mode="hub", quota=0), 5, 'quota: 0 .* 1 to "1G"'),
+    "quota out of range": (echo_with(mode="hub", quota="2G"), 5, 'quota: "2G" '),
+    "proxy_protocol by a bool": (echo_with(proxy_protocol=True), 4,
+                                 'proxy_protocol: true .*"off" or "accept"'),
+    "proxy_protocol by a word": (echo_with(proxy_protocol="on"), 4, 'proxy_protocol: "on" '),
+    "no proxy_from": (echo_with(proxy_protocol="accept"), 2,
+                      r"services\.echo: proxy_from is missing, expected .*10\.0\.0\.0/8"),
+    "proxy_from alone": (echo_with(proxy_from="127.0.0.1"), 4,
+                         'proxy_from: is for proxy_protocol = "accept" only'),
+    "proxy_from, but off": (echo_with(proxy_from="127.0.0.1", proxy_protocol="off"), 4,
+                            'proxy_from: is for proxy_protocol = "accept" only'),
+    "bits behind a prefix": (accept_from("10.0.0.1/8"), 5, 'proxy_from: "10.0.0.1/8" .* no bits set'),
+    "prefix out of range": (accept_from("10.0.0.0/33"), 5, 'proxy_from: "10.0.0.0/33" '),
+    "range by a name": (accept_from("localhost"), 5, 'proxy_from: "localhost" '),
+    "range by a number": (accept_from(10), 5, "proxy_from: 10 "),
+    "range with a path": (accept_from("unix:/run/proxy"), 5, 'proxy_from: "unix:/run/proxy" '),
+    "no range": (accept_from([]), 5, "proxy_from: a list of 0 "),
+    "bad range in a list": (accept_from(["10.0.0.0/8", "fd00::/129"]), 5, 'proxy_from: "fd00::/129" '),
+    "send_proxy of no relay": (echo_with(send_proxy=1), 4, 'send_proxy: is for mode = "relay" only'),
+    "connect_wait of no relay": (echo_with(mode="hub", connect_wait=1), 5,
+                                 'connect_wait: is for mode = "relay" only'),
+    "connect_timeout of no relay": (echo_with(connect_timeout=1), 4,
+                                    'connect_timeout: is for mode = "relay" only'),
+    "quota of no hub": (config(relay("127.0.0.1:1", quota=1)), 6, 'quota: is for mode = "hub" only'),
     "no such mode": (echo_with(mode="ohce"), 4, 'mode: "ohce" .*"echo"'),
     "no port": (echo_with(listen="127.0.0.1"), 3, r'services\.echo\.listen: "127\.0\.0\.1" .*PORT'),
     "a name": (echo_with(listen="localhost:80"), 3, 'listen: "localhost:80" '),
@@ -89,6 +123,55 @@ MISTAKES = {
 def test_one_mistake(text, line, what):
     said, = all_three_ways(text)
     assert re.match(rf"selectd\.conf:{line or '[0-9]+'}: .*{what}", said), said
+
+
+# Relays, "a" and on, by where they listen and lead to; and where each of them leads back to itself.
+CIRCLES = {
+    "two": ([("127.0.0.1:7001", "127.0.0.1:7002"), ("127.0.0.1:7002", "127.0.0.1:7001")],
+            ['a.upstream: "127.0.0.1:7002" leads back here, by service b',
+             'b.upstream: "127.0.0.1:7001" leads back here, by service a']),
+    "three": ([("127.0.0.1:7001", "127.0.0.1:7002"), ("127.0.0.1:7002", "127.0.0.1:7003"),
+               ("127.0.0.1:7003", "127.0.0.1:7001")],
+              ['a.upstream: "127.0.0.1:7002" leads back here, by service b',
+               'b.upstream: "127.0.0.1:7003" leads back here, by service c',
+               'c.upstream: "127.0.0.1:7001" leads back here, by service a']),
+    "unix": ([("unix:/nowhere/a", "unix:/nowhere/b"), ("unix:/nowhere/b", "unix:/nowhere/a")],
+             ['a.upstream: "unix:/nowhere/b" leads back here, by service b',
+              'b.upstream: "unix:/nowhere/a" leads back here, by service a']),
+    "unix, itself": ([("unix:/nowhere/a", "unix:/nowhere/a")],
+                     ['a.upstream: "unix:/nowhere/a" is where the service itself listens']),
+    "any address": ([("*:7001", "127.0.0.9:7002"), ("0.0.0.0:7002", "[::1]:7001")],
+                    ['a.upstream: "127.0.0.9:7002" leads back here, by service b',
+                     'b.upstream: "[::1]:7001" leads back here, by service a']),
+    "one of a list": ([(["127.0.0.1:7001", "unix:/nowhere/a"], ["127.0.0.1:1", "127.0.0.1:7002"]),
+                       ("127.0.0.1:7002", ["localhost:1", "unix:/nowhere/a"])],
+                      ['a.upstream: "127.0.0.1:7002" leads back here, by service b',
+                       'b.upstream: "unix:/nowhere/a" leads back here, by service a']),
+    "led into": ([("127.0.0.1:7001", "127.0.0.1:7002"), ("127.0.0.1:7002", "127.0.0.1:7002")],
+                 ['b.upstream: "127.0.0.1:7002" is where the service itself listens']),
+}
+
+
+@pytest.mark.parametrize("relays, mistakes", CIRCLES.values(), ids=CIRCLES)
+def test_relays_in_a_circle(relays, mistakes):
+    text = config(*(relay(to, name, listen=listen) for name, (listen, to) in zip("abc", relays)))
+    lines = {name: 5 * n for n, name in enumerate("abc", 1)}  # of each upstream
+    assert all_three_ways(text) == [f"selectd.conf:{lines[mistake[0]]}: services.{mistake}"
+                                    for mistake in mistakes]
+
+
+def test_relays_in_no_circle(tmp_path):
+    """However often they meet, and wherever an echo, a hub or a port of another address is the end."""
+    def to(port):
+        return f"127.0.0.1:{port}"
+
+    text = config(relay([to(7002), to(7003)], "a", listen=to(7001)),
+                  relay(to(7004), "b", listen=to(7002)),
+                  relay([to(7004), to(7005)], "c", listen=to(7003)),
+                  service("d", to(7004)), service("e", to(7005), mode="hub"),
+                  relay("127.0.0.2:7006", "f", listen=to(7006)),
+                  relay("127.0.0.1:7007", "g", listen="[::1]:7007"))
+    assert run_selectd("-t", "-c", config_in(tmp_path, text)) == (0, "", "")
 
 
 def test_all_at_once():

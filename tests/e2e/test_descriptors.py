@@ -45,6 +45,7 @@ def test_waits_without_spinning(full):
     echo(inside)
     inside.close()
     assert waiting.recv(6) == b"me too"
+    daemon.wait_for(" connected$", 2)
     assert len(daemon.lines("cannot accept")) == 1
 
 

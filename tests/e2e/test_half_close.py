@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import Daemon, config, pattern, push, recv_until_eof, service
+from harness import FILLS_ANY_LINE, Daemon, config, pattern, push, recv_until_eof, service
 
 
 def converse(sock, data):
@@ -40,7 +40,7 @@ def test_with_send_delay(backend):
 @pytest.mark.parametrize("delay", [0, 0.001])
 def test_while_output_is_blocked(backend, delay):
     """The client stuffs the line without reading, half-closes, and only then reads."""
-    data = pattern(16 << 20)
+    data = pattern(FILLS_ANY_LINE)
     text = config(service(send_delay=delay, message_size="64K"), backend=backend)
     with Daemon(text) as daemon, daemon.connect(receive_buffer=16384) as client:
         taken, = push([client], data)

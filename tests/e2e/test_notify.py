@@ -25,6 +25,11 @@ class Manager:
             if status_only == (list(message) == ["STATUS"]):
                 return message
 
+    def wait_for_status(self, status):
+        """Several changes may share one message, but the last one always shows."""
+        while self.next(status_only=True)["STATUS"] != status:
+            pass
+
     def left(self):
         """All messages that are there already."""
         self.sock.setblocking(False)
@@ -50,7 +55,7 @@ def test_a_life(backend, manager, tmp_path):
         assert manager.next() == {"READY": "1", "STATUS": "0 connections, 1 service"}
         client = connect(address)  # it listens from the moment it says it is ready
         echo(client)
-        assert manager.next(status_only=True)["STATUS"] == "1 connection, 1 service"
+        manager.wait_for_status("1 connection, 1 service")
 
         before = time.monotonic_ns() // 1000
         daemon.reload(text)
@@ -78,10 +83,7 @@ def test_status_is_kept_current(backend, manager):
     with Daemon(config(service(), service("b"), backend=backend), env=manager.env) as daemon:
         for n in (1, 2, 0):
             clients = [daemon.connect() for _ in range(n)]
-            # Several changes may share one message, but the last one always shows.
-            expected = f"{n} connection{'' if n == 1 else 's'}, 2 services"
-            while manager.next(status_only=True)["STATUS"] != expected:
-                pass
+            manager.wait_for_status(f"{n} connection{'' if n == 1 else 's'}, 2 services")
             for client in clients:
                 client.close()
 

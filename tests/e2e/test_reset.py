@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness import Daemon, Steady, config, pattern, push, reset, service
+from harness import Daemon, Steady, config, pattern, push, recv_exactly, reset, service
 
 
 def idle(daemon, sock):
@@ -52,7 +52,7 @@ def test_gone_before_the_answer(backend):
         client.close()
         daemon.wait_for(" closed: reset by peer, 20 B in, ")
         other.sendall(b"there?")
-        assert other.recv(6) == b"there?"[:5]
+        assert recv_exactly(other, 6) == b"there?"
 
 
 def test_many_at_once(backend):

@@ -1,13 +1,15 @@
 """selectc, the client: lines both ways at once, half-close at the end of input, round trips timed."""
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
-from harness import DEADLINE, Daemon, config, free_port, service
+from harness import DEADLINE, Daemon, config, die_with_parent, free_port, service
 
 SELECTC = os.environ["SELECTC"]
 
@@ -74,9 +76,19 @@ def test_prints_what_is_under_way_at_the_end_of_input():
         assert selectc(daemon.addresses()[0], stdin=b"late\n") == (0, "RECEIVE: late\n", "")
 
 
+@contextlib.contextmanager
 def running(*args):
-    return subprocess.Popen([SELECTC, *map(str, args)], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    """A selectc to talk to; whoever waits for it in vain reads end of file after DEADLINE."""
+    with subprocess.Popen([SELECTC, *map(str, args)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                          preexec_fn=die_with_parent) as process:
+        patience = threading.Timer(DEADLINE, process.kill)
+        patience.start()
+        try:
+            yield process
+        finally:
+            patience.cancel()
+            process.kill()
 
 
 def test_both_directions_at_once(server):
@@ -103,6 +115,7 @@ def test_server_goes_away(server):
 def test_server_resets_after_the_end_of_input():
     """An end that is no end of stream is told, even when all had been sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
         with running("127.0.0.1:%d" % listener.getsockname()[1]) as client:
             peer, _ = listener.accept()
             client.stdin.write(b"x")
@@ -159,6 +172,7 @@ def test_ping_times_the_delay():
 
 def test_ping_sees_other_bytes_and_a_server_that_goes():
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
         with running("--ping", 3, "--size", 8, "--interval", "1ms",
                      "127.0.0.1:%d" % listener.getsockname()[1]) as client:
             peer, _ = listener.accept()
@@ -174,7 +188,7 @@ def test_ping_sees_other_bytes_and_a_server_that_goes():
 
 
 def test_ping_interrupted(server):
-    with running("--ping", 1000, server.addresses()[0]) as client:
+    with running("--ping", 1000, "--interval", "1h", server.addresses()[0]) as client:
         client.stdout.readline()
         assert b"seq=1 time=" in client.stdout.readline()
         client.send_signal(signal.SIGINT)

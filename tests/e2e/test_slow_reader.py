@@ -3,11 +3,11 @@ import os
 
 import pytest
 
-from harness import Daemon, config, echo, pattern, push, reset, service
+from harness import FILLS_ANY_LINE, Daemon, config, echo, pattern, push, reset, service
 
 CLIENTS = 50
 BOUND_BYTES = 400_000  # for each; what waits in the kernel's buffers is not selectd's
-DATA = pattern(16 << 20)
+DATA = pattern(FILLS_ANY_LINE)
 # The sanitizer keeps freed memory back; without that, what is measured is what is held.
 ENV = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0"}
 
@@ -21,6 +21,7 @@ def test_memory_is_bounded(backend, settings):
     text = config(service("slow", **settings), service("echo"), backend=backend)
     with Daemon(text, env=ENV) as daemon, daemon.connect() as other:
         clients = [daemon.connect("slow", receive_buffer=16384) for _ in range(CLIENTS)]
+        daemon.wait_for("^slow: .* connected$", CLIENTS)
         echo(other)
         before = daemon.memory_bytes()
         taken = push(clients, DATA)

@@ -1,15 +1,50 @@
 """SIGTERM and SIGINT: no new clients, the old ones are served to their end; a second one ends at once."""
 import signal
 import socket
+import threading
 import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, config, connect, echo, pattern, recv_exactly,
-                     recv_until_eof, service)
+from harness import (DEADLINE, Daemon, config, connect, echo, free_port, pattern,
+                     recv_exactly, recv_until_eof, service, until)
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 DRAINING = r"^stopping: (\d+) connections? left, waiting at most "
+
+
+class Visitor(threading.Thread):
+    """A client that comes again and again: connects, has one echo, leaves; until it is refused.
+
+    lost has those visits that ended otherwise, as when they began and how they ended.
+    """
+
+    def __init__(self, address, pause=0):
+        super().__init__(daemon=True)
+        self.address, self.pause, self.enough = address, pause, threading.Event()
+        self.visits, self.lost, self.refused = 0, [], False
+
+    def visit(self):
+        with connect(self.address) as sock:
+            echo(sock)
+        self.visits += 1
+
+    def run(self):
+        while not self.refused and not self.enough.wait(self.pause):
+            began = time.monotonic()
+            try:
+                self.visit()
+            except ConnectionRefusedError:
+                self.refused = True
+            except (OSError, AssertionError) as error:
+                self.lost.append((began, repr(error)))
+
+
+def more_visits(some, n):
+    """Waits until each has had n more; or can't have, which is for the test to see."""
+    goals = [visitor.visits + n for visitor in some]
+    until(lambda: all(visitor.visits >= goal or visitor.refused
+                      for visitor, goal in zip(some, goals)), f"{n} visits of each")
 
 
 @BOTH
@@ -21,7 +56,8 @@ def test_nobody_there(backend, number):
 
 @BOTH
 def test_drains(backend, number):
-    text = config(service(), service("slow", send_delay=0.3), backend=backend)
+    text = config(service(listen=f"127.0.0.1:{free_port()}"),
+                  service("slow", listen=f"127.0.0.1:{free_port()}", send_delay=0.3), backend=backend)
     with Daemon(text) as daemon:
         client, slow = daemon.connect(), daemon.connect("slow")
         slow.sendall(b"under way")
@@ -107,9 +143,53 @@ def test_backlog_is_served(backend):
         assert len(daemon.lines(" closed: end of stream, 4 B in, 4 B out, ")) == clients
 
 
+def test_nobody_is_lost(backend):
+    """Who comes while it stops is served or refused, never let in and then dropped.
+
+    A race, so it is run several times, with so many sockets that it takes a while to close them.
+    Those who come too late are refused a second later; the next run doesn't wait for that.
+    """
+    all_of_them, others = [], ["127.0.0.1:0"] * 50
+    for _ in range(10):
+        first, middle, last = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        text = config(service(listen=[first, *others, middle, *others, last]), backend=backend)
+        with Daemon(text) as daemon:
+            some = [Visitor(address) for address in (first, middle, last)]
+            all_of_them += some
+            for visitor in some:
+                visitor.start()
+            more_visits(some, 5)
+            assert daemon.stop() == 0
+    for visitor in all_of_them:
+        visitor.join(DEADLINE)
+        assert visitor.refused and not visitor.lost, visitor.lost
+
+
+def test_handshake_is_finished(backend):
+    """Who is in the middle of connecting is a client too.
+
+    Here one that, with TCP_QUICKACK off as HAProxy has it, keeps the last packet of its handshake
+    back in case there is data to go with it. Linux does so for 200 ms.
+    """
+    with Daemon(config(backend=backend)) as daemon:
+        with daemon.connect() as other, socket.socket() as client:
+            echo(other)
+            client.settimeout(DEADLINE)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            client.connect(("127.0.0.1", daemon.port()))
+            daemon.signal(signal.SIGTERM)
+            daemon.wait_for(DRAINING)
+            daemon.wait_for(" connected$", 2)
+            echo(client)
+        assert daemon.wait() == 0
+        assert len(daemon.lines(" closed: end of stream, 5 B in, 5 B out, ")) == 2
+
+
 def test_exit_on_idle_does_not_cut_a_drain(backend):
-    with Daemon(config(exit_on_idle=0.2, backend=backend)) as daemon:
+    with Daemon(config(backend=backend)) as daemon:
         with daemon.connect() as client:
+            daemon.wait_for(" connected$")
+            daemon.reload(config(exit_on_idle=0.2, backend=backend))
             daemon.signal(signal.SIGTERM)
             daemon.wait_for(DRAINING)
             echo(client)

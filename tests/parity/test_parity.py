@@ -107,7 +107,7 @@ class Selectd(Server):
 
     @property
     def events(self):
-        found = [EVENT.match(line) for line in list(self.daemon.log)]
+        found = [EVENT.match(line) for line in self.daemon.log]
         return [(m[2].removesuffix(" condition"), m[1], m[3] and int(m[3]), m[4])
                 for m in found if m]
 

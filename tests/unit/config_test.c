@@ -22,6 +22,19 @@
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 " \
         "to 65535"
 
+#define GROUP "a group { latency = …; }"
+#define RATE  "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
+#define BURST "bytes from 1 to \"1024G\""
+#define SIZE  "bytes such as 1000 or \"64K\", to \"1024G\""
+#define HOLD  "bytes from 1 to \"1G\""
+#define RESET "seconds or a time span such as \"2s\", more than 0, to 365 days"
+#define SHARE "a share from 0 to 1"
+#define SEED  "a number from 0 to 9223372036854775807"
+#define STALL_AFTER                                                                        \
+        "a time span such as \"2s\", 0 to 365 days, or bytes such as 1000 or \"64K\", to " \
+        "\"1024G\""
+#define STALL_FOR "seconds or a time span such as \"2s\", more than 0, to 365 days, or \"forever\""
+
 #define YEAR_USEC (365 * 24 * 3600 * USEC_PER_SEC)
 
 /* A configuration with @top as its third line. */
@@ -30,6 +43,9 @@
 /* A configuration with @more as the fourth line, in its service. */
 #define IN_SERVICE(more) \
         "services = {\n  echo = {\n    listen = \"127.0.0.1:0\";\n" more "\n  };\n};\n"
+
+/* The same, with these conditions. */
+#define TO_CLIENT(conditions) IN_SERVICE("to_client = { " conditions " };")
 
 static struct config *config;
 
@@ -88,6 +104,11 @@ static void expect_echo(const struct config *c, const char *listen, uint64_t bac
         assert_int_equal(c->services[0].backlog, backlog);
         assert_int_equal(c->services[0].message_bytes, 1024);
         assert_int_equal(c->services[0].idle_timeout_usec, 0);
+        assert_int_equal(c->services[0].hold_bytes, 1024 * 1024);
+        assert_int_equal(c->services[0].connect_delay_usec, 0);
+        assert_memory_equal(&c->services[0].to_client, &conditions_none, sizeof(conditions_none));
+        assert_memory_equal(&c->services[0].to_upstream, &conditions_none, sizeof(conditions_none));
+        assert_false(c->seeded);
         assert_int_equal(c->max_connections, 0);
         assert_int_equal(c->exit_on_idle_usec, 0);
         assert_int_equal(c->drain_timeout_usec, 30 * USEC_PER_SEC);
@@ -255,6 +276,138 @@ static void services(void **state)
         assert_null(config_find_service(config, ""));
 }
 
+/* Conditions */
+
+static const struct conditions *to_client(void)
+{
+        return &config->services[0].to_client;
+}
+
+/* Each key by itself, in its group and no other. */
+static void conditions(void **state)
+{
+        static const struct {
+                const char *setting;
+                size_t offset;
+                uint64_t value;
+        } cases[] = {
+#define CASE(setting, member, value) { setting, offsetof(struct conditions, member), value }
+                CASE("latency = \"80ms\"", latency_usec, 80000),
+                CASE("latency = 31536000", latency_usec, YEAR_USEC),
+                CASE("jitter = 0.02", jitter_usec, 20000),
+                CASE("rate = \"256K\"", rate, 262144),
+                CASE("rate = \"1024G\"", rate, (uint64_t)1 << 40),
+                CASE("rate = 1000; burst = 7", burst_bytes, 7),
+                CASE("rate = 1000; burst = \"1024G\"", burst_bytes, (uint64_t)1 << 40),
+                CASE("rate = 1000", burst_bytes, 100),
+                CASE("rate = 19", burst_bytes, 1),
+                CASE("rate = 1", burst_bytes, 1),
+                CASE("slice_size = 512", slice_bytes, 512),
+                CASE("slice_size = 2; slice_variation = 1", slice_variation_bytes, 1),
+                CASE("slice_delay = \"1us\"", slice_delay_usec, 1),
+                CASE("limit = \"10M\"", limit_bytes, 10 << 20),
+                CASE("limit = 0", limit_bytes, 0),
+                CASE("stall_for = 1; stall_after = 1000", stall_after_bytes, 1000),
+                CASE("stall_for = 1; stall_after = 0", stall_after_bytes, 0),
+                CASE("stall_for = 1; stall_after = \"64K\"", stall_after_bytes, 65536),
+                CASE("stall_for = 1; stall_after = \"1000\"", stall_after_bytes, 1000),
+                CASE("stall_for = 1; stall_after = \"1M\"", stall_after_bytes, 1 << 20),
+                CASE("stall_for = 1; stall_after = \"2s\"", stall_after_usec, 2 * USEC_PER_SEC),
+                CASE("stall_for = 1; stall_after = \"0s\"", stall_after_usec, 0),
+                CASE("stall_for = 1; stall_after = \"365d\"", stall_after_usec, YEAR_USEC),
+                CASE("stall_after = 1; stall_for = \"10s\"", stall_for_usec, 10 * USEC_PER_SEC),
+                CASE("stall_after = 1; stall_for = 0.5", stall_for_usec, USEC_PER_SEC / 2),
+                CASE("stall_after = 1; stall_for = \"forever\"", stall_for_usec,
+                     CONDITIONS_FOREVER),
+                CASE("reset_after = \"1min\"", reset_after_usec, 60 * USEC_PER_SEC),
+                CASE("close_delay = 3", close_delay_usec, 3 * USEC_PER_SEC),
+#undef CASE
+        };
+        char text[256];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                (void)snprintf(text, sizeof(text), TO_CLIENT("%s;"), cases[i].setting);
+                expect_legal(text);
+                if (*(const uint64_t *)((const char *)to_client() + cases[i].offset) !=
+                    cases[i].value)
+                        fail_msg("%s", cases[i].setting);
+                assert_int_equal(to_client()->stall_after_bytes != CONDITIONS_NEVER &&
+                                         to_client()->stall_after_usec != CONDITIONS_NEVER,
+                                 0); /* one of them */
+        }
+}
+
+static void shares(void **state)
+{
+        static const struct {
+                const char *text;
+                double value;
+        } cases[] = { { "0", 0 }, { "1", 1 }, { "0.0", 0 }, { "1.0", 1 }, { "0.25", 0.25 } };
+        char text[256];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                (void)snprintf(text, sizeof(text), TO_CLIENT("drop_new = %s; probability = %s;"),
+                               cases[i].text, cases[i].text);
+                expect_legal(text);
+                assert_true(to_client()->drop_new == cases[i].value);
+                assert_true(to_client()->probability == cases[i].value);
+        }
+}
+
+/* Each way of each service has its own, and its own bucket if it is shared. */
+static void both_ways(void **state)
+{
+        const struct service *service;
+
+        (void)state;
+        expect_legal("services = {\n"
+                     "  db = { listen = \"127.0.0.1:0\"; mode = \"relay\";\n"
+                     "    upstream = \"127.0.0.1:1\"; hold = 1; connect_delay = \"2s\";\n"
+                     "    to_client = { latency = 1; rate = 10; shared = true; };\n"
+                     "    to_upstream = { jitter = 2; rate = 10; shared = true; }; };\n"
+                     "  room = { listen = \"127.0.0.1:0\"; mode = \"hub\"; hold = \"1G\";\n"
+                     "    to_client = { rate = 10; shared = false; }; };\n"
+                     "  echo = { listen = \"127.0.0.1:0\"; to_client = { }; };\n"
+                     "};");
+        service = &config->services[0];
+        assert_int_equal(service->connect_delay_usec, 2 * USEC_PER_SEC);
+        assert_int_equal(service->hold_bytes, 1);
+        assert_int_equal(service->to_client.latency_usec, USEC_PER_SEC);
+        assert_int_equal(service->to_client.jitter_usec, 0);
+        assert_int_equal(service->to_upstream.latency_usec, 0);
+        assert_int_equal(service->to_upstream.jitter_usec, 2 * USEC_PER_SEC);
+        assert_non_null(service->to_client.shared);
+        assert_non_null(service->to_upstream.shared);
+        assert_ptr_not_equal(service->to_client.shared, service->to_upstream.shared);
+        assert_null(config->services[1].to_client.shared);
+        assert_int_equal(config->services[1].to_client.rate, 10);
+        assert_int_equal(config->services[1].hold_bytes, 1 << 30);
+        assert_false(conditions_shape(&config->services[2].to_client));
+}
+
+/* Given, it is what is given; not, it is another one each time. */
+static void seed(void **state)
+{
+        uint64_t other;
+
+        (void)state;
+        expect_legal(TOP("seed = 42;"));
+        assert_true(config->seeded);
+        assert_int_equal(config->seed, 42);
+        expect_legal(TOP("seed = 9223372036854775807;"));
+        assert_int_equal(config->seed, INT64_MAX);
+        expect_legal(TOP("seed = 0;"));
+        assert_true(config->seeded);
+        assert_int_equal(config->seed, 0);
+        expect_legal(TOP(""));
+        assert_false(config->seeded);
+        other = config->seed;
+        expect_legal(TOP(""));
+        assert_int_not_equal(config->seed, other);
+}
+
 /* Mistakes */
 
 /* One mistake of a value: in line 3 of the top level, or in line 4 in the service. */
@@ -302,6 +455,9 @@ static void each_value(void **state)
                 { "exit_on_idle = true", "true", SPAN },
                 { "exit_on_idle = ( 1, 2 )", "a list of 2", SPAN },
                 { "drain_timeout = \"30 x\"", "\"30 x\"", SPAN },
+                { "seed = -1", "-1", SEED },
+                { "seed = \"42\"", "\"42\"", SEED },
+                { "seed = 4.2", "4.2", SEED },
         };
         static const struct {
                 const char *setting, *value, *legal;
@@ -324,6 +480,11 @@ static void each_value(void **state)
                 { "message_size = \"17179869184G\"", "\"17179869184G\"", BYTES },
                 { "message_size = 1.5", "1.5", BYTES },
                 { "idle_timeout = \"soon\"", "\"soon\"", SPAN },
+                { "hold = 0", "0", HOLD },
+                { "hold = \"1025M\"", "\"1025M\"", HOLD },
+                { "to_client = 1", "1", GROUP },
+                { "to_client = ( { latency = 1; } )", "a list of 1", GROUP },
+                { "to_client = \"latency\"", "\"latency\"", GROUP },
         };
         char text[1024], expected[1024];
 
@@ -344,6 +505,97 @@ static void each_value(void **state)
                                inner[i].value, inner[i].legal);
                 expect_mistakes(text, expected);
         }
+}
+
+static void each_condition(void **state)
+{
+        static const struct {
+                const char *setting, *value, *legal, *with;
+        } cases[] = {
+                { "latency = -1", "-1", SPAN, "" },
+                { "latency = \"366d\"", "\"366d\"", SPAN, "" },
+                { "latency = \"forever\"", "\"forever\"", SPAN, "" },
+                { "jitter = true", "true", SPAN, "" },
+                { "rate = -1", "-1", RATE, "" },
+                { "rate = 1.5", "1.5", RATE, "" },
+                { "rate = \"1025G\"", "\"1025G\"", RATE, "" },
+                { "rate = \"1s\"", "\"1s\"", RATE, "" },
+                { "burst = 0", "0", BURST, "rate = 1;" },
+                { "burst = \"1025G\"", "\"1025G\"", BURST, "rate = 1;" },
+                { "shared = 1", "1", BOOL, "rate = 1;" },
+                { "slice_size = \"1T\"", "\"1T\"", SIZE, "" },
+                { "slice_variation = -5", "-5", SIZE, "slice_size = 1;" },
+                { "slice_delay = \"-1s\"", "\"-1s\"", SPAN, "" },
+                { "limit = -1", "-1", SIZE, "" },
+                { "limit = \"1s\"", "\"1s\"", SIZE, "" },
+                { "stall_after = -1", "-1", STALL_AFTER, "stall_for = 1;" },
+                { "stall_after = 1.5", "1.5", STALL_AFTER, "stall_for = 1;" },
+                { "stall_after = \"366d\"", "\"366d\"", STALL_AFTER, "stall_for = 1;" },
+                { "stall_after = \"1025G\"", "\"1025G\"", STALL_AFTER, "stall_for = 1;" },
+                { "stall_after = \"soon\"", "\"soon\"", STALL_AFTER, "stall_for = 1;" },
+                { "stall_for = 0", "0", STALL_FOR, "stall_after = 1;" },
+                { "stall_for = \"for ever\"", "\"for ever\"", STALL_FOR, "stall_after = 1;" },
+                { "stall_for = \"366d\"", "\"366d\"", STALL_FOR, "stall_after = 1;" },
+                { "reset_after = 0", "0", RESET, "" },
+                { "reset_after = \"forever\"", "\"forever\"", RESET, "" },
+                { "close_delay = \"5\\x01\"", "\"5\\x01\"", SPAN, "" },
+                { "drop_new = -0.1", "-0.1", SHARE, "" },
+                { "drop_new = 1.01", "1.01", SHARE, "" },
+                { "drop_new = 2", "2", SHARE, "" },
+                { "drop_new = \"0.5\"", "\"0.5\"", SHARE, "" },
+                { "probability = -1", "-1", SHARE, "" },
+                { "probability = 1e999", "inf", SHARE, "" },
+                { "probability = true", "true", SHARE, "" },
+        };
+        char text[1024], expected[1024];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                (void)snprintf(text, sizeof(text), TO_CLIENT("%s %s;"), cases[i].with,
+                               cases[i].setting);
+                (void)snprintf(
+                        expected, sizeof(expected),
+                        "conf:4: services.echo.to_client.%.*s: %s is not legal, expected %s\n",
+                        (int)strcspn(cases[i].setting, " "), cases[i].setting, cases[i].value,
+                        cases[i].legal);
+                expect_mistakes(text, expected);
+        }
+}
+
+/* Conditions that make no sense without another one, or with the mode. */
+static void conditions_apart(void **state)
+{
+        static const struct {
+                const char *setting, *other;
+        } needs[] = {
+                { "burst = 1", "rate" },
+                { "shared = true", "rate" },
+                { "slice_variation = 1", "slice_size" },
+                { "stall_after = 1", "stall_for" },
+                { "stall_for = 1", "stall_after" },
+        };
+        char text[1024], expected[1024];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(needs); i++) {
+                (void)snprintf(text, sizeof(text), TO_CLIENT("%s;"), needs[i].setting);
+                (void)snprintf(
+                        expected, sizeof(expected),
+                        "conf:4: services.echo.to_client.%.*s: goes with %s, which is missing\n",
+                        (int)strcspn(needs[i].setting, " "), needs[i].setting, needs[i].other);
+                expect_mistakes(text, expected);
+        }
+        for (unsigned variation = 10; variation < 12; variation++) {
+                (void)snprintf(text, sizeof(text),
+                               TO_CLIENT("slice_size = 10; slice_variation = %u;"), variation);
+                expect_mistakes(text, "conf:4: services.echo.to_client: slice_variation is not "
+                                      "legal, expected less than slice_size\n");
+        }
+        expect_mistakes(IN_SERVICE("connect_delay = 1;\nto_upstream = { };"),
+                        "conf:4: services.echo.connect_delay: is for mode = \"relay\" only\n"
+                        "conf:5: services.echo.to_upstream: is for mode = \"relay\" only\n");
+        expect_mistakes(IN_SERVICE("mode = \"hub\"; to_upstream = { latency = 1; };"),
+                        "conf:4: services.echo.to_upstream: is for mode = \"relay\" only\n");
 }
 
 static void addresses(void **state)
@@ -445,6 +697,12 @@ static void unknown_keys(void **state)
                 { "lisen", "listen" },         { "modes", "mode" },
                 { "backlogs", "backlog" },     { "senddelay", "send_delay" },
                 { "mesage_size", "message_size" }, { "idle_time", "idle_timeout" },
+                { "to_clients", "to_client" }, { "conect_delay", "connect_delay" },
+        }, conditions[] = {
+                { "latencyy", "latency" },     { "jiter", "jitter" },
+                { "slicesize", "slice_size" }, { "stallfor", "stall_for" },
+                { "reset_afer", "reset_after" },    { "dropnew", "drop_new" },
+                { "probabilty", "probability" }, { "send_delay", "slice_delay" },
         };
         char text[1024], expected[1024];
 
@@ -462,6 +720,14 @@ static void unknown_keys(void **state)
                         expected, sizeof(expected),
                         "conf:4: services.echo.%s: unknown key, the nearest known one is \"%s\"\n",
                         inner[i].key, inner[i].nearest);
+                expect_mistakes(text, expected);
+        }
+        for (size_t i = 0; i < ELEMENTS(conditions); i++) {
+                (void)snprintf(text, sizeof(text), TO_CLIENT("%s = 1;"), conditions[i].key);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:4: services.echo.to_client.%s: unknown key, the nearest known "
+                               "one is \"%s\"\n",
+                               conditions[i].key, conditions[i].nearest);
                 expect_mistakes(text, expected);
         }
 }
@@ -774,7 +1040,13 @@ int main(void)
                 cmocka_unit_test_teardown(words, release),
                 cmocka_unit_test_teardown(numbers, release),
                 cmocka_unit_test_teardown(services, release),
+                cmocka_unit_test_teardown(conditions, release),
+                cmocka_unit_test_teardown(shares, release),
+                cmocka_unit_test_teardown(both_ways, release),
+                cmocka_unit_test_teardown(seed, release),
                 cmocka_unit_test_teardown(each_value, release),
+                cmocka_unit_test_teardown(each_condition, release),
+                cmocka_unit_test_teardown(conditions_apart, release),
                 cmocka_unit_test_teardown(addresses, release),
                 cmocka_unit_test_teardown(lines_of_elements, release),
                 cmocka_unit_test_teardown(whole_groups, release),

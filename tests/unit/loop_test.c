@@ -1,8 +1,12 @@
-/* The loop on each backend: its name, its timers, what is deferred, and the watch of descriptors.
+/*
+ * The loop on each backend: its name, its timers, what is deferred, what other threads post, and
+ * the watch of descriptors.
  */
 #include "turning.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 static void names(void **state)
@@ -121,6 +125,177 @@ static void deferred(void **state)
         assert_int_equal(runs, 6);
 }
 
+/* Posted work */
+
+#define POSTERS 8
+#define POSTS   20000
+
+/* One task that a thread posts again and again; @done follows @asked, which is why it is posted. */
+struct poster {
+        struct loop_task task;
+        pthread_t thread;
+        _Atomic unsigned asked;
+        unsigned done, runs;
+        bool elsewhere; /* it ran on another thread */
+};
+
+/* A task that is posted once. */
+struct letter {
+        struct loop_task task;
+        unsigned text; /* plain: the task must see what was written before the post */
+};
+
+static pthread_t home;
+static struct letter letters[POSTERS][500];
+static unsigned delivered;
+
+static int start_posts(void **state)
+{
+        home = pthread_self();
+        delivered = 0;
+        return start_loop(state) == 0 && loop_open_posts(loop) == 0 ? 0 : -1;
+}
+
+static void poster_run(struct loop_task *task)
+{
+        struct poster *poster = container_of(task, struct poster, task);
+
+        poster->done = atomic_load(&poster->asked);
+        poster->runs++;
+        poster->elsewhere |= !pthread_equal(pthread_self(), home);
+}
+
+static void *post(void *arg)
+{
+        struct poster *poster = arg;
+
+        for (unsigned i = 1; i <= POSTS; i++) {
+                atomic_store(&poster->asked, i);
+                loop_post(loop, &poster->task);
+        }
+        return NULL;
+}
+
+/* Each task finds all there is to do, on the loop's thread; the last post is not lost. */
+static void posted_by_many(void **state)
+{
+        struct poster posters[POSTERS] = { 0 };
+
+        (void)state;
+        for (size_t i = 0; i < POSTERS; i++) {
+                posters[i].task.run = poster_run;
+                assert_int_equal(pthread_create(&posters[i].thread, NULL, post, &posters[i]), 0);
+        }
+        for (size_t i = 0; i < POSTERS; i++) {
+                turn_until(posters[i].done == POSTS);
+                assert_int_equal(pthread_join(posters[i].thread, NULL), 0);
+        }
+        turn_a_while();
+        for (size_t i = 0; i < POSTERS; i++) {
+                assert_int_equal(posters[i].done, POSTS);
+                assert_in_range(posters[i].runs, 1, POSTS);
+                assert_false(posters[i].elsewhere);
+        }
+}
+
+static void letter_run(struct loop_task *task)
+{
+        delivered += container_of(task, struct letter, task)->text;
+}
+
+static void *send_letters(void *arg)
+{
+        struct letter *own = arg;
+
+        for (size_t i = 0; i < ELEMENTS(letters[0]); i++) {
+                own[i] = (struct letter){ .task.run = letter_run, .text = 1 };
+                loop_post(loop, &own[i].task);
+        }
+        return NULL;
+}
+
+/* None is lost among others, and all that was written before the post is seen. */
+static void posted_once_each(void **state)
+{
+        pthread_t threads[POSTERS];
+
+        (void)state;
+        for (size_t i = 0; i < POSTERS; i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, send_letters, letters[i]), 0);
+        turn_until(delivered == POSTERS * ELEMENTS(letters[0]));
+        for (size_t i = 0; i < POSTERS; i++)
+                assert_int_equal(pthread_join(threads[i], NULL), 0);
+        turn_a_while();
+        assert_int_equal(delivered, POSTERS * ELEMENTS(letters[0]));
+}
+
+/* Before it runs a task is posted but once, and after that anew; others keep their place. */
+static void posted_twice(void **state)
+{
+        struct poster first = { .task.run = poster_run }, second = { .task.run = poster_run };
+
+        (void)state;
+        for (unsigned i = 1; i <= 3; i++) {
+                atomic_store(&first.asked, i);
+                loop_post(loop, &first.task);
+                loop_post(loop, &second.task);
+                loop_post(loop, &first.task);
+                loop_post(loop, &second.task);
+                assert_int_equal(first.runs, i - 1); /* not yet, though this is its thread */
+                turn_until(first.done == i && second.runs == i);
+                turn_a_while();
+                assert_int_equal(first.runs, i);
+                assert_int_equal(second.runs, i);
+        }
+}
+
+/* Posts itself again, for as long as @until lies ahead. */
+struct storm {
+        struct loop_task task;
+        uint64_t until;
+        bool over;
+};
+
+static void storm_run(struct loop_task *task)
+{
+        struct storm *storm = container_of(task, struct storm, task);
+
+        storm->over = loop_now_usec() >= storm->until;
+        if (!storm->over)
+                loop_post(loop, task);
+}
+
+static void on_little_time(evutil_socket_t fd, short what, void *arg)
+{
+        struct storm *storm = arg;
+
+        (void)fd;
+        (void)what;
+        if (!storm->over)
+                storm->until = 0; /* it has seen enough */
+        runs++;
+}
+
+/* However fast tasks come, timers and sockets get their turn too. */
+static void posts_do_not_starve(void **state)
+{
+        const struct timeval wait = loop_timeval(5 * USEC_PER_MSEC);
+        struct storm storm = { .task.run = storm_run, .until = loop_now_usec() + USEC_PER_SEC };
+        struct poster other = { .task.run = poster_run };
+
+        (void)state;
+        runs = 0;
+        assert_int_equal(event_base_once(loop_base(loop), -1, EV_TIMEOUT, on_little_time, &storm,
+                                         &wait),
+                         0);
+        loop_post(loop, &storm.task);
+        loop_post(loop, &other.task);
+        turn_until(storm.over);
+        assert_int_equal(storm.until, 0);
+        assert_int_equal(runs, 1);
+        assert_int_equal(other.runs, 1);
+}
+
 /* The watch */
 
 struct watched {
@@ -187,6 +362,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(values, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(timers, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(deferred, start_loop, stop_loop),
+                cmocka_unit_test_setup_teardown(posted_by_many, start_posts, stop_loop),
+                cmocka_unit_test_setup_teardown(posted_once_each, start_posts, stop_loop),
+                cmocka_unit_test_setup_teardown(posted_twice, start_posts, stop_loop),
+                cmocka_unit_test_setup_teardown(posts_do_not_starve, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(watch, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(unwatch, start_loop, stop_loop),
         };

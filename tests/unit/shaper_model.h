@@ -35,7 +35,8 @@ struct model {
         struct model_bucket own, shared;
         uint64_t in_bytes, out_bytes;
         uint64_t left_usec, stall_usec;
-        uint64_t wake_usec; /* after a take that gave nothing: it must be asked again by then */
+        uint64_t reserved_usec; /* since when the next piece waits for tokens only; or never */
+        uint64_t wake_usec;     /* after a take that gave nothing: it must be asked again by then */
         bool ended, limited;
 };
 
@@ -83,8 +84,8 @@ static inline void model_fill(struct model_bucket *bucket, const struct conditio
         *bucket = (struct model_bucket){ .level = model_micro(c->burst_bytes), .usec = now };
 }
 
-/* Lets the level rise. */
-static inline __int128 model_level(struct model *m, uint64_t now)
+/* Lets the level rise, to the brim and no further. */
+static inline void model_rise(struct model *m, uint64_t now)
 {
         struct model_bucket *bucket = model_bucket(m);
         const struct conditions *c = &m->conditions;
@@ -93,7 +94,16 @@ static inline __int128 model_level(struct model *m, uint64_t now)
         bucket->usec = now;
         if (bucket->level >= model_micro(c->burst_bytes))
                 model_fill(bucket, c, now);
-        return bucket->level;
+}
+
+/* What there is for the next piece: its wait is for it, whatever the brim. */
+static inline __int128 model_tokens(struct model *m, uint64_t now)
+{
+        if (m->reserved_usec == MODEL_NEVER) {
+                model_rise(m, now);
+                m->reserved_usec = now;
+        }
+        return model_bucket(m)->level + (__int128)m->conditions.rate * (now - m->reserved_usec);
 }
 
 /* What a bucket that counts in whole nanoseconds may be wrong by. */
@@ -108,6 +118,7 @@ static inline void model_set(struct model *m, uint64_t now, const struct shaping
 {
         const struct conditions *c = shaping->conditions, was = m->conditions;
 
+        m->reserved_usec = MODEL_NEVER;
         m->conditions = *c;
         m->send_delay_usec = shaping->send_delay_usec;
         m->hold_bytes = shaping->hold_bytes;
@@ -132,6 +143,7 @@ static inline void model_init(struct model *m, uint64_t now, const struct shapin
         *m = (struct model){ .random = *random,
                              .conditions = conditions_none,
                              .stall_usec = MODEL_NEVER,
+                             .reserved_usec = MODEL_NEVER,
                              .wake_usec = MODEL_NEVER };
         model_set(m, now, shaping);
 }
@@ -165,8 +177,8 @@ static inline uint64_t model_due(const struct model *m)
 {
         const struct conditions *c = &m->conditions;
         const struct model_chunk *chunk = &m->chunks[m->first];
-        uint64_t after_delay =
-                chunk->arrived_usec + model_least(chunk->delay_usec, c->latency_usec + c->jitter_usec);
+        uint64_t after_delay = chunk->arrived_usec +
+                               model_least(chunk->delay_usec, c->latency_usec + c->jitter_usec);
         uint64_t in_turn = model_most(after_delay, m->left_usec);
 
         if (chunk->n == 0)
@@ -208,10 +220,10 @@ static inline size_t model_piece(const struct model *m, bool most)
 /* Nothing left though it was due: for want of tokens. */
 static inline void model_wait_for_tokens(struct model *m, uint64_t now)
 {
-        __int128 missing = model_micro(model_piece(m, true)) - model_level(m, now);
+        __int128 missing = model_micro(model_piece(m, true)) - model_tokens(m, now);
 
-        CHECK(m->conditions.rate > 0 && missing + m->conditions.rate > 0);
-        m->wake_usec = now + 1;
+        CHECK(m->conditions.rate > 0 && missing + 2 * (__int128)m->conditions.rate > 0);
+        m->wake_usec = now + 2;
         if (missing > 0)
                 m->wake_usec += (uint64_t)(missing / m->conditions.rate) + 1;
 }
@@ -222,9 +234,10 @@ static inline void model_leave(struct model *m, uint64_t now, size_t n)
 
         CHECK(n >= model_piece(m, false) && n <= model_piece(m, true));
         if (m->conditions.rate) {
-                CHECK(model_level(m, now) + model_slack(m) >= model_micro(n));
+                CHECK(model_tokens(m, now) + model_slack(m) >= model_micro(n));
                 model_bucket(m)->level -= model_micro(n);
                 model_bucket(m)->pieces++;
+                m->reserved_usec = MODEL_NEVER;
         }
         chunk->started = true;
         chunk->n -= n;
@@ -255,6 +268,7 @@ static inline void model_take(struct model *m, uint64_t now, enum shaper_event e
         if (now < due || now < stalled_until) {
                 CHECK(event == SHAPER_NOTHING);
                 m->wake_usec = now < due ? due : stalled_until;
+                m->reserved_usec = MODEL_NEVER;
         } else if (m->chunks[m->first].n == 0) {
                 CHECK(event == SHAPER_END);
                 m->first++;

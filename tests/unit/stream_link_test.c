@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <signal.h>
 
-#define PERIOD 251
+#define PERIOD     251
+#define HOLD_BYTES ((size_t)256 * 1024) /* by a shaper */
 
 /* One echo, and what its callbacks were told. */
 struct echo {
@@ -22,7 +23,7 @@ struct echo {
         int peer;
         size_t largest_read, largest_send;
         uint64_t sending;
-        int empties, dones, ends, exceptions, errors, error;
+        int empties, dones, limits, ends, exceptions, errors, error;
         size_t queued_at_done;
         bool fleeting;     /* ends itself with whatever it is told first */
         struct echo *twin; /* ends with this one */
@@ -131,6 +132,13 @@ static void on_done(struct link *link)
         assert_int_equal(stream_sent(&e->stream), e->stream.in);
 }
 
+static void on_limit(struct link *link)
+{
+        assert_int_equal(stream_queued(&of_link(link)->stream), 0);
+        of_link(link)->limits++;
+        stop(of_link(link));
+}
+
 static void on_link_error(struct link *link, int error)
 {
         on_stream_error(&of_link(link)->stream, error);
@@ -138,7 +146,8 @@ static void on_link_error(struct link *link, int error)
 
 static const struct stream_events stream_events = { on_data, on_end, on_exception,
                                                     on_stream_error };
-static const struct link_events link_events = { on_sending, on_empty, on_done, on_link_error };
+static const struct link_events link_events = { on_sending, on_empty, on_done, on_limit,
+                                                on_link_error };
 
 static void start_on(const int pair[2])
 {
@@ -285,7 +294,7 @@ static void expect_whole(int dones)
         assert_int_equal(stream_sent(&echo->stream), peer_sent);
         assert_int_equal(echo->dones, dones);
         assert_int_equal(echo->ends, dones);
-        assert_int_equal(echo->errors + echo->exceptions, 0);
+        assert_int_equal(echo->errors + echo->exceptions + echo->limits, 0);
         assert_int_equal(echo->queued_at_done, 0);
 }
 
@@ -542,11 +551,30 @@ static void freed_after_the_turn(void **state)
 
 /* By a shaper */
 
+static struct conditions conditions;
+static struct shaping shaping;
+
+static int make_unshaped(void **state)
+{
+        conditions = conditions_none;
+        shaping = (struct shaping){ .conditions = &conditions, .hold_bytes = HOLD_BYTES };
+        return reset_peer(state);
+}
+
+/* Puts the shaping in force. */
+static void shape(void)
+{
+        const struct random random = { .state = 42 };
+
+        assert_int_equal(link_set_shaping(&echo->link, &shaping, &random), 0);
+}
+
 /* As a connection does: the size of a message holds with a delay only. */
-static int set_delay(uint64_t usec, size_t message_bytes)
+static void set_delay(uint64_t usec, size_t message_bytes)
 {
         stream_set_read_max(&echo->stream, usec ? message_bytes : LOOP_SCRATCH_BYTES);
-        return link_set_delay(&echo->link, usec);
+        shaping.send_delay_usec = usec;
+        shape();
 }
 
 static void delayed(void **state)
@@ -556,7 +584,7 @@ static void delayed(void **state)
 
         (void)state;
         start_unix();
-        assert_int_equal(set_delay(delay, 1024), 0);
+        set_delay(delay, 1024);
         began = loop_now_usec();
         assert_int_equal(peer_send(2 * 1024 + 5), 2 * 1024 + 5);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
@@ -580,13 +608,13 @@ static void delay_taken_away(void **state)
 {
         (void)state;
         start_unix();
-        assert_int_equal(set_delay(3600 * USEC_PER_SEC, 1024), 0);
+        set_delay(3600 * USEC_PER_SEC, 1024);
         fill();
         assert_int_equal(echo->sending, 0);
-        assert_in_range(echo->stream.in, 1024, SHAPER_HOLD_BYTES);
+        assert_in_range(echo->stream.in, 1024, HOLD_BYTES);
         assert_true(link_is_waiting(&echo->link));
         assert_int_equal(echo->empties, 0);
-        assert_int_equal(set_delay(0, 1), 0);
+        set_delay(0, 1);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         peer_until(peer_saw_end, peer_receive(100000));
         expect_whole(1);
@@ -601,19 +629,123 @@ static void random_delays(void **state)
         start_unix();
         for (int i = 0; i < 300; i++) {
                 if (random() % 10 == 0)
-                        assert_int_equal(set_delay(random_between(0, 2) * 500,
-                                                   random_between(1, LOOP_SCRATCH_BYTES)),
-                                         0);
+                        set_delay(random_between(0, 2) * 500,
+                                  random_between(1, LOOP_SCRATCH_BYTES));
                 (void)peer_send(random_between(1, 3000));
                 if (random() % 3 == 0)
                         peer_receive(random_between(1, 10000));
                 watch_turn();
         }
-        assert_int_equal(set_delay(USEC_PER_MSEC, LOOP_SCRATCH_BYTES), 0);
+        set_delay(USEC_PER_MSEC, LOOP_SCRATCH_BYTES);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         for (int i = 0; i < 10; i++)
                 watch_turn();
-        assert_int_equal(set_delay(0, 1), 0);
+        set_delay(0, 1);
+        peer_until(peer_saw_end, peer_receive(100000));
+        expect_whole(1);
+}
+
+/* What is held is bounded by what it says, and reading goes on when there is less. */
+static void hold(void **state)
+{
+        (void)state;
+        start_unix();
+        shaping.hold_bytes = 5000;
+        conditions.stall_after_usec = 0;
+        conditions.stall_for_usec = CONDITIONS_FOREVER;
+        shape();
+        stream_set_read_max(&echo->stream, 1000);
+        fill();
+        assert_in_range(link_held(&echo->link), 5000, 6100);
+        assert_in_range(echo->stream.in, 1000, 6000);
+        shaping.hold_bytes = 50000;
+        shape();
+        fill();
+        assert_in_range(link_held(&echo->link), 50000, 51100);
+        conditions = conditions_none;
+        shape();
+        peer_until(peer_received == peer_sent, peer_receive(100000));
+        expect_whole(0);
+        assert_null(echo->link.shaper);                          /* straight through again */
+        assert_int_equal(link_faults(&echo->link), FAULT_STALL); /* which is remembered */
+}
+
+/* The limit is told once, when all up to it has been taken; nothing beyond it has left. */
+static void limit(void **state)
+{
+        (void)state;
+        seed_random();
+        start_unix();
+        conditions.limit_bytes = 1000000;
+        shape();
+        while (!echo->limits) {
+                (void)peer_send(60000);
+                if (random() % 2)
+                        peer_receive(30000);
+                watch_turn();
+        }
+        peer_until(peer_received == 1000000, peer_receive(100000));
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        peer_receive(1);
+        assert_int_equal(peer_received, 1000000);
+        assert_int_equal(stream_sent(&echo->stream), 1000000);
+        assert_int_equal(echo->limits, 1);
+        assert_int_equal(echo->dones + echo->errors + echo->exceptions, 0);
+        assert_int_equal(link_faults(&echo->link), FAULT_LIMIT);
+}
+
+/* Conditions that go while the destination does not read: what they held follows what it has. */
+static void removed_from_slow_reader(void **state)
+{
+        (void)state;
+        start_unix();
+        conditions.latency_usec = 20 * USEC_PER_MSEC;
+        shape();
+        fill();
+        assert_true(stream_queued(&echo->stream) > 0);
+        assert_true(shaper_is_full(echo->link.shaper));
+        conditions = conditions_none;
+        shape();
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        for (int i = 0; i < 20; i++)
+                watch_turn();
+        assert_int_equal(echo->dones, 0);
+        peer_until(peer_saw_end, peer_receive(50000));
+        expect_whole(1);
+}
+
+/* Conditions of all kinds that come and go: whole, in order, bounded, the end behind it all. */
+static void random_conditions(void **state)
+{
+        (void)state;
+        seed_random();
+        start_unix();
+        for (int i = 0; i < 400; i++) {
+                if (random() % 8 == 0) {
+                        conditions = conditions_none;
+                        conditions.latency_usec = random_between(0, 2) * 2000;
+                        conditions.jitter_usec = random_between(0, 1) * 1500;
+                        conditions.rate = random_between(0, 2) * 500000;
+                        conditions.burst_bytes = random_between(1, 20000);
+                        conditions.slice_bytes = random_between(0, 1) * 700;
+                        conditions.slice_delay_usec = random_between(0, 1) * 200;
+                        conditions.stall_after_usec = 0;
+                        conditions.stall_for_usec = random_between(0, 1) * 4000;
+                        conditions.close_delay_usec = random_between(0, 1) * 5000;
+                        shaping.hold_bytes = random_between(1, HOLD_BYTES);
+                        shape();
+                }
+                (void)peer_send(random_between(1, 6000));
+                if (random() % 3 == 0)
+                        peer_receive(random_between(1, 20000));
+                watch_turn();
+        }
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        for (int i = 0; i < 10; i++)
+                watch_turn();
+        conditions = conditions_none;
+        shape();
         peer_until(peer_saw_end, peer_receive(100000));
         expect_whole(1);
 }
@@ -637,9 +769,13 @@ int main(void)
                 cmocka_unit_test_setup_teardown(stopped, reset_peer, end),
                 cmocka_unit_test_setup_teardown(stopped_by_another, reset_peer, end),
                 cmocka_unit_test_setup_teardown(freed_after_the_turn, reset_peer, end),
-                cmocka_unit_test_setup_teardown(delayed, reset_peer, end),
-                cmocka_unit_test_setup_teardown(delay_taken_away, reset_peer, end),
-                cmocka_unit_test_setup_teardown(random_delays, reset_peer, end),
+                cmocka_unit_test_setup_teardown(delayed, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(delay_taken_away, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(random_delays, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(hold, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(limit, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(removed_from_slow_reader, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(random_conditions, make_unshaped, end),
         };
 
         (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: bufferevents use writev(2) */

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -35,20 +36,24 @@ def until(what, condition):
     return result
 
 
-def journal(since, *matches):
-    """The records of selectd since a cursor."""
+def journal(since, *matches, unit="selectd"):
+    """The records of a unit since a cursor.
+
+    unit=None: of every selectd. The journal looks up the unit when it gets to a record, and under
+    load the process may have ended by then: one that only says what is wrong.
+    """
     run("journalctl --sync")
-    out = run(f"journalctl -u selectd -o json --after-cursor='{since}' {' '.join(matches)}").stdout
+    whose = f"-u {unit}" if unit else "-t selectd"
+    out = run(f"journalctl {whose} -o json --after-cursor='{since}' {' '.join(matches)}").stdout
     return [json.loads(line) for line in out.splitlines()]
 
 
-def messages(since):
-    return [r["MESSAGE"] for r in journal(since)]
+def messages(since, unit="selectd"):
+    return [r["MESSAGE"] for r in journal(since, unit=unit)]
 
 
-def connect():
-    s = socket.create_connection(ADDRESS, timeout=DEADLINE)
-    return s
+def connect(address=ADDRESS):
+    return socket.create_connection(address, timeout=DEADLINE)
 
 
 def exchange(s, data):
@@ -72,20 +77,31 @@ def fresh():
     """Every check begins with the shipped file, and nothing running."""
     CONF.write_text(ORIGINAL)
     yield
-    run("systemctl stop selectd.socket selectd.service", check=False)
-    run("rm -rf /run/systemd/system/selectd.service.d; systemctl daemon-reload")
+    run("systemctl stop 'selectd*.socket' 'selectd*.service'", check=False)
+    run("rm -rf /run/systemd/system/selectd*; systemctl daemon-reload")
     run("systemctl reset-failed", check=False)
 
 
-def drop_in(text):
-    directory = Path("/run/systemd/system/selectd.service.d")
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "test.conf").write_text(text)
+def unit_file(name, text):
+    path = Path("/run/systemd/system", name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
     run("systemctl daemon-reload")
 
 
+def drop_in(text):
+    unit_file("selectd.service.d/test.conf", text)
+
+
+def halt(pid):
+    """Stops a process in its tracks."""
+    os.kill(pid, signal.SIGSTOP)
+    until("the halt", lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+
+
 def test_units_are_sound():
-    result = run("systemd-analyze verify --man=no selectd.service selectd.socket 2>&1")
+    result = run("systemd-analyze verify --man=no selectd.service selectd.socket "
+                 "selectd@1.service selectd@1.socket 2>&1")
     assert "selectd" not in result.stdout
 
 
@@ -151,7 +167,7 @@ def test_bad_file_fails_the_reload_with_the_reason(cursor):
         CONF.write_text(ORIGINAL.replace("backlog = 4096", "backlog = -1").replace("mode =", "mod ="))
         failed = run("systemctl reload selectd", check=False)
         assert failed.returncode != 0
-        records = [r for r in journal(cursor) if "CONFIG_LINE" in r]
+        records = [r for r in journal(cursor, unit=None) if "CONFIG_LINE" in r]
         for key, value in ("backlog", "-1"), ("mod:", "mode"):
             line = 1 + next(i for i, text in enumerate(CONF.read_text().splitlines())
                             if re.match(rf"\s*{key.rstrip(':')} =", text))
@@ -175,7 +191,7 @@ def test_bad_file_fails_the_start(cursor):
     assert prop("ExecMainStatus") == "78"
     assert prop("NRestarts") == "0"
     assert any(m.startswith(f"{CONF}:1: services.echo.listen: 8008 is not legal")
-               for m in messages(cursor))
+               for m in messages(cursor, unit=None))
 
 
 def test_port_in_use_fails_the_start(cursor):
@@ -183,7 +199,7 @@ def test_port_in_use_fails_the_start(cursor):
         assert run("systemctl start selectd", check=False).returncode != 0
     assert prop("ActiveState") == "failed"
     assert prop("ExecMainStatus") == "71"
-    assert "echo: cannot listen on 127.0.0.1:8008: Address already in use" in messages(cursor)
+    assert "echo: cannot listen on 127.0.0.1:8008: Address already in use" in messages(cursor, unit=None)
 
 
 def test_kill_9_while_a_client_connects():
@@ -191,7 +207,7 @@ def test_kill_9_while_a_client_connects():
     run("systemctl start selectd.socket selectd.service")
     for _ in range(5):
         pid = int(until("a daemon", lambda: prop("MainPID") != "0" and prop("MainPID")))
-        os.kill(pid, signal.SIGSTOP)  # the client is in the backlog when the daemon dies
+        halt(pid)  # the client is in the backlog when the daemon dies
         with connect() as client:
             client.sendall(b"hello")
             os.kill(pid, signal.SIGKILL)
@@ -245,15 +261,15 @@ def test_watchdog_ends_a_daemon_that_hangs():
     pid = int(prop("MainPID"))
     with connect() as client:
         exchange(client, b"x")
-        stopped = time.monotonic()
-        os.kill(pid, signal.SIGSTOP)
+        halt(pid)
+        last_sign = int(prop("WatchdogTimestampMonotonic")) / 1e6
         until("the restart", lambda: prop("MainPID") not in ("0", str(pid)))
-        assert time.monotonic() - stopped >= 0.4  # half a period may have passed already
+        assert time.monotonic() - last_sign >= 0.999
     assert int(prop("NRestarts")) >= 1
 
 
 def test_watchdog_leaves_a_daemon_that_turns_alone():
-    drop_in("[Service]\nWatchdogSec=500ms\n")
+    drop_in("[Service]\nWatchdogSec=2\n")  # in which a slow machine comes round, too
     run("systemctl start selectd")
     fed = {int(prop("WatchdogTimestampMonotonic"))}
     until("four signs of life", lambda: fed.add(int(prop("WatchdogTimestampMonotonic"))) or len(fed) > 4)
@@ -273,6 +289,7 @@ def test_fifteen_hundred_clients_under_select(cursor):
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     CONF.write_text('backend = "select";\n' + ORIGINAL.replace('backend = "auto";', ""))
     run("systemctl start selectd")
+    began = time.monotonic()
     clients = [connect() for _ in range(1500)]
     alive = 0
     for client in clients:
@@ -282,9 +299,202 @@ def test_fifteen_hundred_clients_under_select(cursor):
         except (ConnectionResetError, BrokenPipeError):
             pass
     assert 900 < alive < 1024
-    until("the one line", lambda: any("turned away" in m for m in messages(cursor)))
-    assert [m for m in messages(cursor) if "turned away" in m] == [
-        f'turned away {1500 - alive} connections: the limit is {alive}, set by backend = "select"']
+
+    def reported():
+        lines = [m for m in messages(cursor) if "turned away" in m]
+        for m in lines:
+            assert re.fullmatch(rf'turned away \d+ connections?: the limit is {alive}, set by backend = "select"', m)
+        return [int(m.split()[2]) for m in lines]
+
+    until("the report", lambda: sum(reported()) == 1500 - alive)
+    assert len(reported()) <= (time.monotonic() - began) / 5  # one line every 5 s at most
     for client in clients:
         client.close()
     assert prop("NRestarts") == "0"
+
+
+# Several instances
+
+ONE, TWO = "selectd@1", "selectd@2"
+
+
+def start_instances():
+    run(f"systemctl start {ONE}.socket {TWO}.socket")
+
+
+def said_by(unit):
+    """What a unit file says, line by line, without comments."""
+    return [line for line in run(f"systemctl cat {unit}").stdout.splitlines()
+            if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("kind, own", [
+    ("service", {"Description", "Sockets", "RuntimeDirectory"}),
+    ("socket", {"Description", "ReusePort"}),
+])
+def test_template_is_in_step_with_the_unit(kind, own):
+    single, template = ([line for line in said_by(f"{name}.{kind}") if line.split("=")[0] not in own]
+                        for name in ("selectd", ONE))
+    assert template == single
+
+
+def test_instances_are_no_more_exposed():
+    def exposure(unit):
+        said = run(f"systemd-analyze security --no-pager {unit}.service").stdout
+        return float(re.search(r"Overall exposure level for \S+: ([\d.]+)", said)[1])
+
+    assert exposure(ONE) <= exposure("selectd")
+
+
+def clients_of(unit, since):
+    """Who connected to an instance, as it names them."""
+    return {r["SELECTD_CLIENT"] for r in journal(since, unit=unit) if r["MESSAGE"].endswith(" connected")}
+
+
+def name_of(client):
+    return "%s:%d" % client.getsockname()
+
+
+def greeted(n):
+    """So many clients, each of them connected and answered."""
+    clients = [connect() for _ in range(n)]
+    for i, client in enumerate(clients):
+        assert exchange(client, b"client %d" % i) == b"client %d" % i
+    return clients
+
+
+@pytest.mark.parametrize("kind", ["socket", "service"])
+def test_instances_share_a_port(cursor, kind):
+    """Started by their first clients, or as services."""
+    run(f"systemctl enable --now {ONE}.{kind} {TWO}.{kind}")
+    clients = greeted(200)
+    one, two = clients_of(ONE, cursor), clients_of(TWO, cursor)
+    assert one and two and not one & two
+    assert one | two == set(map(name_of, clients))
+    for unit in ONE, TWO:
+        assert prop("ActiveState", f"{unit}.socket") == "active"
+        assert "echo: listening on 127.0.0.1:8008 passed by systemd" in messages(cursor, unit)
+    for client in clients:
+        client.close()
+    run(f"systemctl disable {ONE}.{kind} {TWO}.{kind}")
+
+
+class Callers:
+    """Clients that connect, say something, hear it and go, again and again while a with block runs.
+
+    Whether any are reset is for the test to judge; nothing else may happen to them.
+    """
+
+    def __init__(self, n=4):
+        self.enough, self.served, self.resets, self.errors = threading.Event(), [0] * n, [], []
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(n)]
+
+    def call(self, i):
+        try:
+            with connect() as client:
+                assert exchange(client, b"hello") == b"hello"
+            self.served[i] += 1
+        except ConnectionResetError as error:
+            self.resets.append(error)
+
+    def run(self, i):
+        try:
+            while not self.enough.is_set():
+                self.call(i)
+        except (OSError, AssertionError) as error:
+            self.errors.append(error)
+
+    def wait_for_more(self):
+        """Until each has been served several times more: at both instances, in all likelihood."""
+        before = list(self.served)
+        until("clients", lambda: self.errors or all(
+            now >= then + 20 for now, then in zip(self.served, before)))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.enough.set()
+        for thread in self.threads:
+            thread.join()
+        assert kind or not self.errors
+
+
+def quietly():
+    """Logs no connections: Callers are more than the journal takes from one unit."""
+    CONF.write_text(ORIGINAL.replace('log_level = "info"', 'log_level = "notice"'))
+
+
+def test_restart_of_an_instance_loses_nobody():
+    quietly()
+    start_instances()
+    with Callers() as callers:
+        for _ in range(5):
+            callers.wait_for_more()
+            before = prop("MainPID", ONE)
+            run(f"systemctl restart {ONE}")
+            assert prop("MainPID", ONE) not in ("0", before)
+        callers.wait_for_more()
+    assert not callers.resets
+    assert prop("ActiveState", TWO) == "active" and prop("NRestarts", TWO) == "0"
+
+
+def test_stop_of_an_instance_drains(cursor):
+    """Its clients are served to their end, new ones by the other."""
+    start_instances()
+    clients = greeted(40)
+    left = len(clients_of(ONE, cursor))
+    run(f"systemctl stop {ONE}.socket")
+    stop = subprocess.Popen(["systemctl", "stop", f"{ONE}.service"])
+    until("the drain", lambda: any(m.startswith(f"stopping: {left} connection")
+                                   for m in messages(cursor, ONE)))
+    more = greeted(40)
+    assert set(map(name_of, more)) <= clients_of(TWO, cursor)
+    for client in clients + more:
+        assert exchange(client, b"still answered") == b"still answered"
+        client.close()
+    assert stop.wait(DEADLINE) == 0
+    assert prop("Result", ONE) == "success"
+    assert prop("ActiveState", TWO) == "active"
+
+
+def test_instances_come_and_go():
+    """Clients are served all the time. Linux may reset one that is connecting when a socket closes.
+
+    (Measured with a server that does little else: at one closing in forty, or in three hundred with
+    net.ipv4.tcp_migrate_req=1.)
+    """
+    quietly()
+    start_instances()
+    with Callers() as callers:
+        for _ in range(10):
+            callers.wait_for_more()
+            run(f"systemctl stop {ONE}.socket && systemctl stop {ONE}.service")
+            callers.wait_for_more()
+            run(f"systemctl start {ONE}.socket")
+    assert len(callers.resets) <= 5
+
+
+def test_another_service_of_the_instances():
+    """A socket unit of its own, as the shipped one says."""
+    CONF.write_text(ORIGINAL.replace("services = {", '''services = {
+        other = { listen = "127.0.0.1:8009"; };'''))
+    unit_file("selectd-other@.socket", "[Socket]\nListenStream=127.0.0.1:8009\nReusePort=yes\n"
+              "FileDescriptorName=other\nService=selectd@%i.service\n")
+    unit_file("selectd@.service.d/other.conf", "[Service]\nSockets=selectd-other@%i.socket\n")
+    run(f"systemctl start {ONE} {TWO}")
+    for port in 8008, 8009:
+        with connect(("127.0.0.1", port)) as client:
+            assert exchange(client, b"hello") == b"hello"
+
+
+@pytest.mark.parametrize("first, second", [("selectd.socket", f"{ONE}.socket"),
+                                           (f"{ONE}.socket", "selectd.socket"),
+                                           ("selectd.service", f"{ONE}.socket")])
+def test_instances_do_not_share_with_the_single_one(cursor, first, second):
+    run(f"systemctl start {first}")
+    assert run(f"systemctl start {second}", check=False).returncode != 0
+    assert any("Address already in use" in m for m in messages(cursor, second))
+    assert prop("ActiveState", first) == "active"

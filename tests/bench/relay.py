@@ -1,0 +1,261 @@
+"""What relaying costs: selectd beside nginx, HAProxy, socat and systemd-socket-proxyd.
+
+    python3 tests/bench/relay.py BUILD_DIR [--runs 5]
+
+Each has one worker and the configuration an expert would give it for what is measured: no log, no
+delay, no limit in the way, and for bulk data what was measured to make that cheapest, though it
+costs small messages more. How it is measured: see measure.py. The upstream is on the load's CPU and
+always the same program, but each relay has one of its own: some leave thousands of connections in
+TIME_WAIT, and to find a free port among these is to be nobody else's cost.
+"""
+
+import collections
+import contextlib
+import os
+import shutil
+import socket
+import statistics
+import sys
+import tempfile
+import time
+
+import measure
+from measure import MESSAGE_BYTES, spread
+
+CONNECTIONS, MESSAGES = 50, 5_000  # a turn
+BULK_BYTES = 100_000_000  # a turn
+NEW_CONNECTIONS = 500  # a turn
+TURNS = 20  # a run
+IDLE_PAIRS, IDLE_LIMIT_BYTES = 2_000, 2_458
+DESCRIPTORS = 6  # of a relayed pair, in the relay that needs most: two sockets and two pipes
+SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/lib/systemd"
+
+SELECTD = """
+log_level = "warning";
+services = {{ relay = {{
+  listen = "127.0.0.1:0"; mode = "relay"; upstream = "127.0.0.1:{upstream}";
+}}; }};
+"""
+NGINX_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
+NGINX = """
+load_module {module};
+daemon off;
+worker_processes 1;
+pid {directory}/pid;
+error_log {directory}/log crit;
+events {{ worker_connections 16384; multi_accept on; }}
+stream {{ server {{
+    listen 127.0.0.1:{port};
+    proxy_pass 127.0.0.1:{upstream};
+    proxy_timeout 1d;
+    {options}
+}} }}
+"""
+NGINX_BULK = "proxy_buffer_size 64k;"
+HAPROXY = """
+global
+    nbthread 1
+    maxconn 5000
+    tune.pipesize 524288
+listen relay
+    mode tcp
+    {options}
+    bind fd@3
+    server upstream 127.0.0.1:{upstream}
+    timeout connect 10s
+    timeout client 1d
+    timeout server 1d
+"""
+HAPROXY_BULK = """
+    option splice-request
+    option splice-response
+"""  # splice-auto is sometimes slow to notice
+SOCAT_BUFFER_BYTES = 65536
+
+# bulk: what counts is bytes; one_way: the load is the upstream too; higher: the better; strict:
+# level with the best of the others is not enough; limit: for selectd, whatever the others have
+Figure = collections.namedtuple("Figure", "name digits measure bulk one_way higher strict limit",
+                                defaults=[False, False, False, False, None])
+# start: takes the bench, this, the upstream's port, a directory for files, and Figure.bulk
+Relay = collections.namedtuple("Relay", "name program start")
+
+
+# The relays
+
+
+def write(directory, name, text):
+    path = os.path.join(directory, name)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    return path
+
+
+def start_selectd(bench, _, upstream, *__):
+    return bench.start_selectd(SELECTD.format(upstream=upstream))
+
+
+def start_nginx(bench, relay, upstream, directory, bulk):
+    """It takes the socket for one that the nginx before it listened on."""
+    listener = measure.listen()
+    text = NGINX.format(module=NGINX_MODULE, directory=directory, upstream=upstream,
+                        port=listener.getsockname()[1], options=NGINX_BULK if bulk else "")
+    command = [relay.program, "-p", directory, "-e", f"{directory}/log", "-c",
+               write(directory, "conf", text)]
+    return bench.start_passed(command, listener, env={**os.environ, "NGINX": "3;"})
+
+
+def start_haproxy(bench, relay, upstream, directory, bulk):
+    text = HAPROXY.format(upstream=upstream, options=HAPROXY_BULK if bulk else "")
+    path = write(directory, "conf", text)
+    return bench.start_passed([relay.program, "-q", "-db", "-f", path], measure.listen())
+
+
+def is_listening(port):
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        return f" 0100007F:{port:04X} 00000000:0000 0A " in file.read()
+
+
+@contextlib.contextmanager
+def start_socat(bench, relay, upstream, *_):
+    """It can't be passed a socket. Nothing announces that it listens, but the kernel knows."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [relay.program, "-b", str(SOCAT_BUFFER_BYTES),
+               f"TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,backlog=4096,nodelay",
+               f"TCP4:127.0.0.1:{upstream},nodelay"]
+    with bench.start(command) as process:
+        deadline = time.monotonic() + measure.TIMEOUT
+        while not is_listening(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("socat does not listen")
+            time.sleep(0.01)
+        yield measure.Server(process.pid, port)
+
+
+def start_proxyd(bench, relay, upstream, *_):
+    command = [relay.program, "--connections-max=100000", f"127.0.0.1:{upstream}"]
+    return bench.start_passed(command, measure.listen())
+
+
+def find_relays():
+    """selectd, and those of the others that are here. Says which are not."""
+    relays = [Relay("selectd", None, start_selectd)]
+    for name, start in (("nginx", start_nginx), ("haproxy", start_haproxy), ("socat", start_socat),
+                        ("systemd-socket-proxyd", start_proxyd)):
+        program = shutil.which(name, path=SBIN)
+        if program and (name != "nginx" or os.path.exists(NGINX_MODULE)):
+            relays.append(Relay(name, program, start))
+        else:
+            print(f"{name}: NOT INSTALLED, left out")
+    return relays
+
+
+@contextlib.contextmanager
+def serve(bench, relays, figure):
+    """A fresh server of each, with an upstream."""
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for relay in relays:
+            listener = stack.enter_context(measure.listen()) if figure.one_way else None
+            upstream = (listener.getsockname()[1] if figure.one_way else
+                        stack.enter_context(bench.start_floor(pinned=False)).port)
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+            server = stack.enter_context(
+                relay.start(bench, relay, upstream, directory, figure.bulk))
+            servers.append(server._replace(listener=listener))
+        yield servers
+
+
+# The figures: each returns one for each server
+
+
+def message_usec(bench, servers):
+    seconds = measure.measure_cpu(bench, servers, TURNS, "ping", CONNECTIONS, MESSAGES,
+                                  MESSAGE_BYTES)
+    return [one * 1e6 / MESSAGES for one in seconds]
+
+
+def bulk_seconds(mode):
+    def seconds(bench, servers):
+        return [one * 1e9 / BULK_BYTES
+                for one in measure.measure_cpu(bench, servers, TURNS, mode, BULK_BYTES)]
+    return seconds
+
+
+def idle_count():
+    return measure.idle_count(IDLE_PAIRS * DESCRIPTORS) // DESCRIPTORS
+
+
+def idle_bytes(bench, servers):
+    return measure.idle_bytes(bench, servers, idle_count())
+
+
+def connections_per_second(bench, servers):
+    return [NEW_CONNECTIONS / one for one in measure.measure_cpu(
+        bench, servers, TURNS, "connect", CONNECTIONS, NEW_CONNECTIONS)]
+
+
+FIGURES = [
+    Figure(f"CPU µs per {MESSAGE_BYTES}-byte message", 2, message_usec, strict=True),
+    Figure("CPU s per bulk gigabyte, both ways", 3, bulk_seconds("bulk"), bulk=True),
+    Figure("CPU s per bulk gigabyte, upload", 3, bulk_seconds("upload"), bulk=True,
+           one_way=True),
+    Figure("CPU s per bulk gigabyte, download", 3, bulk_seconds("download"), bulk=True,
+           one_way=True),
+    Figure("private bytes per idle pair", 0, idle_bytes, limit=IDLE_LIMIT_BYTES),
+    Figure("new connections per CPU second", 0, connections_per_second, higher=True, strict=True),
+]
+
+
+def measure_runs(bench, figure, relays, runs):
+    """Returns a tuple for each run, of each relay's figure."""
+    results = []
+    for _ in range(runs):
+        with serve(bench, relays, figure) as servers:
+            results.append(tuple(figure.measure(bench, servers)))
+    return results
+
+
+def is_met(figure, selectd, ratios):
+    if figure.limit is not None:
+        return statistics.median(selectd) <= figure.limit
+    if not ratios:
+        return True
+    ratio = statistics.median(ratios)
+    if figure.higher:
+        ratio = 1 / ratio
+    return ratio < 1 or ratio == 1 and not figure.strict
+
+
+def report(figure, relays, results):
+    """Prints a table. Returns whether the target is met."""
+    best = max if figure.higher else min
+    by_relay = list(zip(*results))
+    ratios = [run[0] / best(run[1:]) for run in results if len(run) > 1]
+    met = is_met(figure, by_relay[0], ratios)
+    sign = f"{'>' if figure.higher else '<'}{'' if figure.strict else '='}"
+    target = (f"selectd <= {figure.limit:,}" if figure.limit is not None else
+              f"selectd / best of the others {sign} 1")
+    print(f"\n{figure.name}")
+    for relay, values in zip(relays, by_relay):
+        print(f"  {relay.name:24}{spread(values, figure.digits)}")
+    if ratios:
+        print(f"  {'selectd / best of others':24}{spread(ratios, 3)}")
+    print(f"  {target}: {'met' if met else 'MISSED'}", flush=True)
+    return met
+
+
+def main():
+    bench, runs = measure.start("Measure selectd's relay against others.")
+    relays = find_relays()
+    print(f"{runs} runs of {TURNS * MESSAGES:,} messages over {CONNECTIONS} connections, "
+          f"{TURNS * BULK_BYTES / 1e9:g} GB over one, {idle_count():,} idle pairs, "
+          f"{TURNS * NEW_CONNECTIONS:,} new connections, {CONNECTIONS} at a time; "
+          "median, min–max of runs")
+    met = [report(figure, relays, measure_runs(bench, figure, relays, runs)) for figure in FIGURES]
+    measure.report_busy(bench)
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,571 @@
+"""The PROXY protocol: who the client is said to be, taken from a proxy and told to an upstream.
+
+Headers are built here from haproxy's text of the protocol, not by what is tested. A header is taken
+off the front of a stream however it comes in pieces, and not a byte of what follows with it.
+"""
+import contextlib
+import re
+import select
+import socket
+import struct
+import threading
+from pathlib import Path
+from signal import SIGCONT, SIGTERM
+
+import pytest
+
+from harness import (DEADLINE, Daemon, Steady, config, connect, echo, free_port, name_of, pattern,
+                     recv_exactly, recv_until_eof, reset, service, until)
+from test_limits import is_served
+from test_relay import expect_reset, relay, upstream
+from test_stop import DRAINING
+
+TIMEOUT = 5  # seconds for a header, all in all
+LONGEST = 4096
+PAYLOAD = pattern(3000)
+
+# Headers
+
+
+def v1(protocol, ends=None):
+    """Ends: a source and a destination, an address and a port each."""
+    text = " ".join(str(field) for pair in zip(*ends) for field in pair) if ends else ""
+    return f"PROXY {protocol}{text and ' '}{text}\r\n".encode()
+
+
+def v2(rest=b"", kind=0x00, command=0x21, length=None):
+    length = len(rest) if length is None else length
+    return b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, kind, length) + rest
+
+
+def packed(ends):
+    """Ends as version 2 has them."""
+    (source, source_port), (destination, destination_port) = ends
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    return (socket.inet_pton(family, source) + socket.inet_pton(family, destination)
+            + struct.pack(">HH", source_port, destination_port))
+
+
+def tlv(kind, value):
+    return struct.pack(">BH", kind, len(value)) + value
+
+
+def header(version, ends):
+    """How ends are told; None: they are unknown."""
+    if not ends:
+        return v1("UNKNOWN") if version == 1 else v2()
+    six = ":" in ends[0][0]
+    if version == 1:
+        return v1("TCP6" if six else "TCP4", ends)
+    return v2(packed(ends), 0x21 if six else 0x11)
+
+
+def shown(end):
+    """As the log has it, where IPv4 is no IPv6."""
+    host = end[0].removeprefix("::ffff:")
+    return f"[{host}]:{end[1]}" if ":" in host else f"{host}:{end[1]}"
+
+
+FOUR = ("192.0.2.1", 4242), ("192.0.2.2", 443)
+SIX = ("2001:db8::1", 4242), ("2001:db8::2", 443)
+FULL = (":".join(["ffff"] * 8), 65535), (":".join(["fffe"] * 8), 65535)
+MIXED = ("::ffff:192.0.2.5", 1), ("2001:db8::2", 0)
+TLVS = tlv(0x01, b"h2") + tlv(0x02, b"example.org") + tlv(0x04, b"") + tlv(0xE0, pattern(300))
+
+# A header, and the ends it tells of; None: it can't tell, so the proxy itself is the client.
+HEADERS = {
+    "v1 TCP4": (header(1, FOUR), FOUR),
+    "v1 TCP6": (header(1, SIX), SIX),
+    "v1 TCP6 in full": (header(1, FULL), FULL),
+    "v1 TCP6, mapped": (v1("TCP6", [(f"::ffff:{ip}", port) for ip, port in FOUR]), FOUR),
+    "v1 TCP6, one mapped": (header(1, MIXED), MIXED),
+    "v1 UNKNOWN": (v1("UNKNOWN"), None),
+    "v1 UNKNOWN in full": (v1("UNKNOWN", FULL), None),
+    "v2 TCP4": (header(2, FOUR), FOUR),
+    "v2 TCP6": (header(2, SIX), SIX),
+    "v2 TCP4, TLVs": (v2(packed(FOUR) + TLVS, 0x11), FOUR),
+    "v2 TCP6, TLVs": (v2(packed(SIX) + TLVS, 0x21), SIX),
+    "v2 longest": (v2(packed(FOUR) + tlv(0xE1, pattern(LONGEST - 16 - 12 - 3)), 0x11), FOUR),
+    "v2 LOCAL": (v2(command=0x20), None),
+    "v2 LOCAL, TLVs": (v2(packed(FOUR) + TLVS, 0x11, command=0x20), None),
+    "v2 unix": (v2(pattern(216), 0x31), None),
+    "v2 UDP4": (v2(packed(FOUR), 0x12), None),
+    "v2 unspec": (v2(), None),
+    "v2 unspec, bytes": (v2(pattern(77)), None),
+}
+GOOD, (REAL, _) = HEADERS["v2 TCP6, TLVs"]
+REAL = shown(REAL)
+
+# What is none, and why the connection ends.
+MALFORMED, TOO_LONG, END, LATE = ("malformed PROXY header", "PROXY header too long",
+                                  "end of stream before the PROXY header", "no PROXY header in time")
+BAD = {
+    "one byte": (b"G", MALFORMED),
+    "another protocol": (b"GET / HTTP/1.1\r\n\r\n", MALFORMED),
+    "small letters": (b"proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n", MALFORMED),
+    "v1 protocol": (b"PROXY TCP5", MALFORMED),
+    "v1 port": (b"PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n", MALFORMED),
+    "v1 address": (b"PROXY TCP4 192.0.2.256 192.0.2.2 1 2\r\n", MALFORMED),
+    "v1 family": (b"PROXY TCP4 2001:db8::1 2001:db8::2 1 2\r\n", MALFORMED),
+    "v1 no destination": (b"PROXY TCP4 192.0.2.1 4242\r\n", MALFORMED),
+    "v1 one field more": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n", MALFORMED),
+    "v1 bare LF": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n", MALFORMED),
+    "v1 without end": (b"PROXY UNKNOWN " + b"x" * 200, MALFORMED),
+    "v1 without end, much": (b"PROXY TCP4 " + b"1" * 100_000, MALFORMED),
+    "v2 signature": (v2(packed(FOUR), 0x11).replace(b"QUIT", b"QUIZ"), MALFORMED),
+    "v2 version": (v2(packed(FOUR), 0x11, command=0x31), MALFORMED),
+    "v2 command": (v2(packed(FOUR), 0x11, command=0x22), MALFORMED),
+    "v2 family": (v2(packed(FOUR), 0x41), MALFORMED),
+    "v2 protocol": (v2(packed(FOUR), 0x13), MALFORMED),
+    "v2 no room for ends": (v2(packed(FOUR)[:-1], 0x11), MALFORMED),
+    "v2 no room for a TLV": (v2(packed(FOUR) + tlv(1, b"h2")[:-1], 0x11), MALFORMED),
+    "v2 too long": (v2(packed(FOUR), 0x11, length=LONGEST - 16 + 1), TOO_LONG),
+    "v2 far too long": (v2(kind=0x11, length=65535) + pattern(65535), TOO_LONG),
+}
+
+# Daemons and their clients
+
+
+def accepting(name="echo", proxy_from="127.0.0.1", **pairs):
+    return service(name, proxy_protocol="accept", proxy_from=proxy_from, **pairs)
+
+
+def greeted(sock, head=GOOD):
+    """As a proxy's connection for a client: what comes first, then the client's."""
+    sock.sendall(head)
+    return sock
+
+
+def all_is_read(daemon, name="echo"):
+    """Until the daemon has taken all that clients have sent it over IPv4, and the clients."""
+    port = f":{daemon.port(name):04X}"
+
+    def nothing_waits():
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues, *_ = line.split()
+            unacknowledged, unread = queues.split(":")  # of a listener: who is not accepted yet
+            if (remote.endswith(port) and int(unacknowledged, 16)
+                    or local.endswith(port) and int(unread, 16)):
+                return False
+        return True
+
+    until(nothing_waits, "the end of what is under way")
+
+
+def assert_reset(sock, data=None):
+    """Behind the data, or amid it."""
+    with pytest.raises(ConnectionError):
+        if data:
+            sock.sendall(data)
+        sock.recv(1)
+
+
+def closed(who, why, moved="0 B in, 0 B out"):
+    return rf"^echo: {re.escape(who)} closed: {why}, {moved}, "
+
+
+# Accepting
+
+
+def test_headers(backend):
+    """Each kind, with bytes behind it in the same segment: the log names the client it speaks of."""
+    with Daemon(config(accepting(), backend=backend)) as daemon:
+        for n, (name, (head, ends)) in enumerate(HEADERS.items(), 1):
+            with daemon.connect() as client:
+                proxy = name_of(client)
+                real = shown(ends[0]) if ends else proxy
+                greeted(client, head + PAYLOAD)
+                assert recv_exactly(client, len(PAYLOAD)) == PAYLOAD, name
+                echo(client)
+            daemon.wait_for(" closed: ", n)
+            assert daemon.lines(" connected by way of ")[-1] == (
+                f"echo: {real} connected by way of {proxy}"), name
+            assert re.match(closed(real, "end of stream", "3005 B in, 3005 B out"),
+                            daemon.lines(" closed: ")[-1]), name
+
+
+@pytest.mark.parametrize("name", ["v1 TCP4", "v1 UNKNOWN", "v2 TCP6", "v2 LOCAL", "v2 TCP4, TLVs"])
+def test_cut_in_two(backend, name):
+    """At every byte, on as many connections at once."""
+    head = HEADERS[name][0]
+    with Daemon(config(accepting(), backend=backend)) as daemon, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(daemon.connect()) for _ in range(len(head) + 1)]
+        for cut, client in enumerate(clients):
+            client.sendall(head[:cut])
+        all_is_read(daemon)
+        for cut, client in enumerate(clients):
+            client.sendall(head[cut:] + PAYLOAD)
+            client.shutdown(socket.SHUT_WR)
+        for cut, client in enumerate(clients):
+            assert recv_until_eof(client) == PAYLOAD, f"cut at {cut}"
+
+
+def test_byte_by_byte(backend):
+    """The last eight, the very last one with data behind it."""
+    n = 8
+    with Daemon(config(accepting(), backend=backend)) as daemon, contextlib.ExitStack() as stack:
+        clients = [(stack.enter_context(daemon.connect()), head) for head, _ in HEADERS.values()]
+        for client, head in clients:
+            client.sendall(head[:-n])
+        for i in range(-n, 0):
+            all_is_read(daemon)
+            for client, head in clients:
+                client.sendall(head[i:][:1] + PAYLOAD * (i == -1))
+        for client, _ in clients:
+            assert recv_exactly(client, len(PAYLOAD)) == PAYLOAD
+            echo(client)
+
+
+def test_nothing_but_the_header(backend):
+    """The session is there, and what is said later comes through; or nothing, and the end."""
+    with Daemon(config(accepting(), backend=backend)) as daemon:
+        with daemon.connect() as client, daemon.connect() as quiet:
+            greeted(client)
+            greeted(quiet).shutdown(socket.SHUT_WR)
+            daemon.wait_for(" connected by way of ", 2)
+            assert recv_until_eof(quiet) == b""
+            daemon.wait_for(closed(REAL, "end of stream"))
+            echo(client, PAYLOAD)
+
+
+def test_two_headers(backend):
+    """There is one; the second is data."""
+    with Daemon(config(accepting(), backend=backend)) as daemon, daemon.connect() as client:
+        echo(greeted(client), GOOD)
+
+
+@pytest.mark.parametrize("off", [{}, {"proxy_protocol": "off"}])
+def test_never_guessed(backend, off):
+    with Daemon(config(service(**off), backend=backend)) as daemon:
+        for head, _ in HEADERS.values():
+            with daemon.connect() as client:
+                echo(client, head)
+        daemon.wait_for(" closed: ", len(HEADERS))
+        assert not daemon.lines("by way of")
+
+
+def test_bad_headers(backend):
+    """Refused with the byte that makes it none: nobody waits for more."""
+    with Daemon(config(accepting(), backend=backend)) as daemon, Steady(greeted(daemon.connect())):
+        for name, (head, why) in BAD.items():
+            with daemon.connect() as client:
+                assert_reset(client, head)
+                daemon.wait_for(closed(name_of(client), why))
+        assert len(daemon.lines(" connected")) == 1  # the steady one: no session began
+
+
+def test_end_before_the_header(backend):
+    with Daemon(config(accepting(), backend=backend)) as daemon:
+        for head in b"", b"\r", b"PROXY ", HEADERS["v1 TCP4"][0][:-1], GOOD[:-1]:
+            with daemon.connect() as client:
+                client.sendall(head)
+                client.shutdown(socket.SHUT_WR)
+                daemon.wait_for(closed(name_of(client), END))
+                assert_reset(client)
+
+
+@pytest.mark.parametrize("head", [b"", GOOD[:1], GOOD[:-1]], ids=len)
+def test_reset_or_urgent_data_amid_the_header(backend, head):
+    with Daemon(config(accepting(), backend=backend)) as daemon:
+        with Steady(greeted(daemon.connect())), daemon.connect() as urgent:
+            gone = greeted(daemon.connect(), head)
+            who = name_of(gone)
+            greeted(urgent, head)
+            all_is_read(daemon)
+            reset(gone)
+            urgent.send(b"!", socket.MSG_OOB)
+            daemon.wait_for(closed(who, "reset by peer"))
+            daemon.wait_for(closed(name_of(urgent), "exception condition"))
+
+
+def test_slow_headers():
+    """
+    A connection has so long for its header, silent or not: they cost little, and hold up nobody. A
+    client whose header was there in time is not blamed for a daemon that was not.
+    """
+    stalled, each_bytes, quiet = 400, 16 << 10, 1
+    text = config(accepting())
+    with Daemon(text) as daemon, Daemon(text) as held_up, contextlib.ExitStack() as stack:
+        def client(data, of=daemon):
+            return greeted(stack.enter_context(of.connect()), data)
+
+        punctual = client(GOOD[:-1], held_up)
+        all_is_read(held_up)
+        held_up.halt()
+        punctual.sendall(GOOD[-1:] + PAYLOAD)
+
+        before = daemon.memory_bytes()
+        all_of_them = [client(HEADERS["v2 longest"][0][:-1]) for _ in range(stalled)]
+        all_of_them += [client(b""), client(b"PROXY "), client(GOOD[:13])]
+        dribbler, sent = client(b""), 0
+        all_is_read(daemon)
+        assert daemon.memory_bytes() - before < stalled * each_bytes
+        before = daemon.cpu_seconds()
+        assert not select.select(all_of_them, [], [], quiet)[0]
+        assert daemon.cpu_seconds() - before < quiet / 2
+
+        with Steady(greeted(daemon.connect())), contextlib.suppress(ConnectionError):
+            # A byte a second, none of which gives it that long again.
+            while not select.select([dribbler], [], [], 1)[0] and sent < 2 * TIMEOUT:
+                dribbler.sendall(GOOD[sent:sent + 1])
+                sent += 1
+        assert 1 <= sent < 2 * TIMEOUT
+        for sock in all_of_them:
+            assert_reset(sock)
+        n = len(all_of_them) + 1
+        late = rf" closed: {LATE}, 0 B in, 0 B out, (\S+) s$"
+        daemon.wait_for(late, n)
+        assert min(float(daemon.wait_for(late, i + 1)[1]) for i in range(n)) >= TIMEOUT - 0.001
+
+        held_up.signal(SIGCONT)
+        assert recv_exactly(punctual, len(PAYLOAD)) == PAYLOAD
+
+
+# Whom from
+
+
+def is_let_in(address):
+    """Whether who greets there is served; if not, it may not even get to that."""
+    try:
+        with connect(address) as sock:
+            return is_served(greeted(sock))
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("proxy_from, allowed", [
+    ("127.0.0.0/8", [0, 3]), (["10.0.0.0/8", "192.0.2.1", "127.0.0.1"], [0, 3]), ("::1", [1]),
+    (["::/0", "10.0.0.0/8"], [1]), ("unix:", [2]), (["unix:", "::1", "0.0.0.0/0"], [0, 1, 2, 3]),
+    ("192.0.2.0/24", []),
+])
+def test_proxy_from(proxy_from, allowed, tmp_path):
+    """All others are reset, header or not; an IPv4 address is one on an IPv6 socket too."""
+    path = f"unix:{tmp_path}/echo.sock"
+    listen = ["127.0.0.1:0", "[::1]:0", path, f"*:{free_port()}"]
+    with Daemon(config(accepting(listen=listen, proxy_from=proxy_from))) as daemon:
+        assert [i for i, where in enumerate(daemon.addresses()) if is_let_in(where)] == allowed
+        daemon.wait_for(r"^echo: \S+ closed: ", len(listen))
+        refused = daemon.lines(r"^echo: \S+ closed: not in proxy_from, 0 B in, 0 B out, ")
+        assert len(refused) == len(listen) - len(allowed)
+        assert len(daemon.lines(" connected")) == len(allowed)
+
+
+def test_unix_socket(backend, tmp_path):
+    """Who is behind it, by way of whom: a process."""
+    path = f"unix:{tmp_path}/echo.sock"
+    with Daemon(config(accepting(listen=path, proxy_from="unix:"), backend=backend)) as daemon:
+        with connect(path) as client:
+            echo(greeted(client))
+            daemon.wait_for(rf"^echo: {re.escape(REAL)} connected by way of unix:pid=\d+,uid=\d+$")
+
+
+# The life of the daemon around it
+
+
+def test_reload(backend):
+    """It counts for new connections; who is asked for a header is, and who was not is not."""
+    listen = f"127.0.0.1:{free_port()}"
+    off = config(service(listen=listen), backend=backend)
+    on = config(accepting(listen=listen), backend=backend)
+    with Daemon(off) as daemon, daemon.connect() as before:
+        echo(before)
+        daemon.reload(on)
+        with daemon.connect() as waits, daemon.connect() as greets:
+            echo(greeted(greets))
+            waits.sendall(GOOD[:-1])
+            all_is_read(daemon)
+            daemon.reload(off)
+            waits.sendall(GOOD[-1:])
+            for client in waits, greets, before:
+                echo(client, GOOD)
+            with daemon.connect() as after:
+                echo(after, GOOD)
+        daemon.wait_for(" connected by way of ", 2)
+
+
+def test_drain(backend):
+    """A stop waits for a client whose header is under way as for any other."""
+    with Daemon(config(accepting(), backend=backend)) as daemon, daemon.connect() as client:
+        client.sendall(GOOD[:-1])
+        all_is_read(daemon)
+        daemon.signal(SIGTERM)
+        assert daemon.wait_for(DRAINING)[1] == "1"
+        client.sendall(GOOD[-1:])
+        echo(client)
+        client.close()
+        assert daemon.wait() == 0
+
+
+def test_stop_amid_the_header(backend):
+    with Daemon(config(accepting(), drain_timeout=0.3, backend=backend)) as daemon:
+        with daemon.connect() as client:
+            client.sendall(GOOD[:-1])
+            all_is_read(daemon)
+            assert daemon.stop() == 0
+            assert daemon.lines(closed(name_of(client), "stopping"))
+            assert recv_until_eof(client) == b""
+
+
+def test_descriptors_come_back(backend):
+    with Daemon(config(accepting(), accepting("nobody", "192.0.2.1"), backend=backend)) as daemon:
+        before = daemon.descriptors()
+        for _ in range(20):
+            for name, head in ("echo", b"x"), ("echo", GOOD[:-1]), ("nobody", GOOD):
+                with contextlib.suppress(ConnectionError), daemon.connect(name) as client:
+                    greeted(client, head)
+            with daemon.connect() as client:
+                echo(greeted(client))
+        daemon.wait_for(" closed: ", 80)
+        until(lambda: daemon.descriptors() == before, "the return of all descriptors")
+
+
+def test_max_connections_counts_who_waits(backend):
+    with Daemon(config(accepting(), max_connections=2, backend=backend)) as daemon:
+        with daemon.connect() as first, daemon.connect() as second:
+            first.sendall(GOOD[:-1])
+            all_is_read(daemon)
+            assert not is_served(daemon.connect())
+            reset(first)
+            daemon.wait_for(" closed: reset by peer, ")
+            # Another thread's end is logged a moment before who lets clients in hears of it.
+            until(lambda: is_let_in(daemon.addresses()[0]))
+            echo(greeted(second))
+
+
+# Modes
+
+
+def test_hub(backend):
+    """Who has not said who it is is no member."""
+    with Daemon(config(accepting("hub", mode="hub"), backend=backend)) as daemon:
+        with daemon.connect("hub") as one, daemon.connect("hub") as two, daemon.connect("hub") as late:
+            greeted(one)
+            greeted(two)
+            daemon.wait_for(" connected by way of ", 2)
+            late.sendall(GOOD[:-1])
+            all_is_read(daemon, "hub")
+            one.sendall(b"first")
+            assert recv_exactly(two, 5) == b"first"
+            late.sendall(GOOD[-1:])
+            daemon.wait_for(" connected by way of ", 3)
+            one.sendall(b"second")
+            assert recv_exactly(two, 6) == recv_exactly(late, 6) == b"second"
+
+
+def test_no_upstream_without_a_header(backend):
+    with upstream() as (listener, address):
+        with Daemon(config(accepting("relay", mode="relay", upstream=address),
+                           backend=backend)) as daemon:
+            with daemon.connect("relay") as bad, daemon.connect("relay") as client:
+                assert_reset(bad, b"no header")
+                greeted(client, GOOD + b"hello")
+                server, _ = listener.accept()
+                with server:
+                    assert recv_exactly(server, 5) == b"hello"
+                    assert not select.select([listener], [], [], 0)[0]
+
+
+# Sending
+
+VERSIONS = pytest.mark.parametrize("version", [1, 2])
+
+
+def heard(listener, head):
+    """The connection of a relay, which has begun with this header."""
+    server, _ = listener.accept()
+    server.settimeout(DEADLINE)
+    assert recv_exactly(server, len(head)) == head
+    return server
+
+
+def ends_of(client):
+    """What a relay is to tell of it."""
+    name = client.getsockname(), client.getpeername()
+    return client.family != socket.AF_UNIX and [end[:2] for end in name]
+
+
+@VERSIONS
+def test_send(backend, version, tmp_path):
+    """The header, then the data, both ways, to the end; it counts for nobody's."""
+    listen = ["127.0.0.1:0", "[::1]:0", f"unix:{tmp_path}/relay.sock", f"*:{free_port()}"]
+    with upstream() as (listener, address):
+        with Daemon(config(relay(address, listen=listen, send_proxy=version),
+                           backend=backend)) as daemon:
+            for where in daemon.addresses("relay"):
+                with connect(where) as client:
+                    client.sendall(PAYLOAD)
+                    with heard(listener, header(version, ends_of(client))) as server:
+                        assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
+                        server.sendall(PAYLOAD)
+                        assert recv_exactly(client, len(PAYLOAD)) == PAYLOAD
+            daemon.wait_for(" closed: end of stream, 3000 B in, 3000 B out, ", len(listen))
+
+
+@VERSIONS
+@pytest.mark.parametrize("data", [b"", PAYLOAD, pattern(8 << 20)], ids=len)
+def test_send_and_half_close(backend, version, data):
+    """All there is comes at once, and its end; the answer later."""
+    with upstream() as (listener, address):
+        with Daemon(config(relay(address, send_proxy=version), backend=backend)) as daemon:
+            with daemon.connect("relay") as client:
+                sender = threading.Thread(target=lambda: (client.sendall(data),
+                                                          client.shutdown(socket.SHUT_WR)))
+                sender.start()
+                with heard(listener, header(version, ends_of(client))) as server:
+                    assert recv_until_eof(server) == data
+                    sender.join()
+                    server.sendall(PAYLOAD)
+                    server.shutdown(socket.SHUT_WR)
+                    assert recv_until_eof(client) == PAYLOAD
+
+
+@VERSIONS
+def test_send_once_there_is_somebody(backend, version):
+    """Not to those who refuse; and once, though one of them is tried again and again."""
+    port = free_port()
+    with Daemon(config(relay(f"127.0.0.1:{port}", "refused", send_proxy=version),
+                       relay([f"127.0.0.1:{free_port()}", f"127.0.0.1:{port}"], send_proxy=version,
+                             connect_wait=DEADLINE), backend=backend)) as daemon:
+        expect_reset(daemon, "refused")
+        daemon.wait_for(r"^refused: \S+ closed: upstream \S+: Connection refused, 0 B in, 0 B out, ")
+        with daemon.connect("relay") as client:
+            client.sendall(PAYLOAD)
+            daemon.wait_for("^relay: .* connected$")
+            with socket.create_server(("127.0.0.1", port)) as listener:
+                listener.settimeout(DEADLINE)
+                with heard(listener, header(version, ends_of(client))) as server:
+                    assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
+
+
+# Passing on
+
+
+@VERSIONS
+def test_pass_on(backend, version):
+    """What a proxy says is what the upstream hears; of one that can't tell, who it is itself."""
+    with upstream() as (listener, address):
+        with Daemon(config(accepting("relay", mode="relay", upstream=address, send_proxy=version),
+                           backend=backend)) as daemon:
+            for head, ends in HEADERS.values():
+                with daemon.connect("relay") as client:
+                    greeted(client, head + PAYLOAD)
+                    with heard(listener, header(version, ends or ends_of(client))) as server:
+                        assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
+
+
+@VERSIONS
+def test_two_daemons_in_a_row(backend, version):
+    """The one behind knows the client of the one in front, and so does what is behind that."""
+    with upstream() as (listener, address), contextlib.ExitStack() as stack:
+        behind = stack.enter_context(Daemon(config(
+            accepting("behind", mode="relay", upstream=address, send_proxy=3 - version),
+            backend=backend)))
+        front = stack.enter_context(Daemon(config(
+            relay(behind.addresses("behind")[0], "front", send_proxy=version), backend=backend)))
+        with front.connect("front") as client:
+            client.sendall(PAYLOAD)
+            with heard(listener, header(3 - version, ends_of(client))) as server:
+                assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
+            who = name_of(client)
+        behind.wait_for(rf"^behind: {who} connected by way of 127\.0\.0\.1:\d+$")
+        behind.wait_for(rf"^behind: {who} closed: end of stream, 3000 B in, 0 B out, ")
