@@ -103,12 +103,11 @@ class Bench:
             yield Server(process.pid, port)
 
     @contextlib.contextmanager
-    def start_selectd(self, config, listener=None):
+    def start_selectd(self, config):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
             file.write(config)
             file.flush()
-            command = [self.selectd, "-c", file.name]
-            with self.start_passed(command, listener or listen()) as server:
+            with self.start_passed([self.selectd, "-c", file.name], listen()) as server:
                 yield server
 
     def load(self, server, *arguments):
@@ -121,7 +120,7 @@ def die_with_parent():
 
 
 def listen():
-    """A listening socket; those it accepts are TCP_NODELAY like itself."""
+    """A listening socket; those it accepts are TCP_NODELAY like itself, as under systemd's NoDelay="""
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
