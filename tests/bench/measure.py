@@ -120,7 +120,7 @@ def die_with_parent():
 
 
 def listen():
-    """A listening socket; those it accepts are TCP_NODELAY like itself, as under systemd's NoDelay="""
+    """A listening socket; those it accepts are TCP_NODELAY like itself."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
