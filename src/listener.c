@@ -218,7 +218,7 @@ void listener_offer(struct listener *listener, bool offer)
                 set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, offer);
 }
 
-void listener_retire(struct listener *listener)
+int listener_retire(struct listener *listener)
 {
         /* Of a listening socket the filter sees the TCP header first: drop what is SYN, not ACK. */
         struct sock_filter code[] = {
@@ -230,11 +230,12 @@ void listener_retire(struct listener *listener)
         };
         const struct sock_fprog program = { .len = ELEMENTS(code), .filter = code };
 
-        remove_file(listener);
-        /* Without it there is a client now and then who is reset: nothing to give up for. */
-        if (listener->address.sa.sa_family != AF_UNIX)
-                (void)setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-                                 sizeof(program));
+        if (listener->address.sa.sa_family == AF_UNIX)
+                remove_file(listener);
+        else if (setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) <
+                 0)
+                return -errno;
+        return 0;
 }
 
 void listener_pause(struct listener *listener)

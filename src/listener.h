@@ -64,8 +64,11 @@ void listener_offer(struct listener *listener, bool offer);
  * No client begins to connect any more; who has begun may finish and is accepted. For a listener
  * that will be freed a moment later: to close a socket resets who is in the middle of it. Clients
  * that try meanwhile do so again by themselves, a second later (RFC 6298).
+ *
+ * Return: 0; -EPERM: this system asks for CAP_NET_ADMIN, clients still begin to connect; what else
+ * setsockopt(2) fails with.
  */
-void listener_retire(struct listener *listener);
+_must_use_ int listener_retire(struct listener *listener);
 
 /* Clients wait in the backlog meanwhile. */
 void listener_pause(struct listener *listener);

@@ -374,21 +374,25 @@ static int adopt_passed(struct listeners *set, const struct config *config,
         return 0;
 }
 
+/* Accepts who has connected, and stops listening. */
+static void entry_close(struct entry *entry)
+{
+        listener_accept_pending(entry->listener);
+        TAILQ_REMOVE(&entry->set->entries, entry, entries);
+        entry_free(entry);
+}
+
 static void close_unmarked(struct listeners *set)
 {
-        struct entry *entry = TAILQ_FIRST(&set->entries);
+        struct entry *entry, *next;
 
-        while (entry) {
-                struct entry *next = TAILQ_NEXT(entry, entries);
-
-                if (!entry->next_service) {
-                        listener_retire(entry->listener);
-                        listener_accept_pending(entry->listener);
-                        log_entry(LOG_NOT_LISTENING, "no longer listening on", entry);
-                        TAILQ_REMOVE(&set->entries, entry, entries);
-                        entry_free(entry);
-                }
-                entry = next;
+        for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
+                next = TAILQ_NEXT(entry, entries);
+                if (entry->next_service)
+                        continue;
+                (void)!listener_retire(entry->listener); /* or a client now and then is reset */
+                log_entry(LOG_NOT_LISTENING, "no longer listening on", entry);
+                entry_close(entry);
         }
 }
 
@@ -445,14 +449,17 @@ size_t listeners_count(const struct listeners *set)
 
 size_t listeners_retire(struct listeners *set)
 {
-        struct entry *entry;
+        struct entry *entry, *next;
         size_t n = 0;
 
-        TAILQ_FOREACH(entry, &set->entries, entries) {
+        for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
+                next = TAILQ_NEXT(entry, entries);
                 if (entry->passed_name)
                         continue;
-                listener_retire(entry->listener);
-                n++;
+                if (listener_retire(entry->listener) < 0)
+                        entry_close(entry);
+                else
+                        n++;
         }
         return n;
 }

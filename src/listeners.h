@@ -62,8 +62,8 @@ _must_use_ int listeners_apply(struct listeners *listeners, const struct config 
 /* How many there are. */
 size_t listeners_count(const struct listeners *listeners);
 
-/* Retires all sockets but those passed, which stay open elsewhere. Return: how many; see
- * listener_retire(). */
+/* Retires all sockets but those passed, which stay open elsewhere; closes those that can't be.
+ * Return: how many are retired; see listener_retire(). */
 size_t listeners_retire(struct listeners *listeners);
 
 void listeners_pause(struct listeners *listeners);

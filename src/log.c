@@ -122,6 +122,8 @@ static void send_to_journal(enum log_kind kind, const struct log_about *about, c
         r.fields[0].iov_len = strlen(message);
         record_add(&r, "PRIORITY=%d", (int)kinds[kind].level);
         record_add(&r, "MESSAGE_ID=%s", kinds[kind].message_id);
+        /* The journal finds out what else it wants to know, but not of a process that has ended. */
+        record_add(&r, "SYSLOG_IDENTIFIER=selectd");
         if (about)
                 record_add_about(&r, about);
         (void)sd_journal_sendv(r.fields, r.n);

@@ -95,6 +95,24 @@ static void loop_freep(struct loop **loop)
         loop_free(*loop);
 }
 
+/*
+ * Whether there are descriptors for a base: without one for its signals, libevent ends the process.
+ */
+static int check_descriptors(void)
+{
+        int fds[6], r = 0;
+        size_t n = 0;
+
+        while (r == 0 && n < ELEMENTS(fds)) {
+                fds[n] = eventfd(0, EFD_CLOEXEC);
+                r = fds[n] < 0 ? -errno : 0;
+                n += r == 0;
+        }
+        while (n > 0)
+                (void)close(fds[--n]);
+        return r;
+}
+
 int loop_new(const char *backend, struct loop **out)
 {
         _cleanup_(loop_freep) struct loop *loop = calloc(1, sizeof(*loop));
@@ -110,6 +128,8 @@ int loop_new(const char *backend, struct loop **out)
         if (loop->exceptions_fd < 0)
                 return -errno;
         r = open_pipe(loop);
+        if (r == 0)
+                r = check_descriptors();
         if (r == 0)
                 r = base_new(backend, &loop->base);
         if (r < 0)

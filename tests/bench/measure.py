@@ -103,12 +103,11 @@ class Bench:
             yield Server(process.pid, port)
 
     @contextlib.contextmanager
-    def start_selectd(self, config, listener=None):
+    def start_selectd(self, config):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
             file.write(config)
             file.flush()
-            command = [self.selectd, "-c", file.name]
-            with self.start_passed(command, listener or listen()) as server:
+            with self.start_passed([self.selectd, "-c", file.name], listen()) as server:
                 yield server
 
     def load(self, server, *arguments):

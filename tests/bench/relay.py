@@ -219,8 +219,8 @@ def measure_runs(bench, figure, relays, runs):
 def is_met(figure, selectd, ratios):
     if figure.limit is not None:
         return statistics.median(selectd) <= figure.limit
-    if not ratios:
-        return True
+    if not ratios:  # nobody to compare with
+        return False
     ratio = statistics.median(ratios)
     if figure.higher:
         ratio = 1 / ratio

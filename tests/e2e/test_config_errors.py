@@ -143,6 +143,8 @@ CIRCLES = {
     "any address": ([("*:7001", "127.0.0.9:7002"), ("0.0.0.0:7002", "[::1]:7001")],
                     ['a.upstream: "127.0.0.9:7002" leads back here, by service b',
                      'b.upstream: "[::1]:7001" leads back here, by service a']),
+    "mapped": ([("*:7001", "[::ffff:127.0.0.9]:7001")],
+               ['a.upstream: "[::ffff:127.0.0.9]:7001" is where the service itself listens']),
     "one of a list": ([(["127.0.0.1:7001", "unix:/nowhere/a"], ["127.0.0.1:1", "127.0.0.1:7002"]),
                        ("127.0.0.1:7002", ["localhost:1", "unix:/nowhere/a"])],
                       ['a.upstream: "127.0.0.1:7002" leads back here, by service b',
@@ -170,7 +172,9 @@ def test_relays_in_no_circle(tmp_path):
                   relay([to(7004), to(7005)], "c", listen=to(7003)),
                   service("d", to(7004)), service("e", to(7005), mode="hub"),
                   relay("127.0.0.2:7006", "f", listen=to(7006)),
-                  relay("127.0.0.1:7007", "g", listen="[::1]:7007"))
+                  relay("127.0.0.1:7007", "g", listen="[::1]:7007"),
+                  relay("127.0.0.1:7008", "h", listen="[::]:7008"),  # of IPv6 alone, unlike "*"
+                  relay("[::1]:7009", "i", listen="0.0.0.0:7009"))
     assert run_selectd("-t", "-c", config_in(tmp_path, text)) == (0, "", "")
 
 

@@ -6,12 +6,13 @@ and addresses and paths that are spelled in more than one way, lead into it only
 import contextlib
 import re
 import socket
+import subprocess
 import threading
 
 import pytest
 
-from harness import (Daemon, Steady, config, connect, echo, free_port, pattern, recv_exactly, reset,
-                     service, until, workers)
+from harness import (Daemon, Steady, cannot_run, config, connect, echo, free_port, pattern, recv_exactly,
+                     reset, service, until, workers)
 from test_proxy_protocol import GOOD
 from test_relay import expect_reset, relay
 
@@ -39,8 +40,9 @@ def ring(n, **pairs):
     return [at(port, f"localhost:{ports[i - n + 1]}", f"r{i}", **pairs) for i, port in enumerate(ports)]
 
 
-def with_others(path):
-    return ring(1) + [relay("127.0.0.1:1", f"x{i}") for i in range(40)]
+def others():
+    """Relays that have nothing to do with it, but make a chain longer that may be none."""
+    return [relay("127.0.0.1:1", f"x{i}") for i in range(40)]
 
 
 def last_of_a_list(path):
@@ -57,12 +59,13 @@ LOOPS = {
     "one": lambda path: ring(1),
     "two": lambda path: ring(2),
     "many": lambda path: ring(30),
-    "one with others": with_others,
+    "one with others": lambda path: ring(1) + others(),
     "last of a list": last_of_a_list,
     "any address": lambda path: itself("0.0.0.0:%d"),
     "any IPv6 address": lambda path: itself("[::]:%d"),
     "path": lambda path: [relay(f"unix:{path}//r0", "r0", listen=["127.0.0.1:0", f"unix:{path}/r0"])],
     "path and name": path_and_name,
+    "path and name with others": lambda path: path_and_name(path) + others(),
     "headers": lambda path: ring(2, send_proxy=2, proxy_protocol="accept",
                                  proxy_from=["127.0.0.1", "::1"]),
 }
@@ -97,6 +100,22 @@ def test_loop(backend, name, tmp_path):
         for _ in range(CLIENTS):
             comes_and_goes(daemon, GOOD if name == "headers" else b"")
         daemon.wait_for(r"^r\d+: \S+ closed: relay loop: .*, 0 B in, 0 B out, ", CLIENTS)
+
+
+def test_address_reached_from_another(tmp_path):
+    """
+    A connection to one of this host's addresses need not come from the same one: not to the second
+    of a network. To have two takes a network of the daemon's own, which clients enter by a path.
+    """
+    prepare = "ip link set lo up && for i in 1 2; do ip addr add 192.0.2.$i/24 dev lo; done"
+    own = ["unshare", "-n", "sh", "-c", prepare + ' && exec "$@"', "sh"]
+    if subprocess.run([*own, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        cannot_run("a network of its own takes root, unshare and ip")
+    relays = [relay("192.0.2.2:7001", "r0", listen=[f"unix:{tmp_path}/r0", "*:7001"])]
+    with Daemon(config(*relays), wrapper=[*own, *BOUNDED["wrapper"]]) as daemon:
+        comes_and_goes(daemon)
+        daemon.wait_for(r"^r0: 192\.0\.2\.1:\d+ closed: relay loop: ")
+        assert len(daemon.lines(CONNECTED)) == 2
 
 
 def test_clients_at_once(backend):

@@ -184,9 +184,9 @@ def test_exit_on_idle():
     with Daemon(config(workers=N)) as daemon:
         socks = clients(daemon, N)
         daemon.reload(config(workers=N, exit_on_idle=timeout))
-        for sock in socks[1:]:
+        for sock in socks[:-1]:
             sock.close()
-        last = socks[0]
+        last = socks[-1]
         last.settimeout(2 * timeout)
         with pytest.raises(TimeoutError):
             last.recv(1)

@@ -179,6 +179,7 @@ static void journal_record(void **state)
         assert_string_equal(journal, "MESSAGE=echo: 127.0.0.1:5 closed\n"
                                      "PRIORITY=6\n"
                                      "MESSAGE_ID=fc18fae405cd4418b6312e5889ab93cd\n"
+                                     "SYSLOG_IDENTIFIER=selectd\n"
                                      "SELECTD_SERVICE=echo\n"
                                      "SELECTD_CLIENT=127.0.0.1:5\n"
                                      "SELECTD_CONNECTION=7\n"
@@ -190,6 +191,7 @@ static void journal_record(void **state)
         assert_string_equal(journal, "MESSAGE=x\n"
                                      "PRIORITY=3\n"
                                      "MESSAGE_ID=da8318230e124337b1380d5bb4dd103c\n"
+                                     "SYSLOG_IDENTIFIER=selectd\n"
                                      "CONFIG_FILE=/etc/x\n"
                                      "CONFIG_LINE=3\n");
         (void)write_line(LOG_WAITING, NULL, "unwanted");

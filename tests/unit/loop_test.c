@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 
@@ -135,7 +136,8 @@ struct poster {
         struct loop_task task;
         pthread_t thread;
         _Atomic unsigned asked;
-        unsigned done, runs;
+        _Atomic unsigned done;
+        unsigned runs;
         bool elsewhere; /* it ran on another thread */
 };
 
@@ -160,9 +162,9 @@ static void poster_run(struct loop_task *task)
 {
         struct poster *poster = container_of(task, struct poster, task);
 
-        poster->done = atomic_load(&poster->asked);
         poster->runs++;
         poster->elsewhere |= !pthread_equal(pthread_self(), home);
+        atomic_store(&poster->done, atomic_load(&poster->asked));
 }
 
 static void *post(void *arg)
@@ -196,6 +198,32 @@ static void posted_by_many(void **state)
                 assert_in_range(posters[i].runs, 1, POSTS);
                 assert_false(posters[i].elsewhere);
         }
+}
+
+static void *post_one_by_one(void *arg)
+{
+        uint64_t deadline = loop_now_usec() + DEADLINE_USEC;
+        struct poster *poster = arg;
+
+        for (unsigned i = 1; i <= POSTS / 4; i++) {
+                atomic_store(&poster->asked, i);
+                loop_post(loop, &poster->task);
+                while (atomic_load(&poster->done) < i && loop_now_usec() < deadline)
+                        (void)sched_yield();
+        }
+        return NULL;
+}
+
+/* Each post is the last for the time being, and comes when the loop has just found no more. */
+static void posted_one_by_one(void **state)
+{
+        struct poster poster = { .task.run = poster_run };
+
+        (void)state;
+        assert_int_equal(pthread_create(&poster.thread, NULL, post_one_by_one, &poster), 0);
+        turn_until(poster.done == POSTS / 4);
+        assert_int_equal(pthread_join(poster.thread, NULL), 0);
+        assert_int_equal(poster.runs, POSTS / 4);
 }
 
 static void letter_run(struct loop_task *task)
@@ -363,6 +391,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(timers, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(deferred, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(posted_by_many, start_posts, stop_loop),
+                cmocka_unit_test_setup_teardown(posted_one_by_one, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(posted_once_each, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(posted_twice, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(posts_do_not_starve, start_posts, stop_loop),
