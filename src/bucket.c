@@ -40,9 +40,12 @@ struct bucket *bucket_unref(struct bucket *bucket)
         return NULL;
 }
 
+/* Never more than a hundred years, so that sums fit. */
 static uint64_t nsec_of(uint64_t bytes, uint64_t rate)
 {
-        return (uint64_t)((unsigned __int128)bytes * 1000 * USEC_PER_SEC / rate);
+        unsigned __int128 nsec = (unsigned __int128)bytes * 1000 * USEC_PER_SEC / rate;
+
+        return nsec < UINT64_MAX / 4 ? (uint64_t)nsec : UINT64_MAX / 4;
 }
 
 uint64_t bucket_reserve(struct bucket *bucket, uint64_t now_usec, size_t n, uint64_t rate,
@@ -57,4 +60,18 @@ uint64_t bucket_reserve(struct bucket *bucket, uint64_t now_usec, size_t n, uint
         leave = bucket->full_nsec > now + depth ? bucket->full_nsec - depth : now;
         (void)pthread_mutex_unlock(&bucket->lock);
         return (leave + 999) / 1000;
+}
+
+void bucket_return(struct bucket *bucket, size_t n, uint64_t rate)
+{
+        (void)pthread_mutex_lock(&bucket->lock);
+        bucket->full_nsec -= nsec_of(n, rate);
+        (void)pthread_mutex_unlock(&bucket->lock);
+}
+
+void bucket_fill(struct bucket *bucket)
+{
+        (void)pthread_mutex_lock(&bucket->lock);
+        bucket->full_nsec = 0;
+        (void)pthread_mutex_unlock(&bucket->lock);
 }

@@ -38,3 +38,9 @@ struct bucket *bucket_unref(struct bucket *bucket);
  */
 uint64_t bucket_reserve(struct bucket *bucket, uint64_t now_usec, size_t n, uint64_t rate,
                         uint64_t burst);
+
+/* Gives the tokens of a reservation back that is of no use any more. */
+void bucket_return(struct bucket *bucket, size_t n, uint64_t rate);
+
+/* Fills it. */
+void bucket_fill(struct bucket *bucket);

@@ -260,11 +260,12 @@ static void read_stall_after(struct reader *r, const struct key *key, config_set
                              void *out)
 {
         const char *text = config_setting_get_string(setting);
+        const struct key span = { .max = YEAR_USEC, .legal = key->legal };
         struct conditions *conditions = out;
         uint64_t value;
 
         if (text && quantity_parse_bytes(text, &value) < 0)
-                read_usec(r, key, setting, &conditions->stall_after_usec);
+                read_usec(r, &span, setting, &conditions->stall_after_usec);
         else
                 read_bytes(r, key, setting, &conditions->stall_after_bytes);
 }
@@ -627,7 +628,6 @@ static bool reaches(const struct address *to, const struct address *listen)
 }
 
 #define CONDITION(member) offsetof(struct conditions, member)
-#define AFTER_LEGAL       "a time span such as \"2s\", more than 0"
 
 static const struct key condition_keys[] = {
         { "latency", read_usec, CONDITION(latency_usec), 0, YEAR_USEC, SPAN_LEGAL },
@@ -641,9 +641,10 @@ static const struct key condition_keys[] = {
         { "slice_delay", read_usec, CONDITION(slice_delay_usec), 0, YEAR_USEC, SPAN_LEGAL },
         { "limit", read_bytes, CONDITION(limit_bytes), 0, BYTES_MAX, BYTES_LEGAL },
         { "stall_after", read_stall_after, 0, 0, BYTES_MAX,
-          "a time span such as \"2s\", or bytes such as 1000 or \"64K\"" },
+          "a time span such as \"2s\", 0 to 365 days, or bytes such as 1000 or \"64K\", to "
+          "\"1024G\"" },
         { "stall_for", read_usec_or_forever, CONDITION(stall_for_usec), 1, YEAR_USEC,
-          "a time span such as \"2s\", more than 0, or \"forever\"" },
+          "seconds or a time span such as \"2s\", more than 0, to 365 days, or \"forever\"" },
         { "reset_after", read_usec, CONDITION(reset_after_usec), 1, YEAR_USEC,
           "seconds or a time span such as \"2s\", more than 0, to 365 days" },
         { "close_delay", read_usec, CONDITION(close_delay_usec), 0, YEAR_USEC, SPAN_LEGAL },

@@ -23,8 +23,8 @@ struct shaper {
         struct evbuffer *bytes, *chunks;
         struct event timer;
         struct conditions conditions;
-        struct bucket *bucket; /* a reference */
-        struct random random;
+        struct bucket *bucket;        /* a reference */
+        struct random jitter, slices; /* rows of their own: they are drawn in no fixed order */
         uint64_t send_delay_usec, hold_bytes, began_usec;
         struct chunk first; /* of no length and no end: none */
         size_t piece;       /* of @first, chosen to leave at @piece_usec; 0: not chosen yet */
@@ -75,7 +75,8 @@ int shaper_new(struct loop *loop, const struct shaping *shaping, const struct ra
         if (!shaper)
                 return -ENOMEM;
         evtimer_assign(&shaper->timer, loop_base(loop), shaper_on_timer, shaper);
-        shaper->random = *random;
+        shaper->jitter = *random;
+        shaper->slices = random_new(random->state, 0, 0);
         shaper->on_due = on_due;
         shaper->arg = arg;
         shaper->bytes = evbuffer_new();
@@ -93,10 +94,24 @@ int shaper_new(struct loop *loop, const struct shaping *shaping, const struct ra
         return 0;
 }
 
+static struct bucket *bucket_of(const struct shaper *shaper)
+{
+        return shaper->conditions.shared ? shaper->conditions.shared : shaper->bucket;
+}
+
+/* Chooses anew when the time comes; the tokens go back until then. */
+static void unchoose(struct shaper *shaper)
+{
+        if (shaper->piece && !shaper->first.end && shaper->conditions.rate)
+                bucket_return(bucket_of(shaper), shaper->piece, shaper->conditions.rate);
+        shaper->piece = 0;
+}
+
 struct shaper *shaper_free(struct shaper *shaper)
 {
         if (!shaper)
                 return NULL;
+        unchoose(shaper);
         (void)evtimer_del(&shaper->timer);
         if (shaper->bytes)
                 evbuffer_free(shaper->bytes);
@@ -119,20 +134,26 @@ void shaper_set(struct shaper *shaper, const struct shaping *shaping)
         const struct conditions *conditions = shaping->conditions;
         uint64_t after = conditions->stall_after_usec;
 
+        unchoose(shaper);
         shaper->began_usec = shaping->began_usec;
         if (!is_same_stall(&shaper->conditions, conditions)) {
                 shaper->stall_usec = CONDITIONS_NEVER;
                 /* What would have begun before it was asked for begins now. */
                 if (conditions->stall_for_usec && after != CONDITIONS_NEVER)
                         shaper->stall_usec = most(shaper->began_usec + after, loop_now_usec());
+                else if (shaper->out_bytes >= conditions->stall_after_bytes)
+                        shaper->stall_usec = loop_now_usec();
         }
+        /* What one that was asked for before gave away is not owed. */
+        if (conditions->rate != shaper->conditions.rate ||
+            conditions->burst_bytes != shaper->conditions.burst_bytes)
+                bucket_fill(shaper->bucket);
         if (conditions->shared)
                 bucket_ref(conditions->shared);
         bucket_unref(shaper->conditions.shared);
         shaper->conditions = *conditions;
         shaper->send_delay_usec = shaping->send_delay_usec;
         shaper->hold_bytes = shaping->hold_bytes;
-        shaper->piece = 0;
 }
 
 /* Putting */
@@ -141,7 +162,7 @@ void shaper_set(struct shaper *shaper, const struct shaping *shaping)
 static uint64_t draw_delay(struct shaper *shaper)
 {
         const struct conditions *c = &shaper->conditions;
-        uint64_t delay = c->latency_usec + random_up_to(&shaper->random, 2 * c->jitter_usec);
+        uint64_t delay = c->latency_usec + random_up_to(&shaper->jitter, 2 * c->jitter_usec);
 
         return delay > c->jitter_usec ? delay - c->jitter_usec : 0;
 }
@@ -188,7 +209,7 @@ static uint64_t due_usec(const struct shaper *shaper)
                 first->arrived_usec + least(first->delay_usec, c->latency_usec + c->jitter_usec);
 
         if (first->end)
-                return due + c->close_delay_usec;
+                return most(due, shaper->left_usec) + c->close_delay_usec;
         if (!first->started)
                 due = most(due, shaper->left_usec) + shaper->send_delay_usec;
         if (shaper->left_usec)
@@ -203,7 +224,7 @@ static size_t choose(struct shaper *shaper)
         uint64_t n = shaper->first.n, variation = c->slice_variation_bytes;
 
         if (c->slice_bytes) {
-                uint64_t slice = c->slice_bytes + random_up_to(&shaper->random, 2 * variation);
+                uint64_t slice = c->slice_bytes + random_up_to(&shaper->slices, 2 * variation);
 
                 n = least(n, slice > variation ? slice - variation : 1);
         }
@@ -223,20 +244,16 @@ static void prepare(struct shaper *shaper, uint64_t now)
         shaper->piece = shaper->first.end ? 1 : choose(shaper);
         shaper->piece_usec = now;
         if (c->rate && !shaper->first.end)
-                shaper->piece_usec = bucket_reserve(c->shared ? c->shared : shaper->bucket, now,
-                                                    shaper->piece, c->rate, c->burst_bytes);
+                shaper->piece_usec = bucket_reserve(bucket_of(shaper), now, shaper->piece, c->rate,
+                                                    c->burst_bytes);
 }
 
 /* When the stall that goes on ends; @now: there is none. */
-static uint64_t stalled_until(struct shaper *shaper, uint64_t now)
+static uint64_t stalled_until(const struct shaper *shaper, uint64_t now)
 {
         const struct conditions *c = &shaper->conditions;
 
-        if (!c->stall_for_usec)
-                return now;
-        if (shaper->stall_usec == CONDITIONS_NEVER && shaper->out_bytes >= c->stall_after_bytes)
-                shaper->stall_usec = shaper->left_usec ? shaper->left_usec : now;
-        if (now < shaper->stall_usec)
+        if (!c->stall_for_usec || now < shaper->stall_usec)
                 return now;
         if (c->stall_for_usec == CONDITIONS_FOREVER)
                 return CONDITIONS_FOREVER;
@@ -282,19 +299,27 @@ static void remove_piece(struct shaper *shaper, uint64_t now, uint8_t *buffer, s
         shaper->first.n -= (uint32_t)shaper->piece;
         shaper->first.started = true;
         shaper->out_bytes += shaper->piece;
+        if (shaper->stall_usec == CONDITIONS_NEVER &&
+            shaper->out_bytes >= shaper->conditions.stall_after_bytes)
+                shaper->stall_usec = now;
         shaper->left_usec = now;
         shaper->piece = 0;
 }
 
-static unsigned wait_fault(const struct shaper *shaper)
+/* What makes the first chunk wait, but for tokens and a stall. */
+static unsigned wait_fault(const struct shaper *shaper, uint64_t now)
 {
         const struct conditions *c = &shaper->conditions;
+        const struct chunk *first = &shaper->first;
+        unsigned fault = 0;
 
-        if (shaper->first.end && c->close_delay_usec)
-                return FAULT_CLOSE_DELAY;
-        if (c->latency_usec || c->jitter_usec)
-                return FAULT_LATENCY;
-        return shaper->first.started && c->slice_delay_usec ? FAULT_SLICE : 0;
+        if (now < first->arrived_usec + least(first->delay_usec, c->latency_usec + c->jitter_usec))
+                fault |= FAULT_LATENCY;
+        if (first->end && c->close_delay_usec)
+                fault |= FAULT_CLOSE_DELAY;
+        if (!first->end && shaper->left_usec && now < shaper->left_usec + c->slice_delay_usec)
+                fault |= FAULT_SLICE;
+        return fault;
 }
 
 int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_event *event)
@@ -310,17 +335,18 @@ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_e
         }
         if (!pull(shaper))
                 return 0;
-        if (!shaper->piece) {
-                until = due_usec(shaper);
-                if (now < until)
-                        return wait_until(shaper, now, until, wait_fault(shaper));
-                prepare(shaper, now);
+        until = due_usec(shaper);
+        if (now < until)
+                return wait_until(shaper, now, until, wait_fault(shaper, now));
+        until = stalled_until(shaper, now);
+        if (now < until) {
+                unchoose(shaper);
+                return wait_until(shaper, now, until, FAULT_STALL);
         }
+        if (!shaper->piece)
+                prepare(shaper, now);
         if (now < shaper->piece_usec)
                 return wait_until(shaper, now, shaper->piece_usec, FAULT_RATE);
-        until = stalled_until(shaper, now);
-        if (now < until)
-                return wait_until(shaper, now, until, FAULT_STALL);
         remove_piece(shaper, now, buffer, n, event);
         return 0;
 }

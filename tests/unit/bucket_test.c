@@ -12,7 +12,7 @@
 
 #define BEGAN_USEC (1000 * USEC_PER_SEC)
 #define THREADS    4
-#define TURNS      100000
+#define TURNS      500000
 
 static struct bucket *bucket;
 
