@@ -622,9 +622,12 @@ static void read_group(struct reader *r, config_setting_t *group, const struct k
 /* Whether a connection to @to arrives at a socket that listens on @listen, on the same host. */
 static bool reaches(const struct address *to, const struct address *listen)
 {
+        bool of_ipv6 = to->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&to->in6.sin6_addr);
+
         return address_equal(to, listen) ||
                (address_port(to) && address_port(to) == address_port(listen) &&
-                address_is_loopback(to) && address_is_any(listen));
+                address_is_loopback(to) && address_is_any(listen) &&
+                (listen->any || of_ipv6 == (listen->sa.sa_family == AF_INET6)));
 }
 
 #define CONDITION(member) offsetof(struct conditions, member)

@@ -106,9 +106,12 @@ unsigned hops_before(struct hops *hops, const struct address *peer, const struct
         if (!make_key(peer, local, &key))
                 return 0;
         (void)pthread_mutex_lock(&hops->lock);
-        LIST_FOREACH(hop, &hops->buckets[bucket(&key)], entry)
-                if (equal(&hop->key, &key))
-                        depth = hop->depth;
+        LIST_FOREACH(hop, &hops->buckets[bucket(&key)], entry) {
+                if (!equal(&hop->key, &key))
+                        continue;
+                depth = hop->depth;
+                break;
+        }
         (void)pthread_mutex_unlock(&hops->lock);
         return depth;
 }
@@ -152,6 +155,9 @@ int hops_connect(struct hops *hops, struct hop *hop, int fd, const struct addres
         int r = 0;
 
         (void)pthread_mutex_lock(&hops->lock);
+        if (hop->added)
+                LIST_REMOVE(hop, entry);
+        hop->added = false;
         if ((connect(fd, &peer->sa, peer->length) < 0 && errno != EINPROGRESS) ||
             getsockname(fd, &own.sa, &own.length) < 0)
                 r = -errno;

@@ -19,9 +19,8 @@
 struct member {
         struct stream stream;
         struct link link;
-        int peer;
         uint64_t received, sending;
-        int errors;
+        int peer, errors;
 };
 
 static struct member members[MANY];
