@@ -62,6 +62,7 @@ struct server {
         uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
         const char *backend;         /* as configured when it started */
         bool reload_failed;          /* the last one */
+        bool reloading;              /* some worker has not put the new one into force yet */
         bool worker_failed;
         bool stopping;
 };
@@ -401,15 +402,41 @@ static int reload(struct server *s)
         put_into_force(s, config);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_reconfigure(s->workers[i], config);
+        return 0;
+}
+
+static void tell_ready(const struct server *s)
+{
+        char status[128];
+
+        describe(s, status, sizeof(status));
+        notify_ready(status);
+}
+
+/* The reload is over when the last worker has put it into force. */
+static void finish_reload(struct server *s)
+{
+        const struct config *config = s->config;
+
+        for (size_t i = 0; i < s->n_workers; i++)
+                if (!worker_is_current(s->workers[i]))
+                        return;
+        if (!s->reloading || s->stopping)
+                return;
+        s->reloading = false;
         log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", config->path,
                   config->n_services, plural(config->n_services));
-        return 0;
+        tell_ready(s);
+}
+
+static void on_current(void *arg)
+{
+        finish_reload(arg);
 }
 
 static void on_hup(evutil_socket_t fd, short what, void *arg)
 {
         struct server *s = arg;
-        char status[128];
 
         (void)fd;
         (void)what;
@@ -417,8 +444,11 @@ static void on_hup(evutil_socket_t fd, short what, void *arg)
                 return;
         notify_reloading();
         s->reload_failed = reload(s) < 0;
-        describe(s, status, sizeof(status));
-        notify_ready(status);
+        if (s->reload_failed)
+                tell_ready(s);
+        else
+                s->reloading = true;
+        finish_reload(s);
 }
 
 /* Stopping */
@@ -465,6 +495,7 @@ static const struct listeners_events listeners_events = {
 static const struct worker_events worker_events = {
         .on_ended = on_ended,
         .on_refused = on_refused,
+        .on_current = on_current,
         .on_failed = on_worker_failed,
 };
 
@@ -582,14 +613,12 @@ static int server_listen(struct server *s)
 
 static int server_serve(struct server *s)
 {
-        char status[128];
         size_t n = s->config->n_services;
 
         put_into_force(s, s->config);
         log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s", n, plural(n),
                   loop_backend(s->loop), s->n_workers, plural(s->n_workers));
-        describe(s, status, sizeof(status));
-        notify_ready(status);
+        tell_ready(s);
 
         while (!s->stopping || s->listeners || count_connections(s) > 0) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");

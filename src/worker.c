@@ -32,6 +32,7 @@ STAILQ_HEAD(client_list, client);
 struct orders {
         struct client_list clients;
         struct config *reconfigure; /* a reference; NULL: no */
+        uint64_t generation;        /* of it: how many there have been */
         const char *close_all;      /* the reason; NULL: no */
         bool answer, stop;
 };
@@ -39,7 +40,8 @@ struct orders {
 /* What home is to know. */
 struct news {
         size_t ended, refused;
-        int error; /* of the last one refused */
+        int error;           /* of the last one refused */
+        uint64_t generation; /* that is in force; 0: no news */
         bool answered, failed;
 };
 
@@ -53,6 +55,7 @@ struct worker {
         const struct worker_events *events;
         void *arg;
         size_t count;
+        uint64_t asked, current; /* generations */
         bool answered;
 
         bool threaded; /* from here on shared: */
@@ -75,6 +78,10 @@ static void deliver(struct worker *worker, const struct news *news)
 {
         worker->count -= news->ended + news->refused;
         worker->answered |= news->answered;
+        if (news->generation) {
+                worker->current = news->generation;
+                worker->events->on_current(worker->arg);
+        }
         if (news->ended)
                 worker->events->on_ended(worker->arg);
         for (size_t i = 0; i < news->refused; i++)
@@ -105,6 +112,7 @@ static void tell(struct worker *worker, const struct news *news)
         worker->news.ended += news->ended;
         worker->news.refused += news->refused;
         worker->news.error = news->refused ? news->error : worker->news.error;
+        worker->news.generation = news->generation ? news->generation : worker->news.generation;
         worker->news.answered |= news->answered;
         worker->news.failed |= news->failed;
         (void)pthread_mutex_unlock(&worker->lock);
@@ -176,6 +184,7 @@ static struct orders take_orders(struct worker *worker)
         (void)pthread_mutex_lock(&worker->lock);
         STAILQ_CONCAT(&orders.clients, &worker->orders.clients);
         orders.reconfigure = worker->orders.reconfigure;
+        orders.generation = worker->orders.generation;
         orders.close_all = worker->orders.close_all;
         orders.answer = worker->orders.answer;
         orders.stop = worker->orders.stop;
@@ -195,8 +204,10 @@ static void on_orders(struct loop_task *task)
                 admit(worker, client);
                 client_free(client);
         }
-        if (orders.reconfigure)
+        if (orders.reconfigure) {
                 reconfigure(worker, orders.reconfigure);
+                tell(worker, &(struct news){ .generation = orders.generation });
+        }
         config_unref(orders.reconfigure);
         if (orders.close_all)
                 close_all(worker, orders.close_all);
@@ -363,10 +374,17 @@ void worker_reconfigure(struct worker *worker, struct config *config)
                 reconfigure(worker, config);
                 return;
         }
+        worker->asked++;
         (void)pthread_mutex_lock(&worker->lock);
         config_unref(worker->orders.reconfigure);
         worker->orders.reconfigure = config_ref(config);
+        worker->orders.generation = worker->asked;
         send_orders(worker);
+}
+
+bool worker_is_current(const struct worker *worker)
+{
+        return worker->current == worker->asked;
 }
 
 void worker_close_all(struct worker *worker, const char *reason)

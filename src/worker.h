@@ -21,6 +21,8 @@ struct worker_events {
         void (*on_ended)(void *arg);
         /* A client could not be served, and its socket is closed: -ENOMEM, -ENOSPC. */
         void (*on_refused)(void *arg, int error);
+        /* What worker_reconfigure() asked for is in force. Not called from within it. */
+        void (*on_current)(void *arg);
         /* The loop of the worker's thread failed; its connections have ended. */
         void (*on_failed)(void *arg);
 };
@@ -62,8 +64,9 @@ void worker_admit(struct worker *worker, struct config *config, const struct ser
 /* Connections admitted that have not ended. */
 size_t worker_count(const struct worker *worker);
 
-/* Gives every connection the new limits and shaping values. */
+/* Gives every connection the new limits and shaping values; worker_is_current() tells when. */
 void worker_reconfigure(struct worker *worker, struct config *config);
+bool worker_is_current(const struct worker *worker);
 
 /* Ends every connection. @reason: see connection_close(); a literal. */
 void worker_close_all(struct worker *worker, const char *reason);
