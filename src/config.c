@@ -858,11 +858,9 @@ static void check_loops(struct reader *r, config_setting_t *services)
         for (size_t i = 0; i < r->config->n_services; i++) {
                 config_setting_t *service = config_setting_get_elem(services, (unsigned)i);
 
-                report_loops(r, &r->config->services[i],
-                             config_setting_is_group(service)
-                                     ? config_setting_get_member(service, "upstream")
-                                     : NULL,
-                             seen);
+                if (r->config->services[i].n_upstreams > 0)
+                        report_loops(r, &r->config->services[i],
+                                     config_setting_get_member(service, "upstream"), seen);
         }
 }
 

@@ -14,8 +14,8 @@ ENV = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb
 
 @pytest.mark.parametrize("settings", [
     {},
-    {"send_delay": "1h", "message_size": "64K"},
-    {"send_delay": "1h", "message_size": 1},
+    {"send_delay": "1h", "message_size": "64K", "hold": "256K"},
+    {"send_delay": "1h", "message_size": 1, "hold": "256K"},
 ], ids=["no delay", "delay", "delay of single bytes"])
 def test_memory_is_bounded(backend, settings):
     text = config(service("slow", **settings), service("echo"), backend=backend)

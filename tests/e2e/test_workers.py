@@ -309,7 +309,7 @@ def test_what_is_told_too_late():
         first, second = sorted(threads(daemon))
         with halted(second):
             with halted(first):
-                daemon.reload(config(workers=2))  # by the end of which both have been asked
+                daemon.reload("services = 1;\n", "; keeping")  # by whose end both have been asked
                 daemon.signal(signal.SIGTERM)
                 daemon.wait_for("^stopped$")
             stat = pathlib.Path(f"/proc/{daemon.pid}/stat")

@@ -60,6 +60,33 @@ static void refill(void **state)
         assert_int_equal(wait_of(3600 * USEC_PER_SEC, 1, 1000, 1000), USEC_PER_MSEC);
 }
 
+/* What is given back can be had by the next, and only that. */
+static void returned(void **state)
+{
+        (void)state;
+        assert_int_equal(wait_of(0, 1000, 1000, 1000), 0);
+        assert_int_equal(wait_of(0, 300, 1000, 1000), 300 * USEC_PER_MSEC);
+        assert_int_equal(wait_of(0, 100, 1000, 1000), 400 * USEC_PER_MSEC);
+        bucket_return(bucket, 300, 1000);
+        assert_int_equal(wait_of(0, 100, 1000, 1000), 200 * USEC_PER_MSEC);
+
+        /* what had to be waited for by then is there again, and no more */
+        assert_int_equal(wait_of(10 * USEC_PER_SEC, 1000, 1000, 1000), 0);
+        assert_int_equal(wait_of(10 * USEC_PER_SEC, 1000, 1000, 1000), USEC_PER_SEC);
+        bucket_return(bucket, 1000, 1000);
+        assert_int_equal(wait_of(10500 * USEC_PER_MSEC, 500, 1000, 1000), 0);
+        assert_int_equal(wait_of(10500 * USEC_PER_MSEC, 1, 1000, 1000), USEC_PER_MSEC);
+}
+
+static void filled(void **state)
+{
+        (void)state;
+        assert_int_equal(wait_of(0, 65536, 1, 65536), 0);
+        bucket_fill(bucket);
+        assert_int_equal(wait_of(0, 65536, 1, 65536), 0);
+        assert_int_equal(wait_of(0, 1, 1, 65536), USEC_PER_SEC);
+}
+
 /* Fractions of a microsecond are waited for, not given away. */
 static void fractions(void **state)
 {
@@ -210,6 +237,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(burst_then_rate, make, release),
                 cmocka_unit_test_setup_teardown(refill, make, release),
+                cmocka_unit_test_setup_teardown(returned, make, release),
+                cmocka_unit_test_setup_teardown(filled, make, release),
                 cmocka_unit_test_setup_teardown(fractions, make, release),
                 cmocka_unit_test_setup_teardown(extremes, make, release),
                 cmocka_unit_test_setup_teardown(random_rows, make, release),

@@ -64,14 +64,12 @@ static void format(void **state)
         (void)state;
         for (unsigned faults = 0; faults < 256; faults++) {
                 char text[CONDITIONS_TEXT_SIZE + 1], expected[512] = "";
+                size_t n = 0;
 
-                for (size_t i = 0; i < ELEMENTS(names); i++) {
-                        if (!(faults & 1U << i))
-                                continue;
-                        if (expected[0])
-                                strcat(expected, ", ");
-                        strcat(expected, names[i]);
-                }
+                for (size_t i = 0; i < ELEMENTS(names); i++)
+                        if (faults & 1U << i)
+                                n += (size_t)snprintf(expected + n, sizeof(expected) - n, "%s%s",
+                                                      n ? ", " : "", names[i]);
                 memset(text, '!', sizeof(text));
                 assert_ptr_equal(conditions_format(faults, text), text);
                 assert_string_equal(text, expected);
