@@ -23,6 +23,7 @@ import pytest
 
 SELECTD = os.environ["SELECTD"]
 DEADLINE = 20
+LOOP_KBYTES = 2 * 64  # of a loop's own buffers, which cost nothing before they are first used
 DEFAULTS = {}  # what every configuration of this test has, unless it says otherwise
 SHADOWED = 5 if os.environ.get("SANITIZE") == "thread" else 1  # TSan keeps four bytes about each
 SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
