@@ -17,6 +17,7 @@ import pytest
 from harness import (DEADLINE, LOOP_KBYTES, Daemon, Steady, cannot_run, config, echo, name_of,
                      pattern, push, recv_exactly, recv_until_eof, reset, service, until, workers)
 from test_relay import expect_reset, relay
+from test_slow_reader import ENV
 
 DATA = pattern(1 << 20)
 MUCH = pattern(64 << 20)
@@ -164,7 +165,7 @@ def test_flood(backend):
 
     with Upstream(flood) as upstream, Upstream(answer) as good:
         with Daemon(config(relay(upstream.address, "flooded"), relay(good.address),
-                           backend=backend)) as daemon:
+                           backend=backend), env=ENV) as daemon:
             before = daemon.memory_bytes()
             with contextlib.ExitStack() as stack, Steady(daemon.connect("relay")):
                 clients = []

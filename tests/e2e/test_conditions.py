@@ -13,6 +13,7 @@ import pytest
 
 from harness import (DEADLINE, LOOP_KBYTES, Daemon, config, echo, pattern, push, recv_exactly,
                      recv_until_eof, service)
+from test_slow_reader import ENV
 
 EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
 
@@ -40,7 +41,7 @@ def quote(v):
 
 @contextlib.contextmanager
 def echoing(backend, top=(), **pairs):
-    with Daemon(config(service(**pairs), backend=backend, **dict(top))) as daemon:
+    with Daemon(config(service(**pairs), backend=backend, **dict(top)), env=ENV) as daemon:
         yield daemon
 
 
