@@ -9,7 +9,6 @@ import select
 import socket
 import struct
 import threading
-from pathlib import Path
 from signal import SIGCONT, SIGTERM
 
 import pytest
@@ -136,20 +135,58 @@ def greeted(sock, head=GOOD):
     return sock
 
 
+def tcp_sockets():
+    """Of each IPv4 socket that has not ended: its port, its peer's, and what it has not read or,
+    if it listens, accepted, and what its peer has not acknowledged.
+
+    From sock_diag(7): /proc/net/tcp takes long when other tests have left thousands in TIME_WAIT.
+    """
+    dump_by_family, by_family, done = 0x301, 20, 3
+    living = 0xfff & ~(1 << 6 | 1 << 7)  # neither TIME_WAIT nor CLOSE
+    request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, living) + bytes(48)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as netlink:
+        netlink.settimeout(DEADLINE)
+        netlink.send(struct.pack("=IHHII", 16 + len(request), by_family, dump_by_family, 1, 0) + request)
+        while True:
+            data = netlink.recv(1 << 17)
+            while data:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind == done:
+                    return
+                assert kind == by_family, data
+                yield *struct.unpack_from(">HH", data, 20), *struct.unpack_from("=II", data, 72)
+                data = data[length + 3 & ~3:]
+
+
+def tcp_sockets():
+    """Of each IPv4 socket that has not ended: its port, its peer's, and what it has not read (or, if
+    it listens, accepted), and what its peer has not acknowledged.
+
+    From sock_diag(7): /proc/net/tcp takes long where others have left thousands in TIME_WAIT.
+    """
+    by_family, dump, done, header, message = 20, 0x301, 3, 16, 72
+    living = 0xfff & ~(1 << 6 | 1 << 7)  # neither TIME_WAIT nor CLOSE
+    request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, living) + bytes(48)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as netlink:
+        netlink.settimeout(DEADLINE)
+        netlink.send(struct.pack("=IHHII", header + len(request), by_family, dump, 1, 0) + request)
+        while data := netlink.recv(1 << 17):
+            while data:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind == done:
+                    return
+                assert kind == by_family and length >= header + message
+                yield (*struct.unpack_from(">4xHH", data, header),
+                       *struct.unpack_from("=56xII", data, header))
+                data = data[length + -length % 4:]
+
+
 def all_is_read(daemon, name="echo"):
     """Until the daemon has taken all that clients have sent it over IPv4, and the clients."""
-    port = f":{daemon.port(name):04X}"
-
-    def nothing_waits():
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            _, local, remote, _, queues, *_ = line.split()
-            unacknowledged, unread = queues.split(":")  # of a listener: who is not accepted yet
-            if (remote.endswith(port) and int(unacknowledged, 16)
-                    or local.endswith(port) and int(unread, 16)):
-                return False
-        return True
-
-    until(nothing_waits, "the end of what is under way")
+    port = daemon.port(name)
+    until(lambda: not any((peer == port and unacknowledged) or (own == port and unread)
+                          for own, peer, unread, unacknowledged in tcp_sockets()),
+          "the end of what is under way")
 
 
 def assert_reset(sock, data=None):

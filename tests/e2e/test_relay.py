@@ -10,6 +10,7 @@ import pytest
 
 from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, echo, free_port, name_of, pattern, push,
                      recv_exactly, recv_until_eof, reset, service, until)
+from test_slow_reader import ENV
 
 
 def relay(upstream, name="relay", **pairs):
@@ -25,10 +26,11 @@ def upstream(backlog=16):
 
 
 @contextlib.contextmanager
-def pair(backend, **pairs):
+def pair(backend, env=None, **pairs):
     """A relayed pair: yields (daemon, client, upstream's end)."""
     with upstream() as (listener, address):
-        with Daemon(config(relay(address, **pairs), backend=backend, log_level="debug")) as daemon:
+        with Daemon(config(relay(address, **pairs), backend=backend, log_level="debug"),
+                    env=env) as daemon:
             with daemon.connect("relay") as client:
                 server, _ = listener.accept()
                 server.settimeout(DEADLINE)
@@ -106,7 +108,7 @@ def test_reset_passes_through_as_a_reset(backend, who):
 
 def test_back_pressure(backend):
     """An upstream that reads nothing stops the client; then not a byte is lost."""
-    with pair(backend) as (daemon, client, server):
+    with pair(backend, env=ENV) as (daemon, client, server):
         before = daemon.memory_bytes()
         data = pattern(FILLS_ANY_LINE)
         [taken] = push([client], data)
