@@ -19,7 +19,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/signalfd.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* Descriptors that are not connections: the log's, files read at a reload, … */
 #define RESERVED_FDS 20
@@ -40,8 +42,6 @@
 /* The status is told at most this often. */
 #define STATUS_USEC USEC_PER_SEC
 
-enum { ON_HUP, ON_TERM, ON_INT, SIGNALS };
-
 struct server {
         struct config *config;
         struct loop *loop;
@@ -51,7 +51,8 @@ struct server {
         struct hops *hops;
         struct gate *gate;
         struct listeners *listeners;
-        struct event *signals[SIGNALS];
+        int signal_fd;
+        struct event *signal;        /* signal_fd has one to read */
         struct event *watchdog;      /* NULL: nobody watches */
         struct event *idle;          /* exit_on_idle has passed */
         struct event *drain;         /* drain_timeout has passed */
@@ -434,12 +435,8 @@ static void on_current(void *arg)
         finish_reload(arg);
 }
 
-static void on_hup(evutil_socket_t fd, short what, void *arg)
+static void on_hup(struct server *s)
 {
-        struct server *s = arg;
-
-        (void)fd;
-        (void)what;
         if (s->stopping)
                 return;
         notify_reloading();
@@ -460,16 +457,25 @@ static void on_drain(evutil_socket_t fd, short what, void *arg)
         end_all(arg);
 }
 
-static void on_stop(evutil_socket_t fd, short what, void *arg)
+static void on_stop(struct server *s)
 {
-        struct server *s = arg;
-
-        (void)fd;
-        (void)what;
         if (s->stopping)
                 end_all(s);
         else
                 server_stop(s);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+        struct server *s = arg;
+        struct signalfd_siginfo info;
+
+        (void)what;
+        while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+                if (info.ssi_signo == SIGHUP)
+                        on_hup(s);
+                else
+                        on_stop(s);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
@@ -506,23 +512,27 @@ static int new_event(struct server *s, int fd, short what, event_callback_fn cal
         return *out ? 0 : -ENOMEM;
 }
 
+/*
+ * Signals are read, not handled: there is no handler to race with, and one that comes late, while
+ * all is being freed, stays blocked and does not end what ends in order (signalfd(2)).
+ */
 static int start_signals(struct server *s)
 {
-        static const struct {
-                int number;
-                event_callback_fn callback;
-        } handlers[SIGNALS] = {
-                [ON_HUP] = { SIGHUP, on_hup },
-                [ON_TERM] = { SIGTERM, on_stop },
-                [ON_INT] = { SIGINT, on_stop },
-        };
+        sigset_t set;
 
-        for (size_t i = 0; i < SIGNALS; i++)
-                if (new_event(s, handlers[i].number, EV_SIGNAL | EV_PERSIST, handlers[i].callback,
-                              &s->signals[i]) < 0 ||
-                    event_add(s->signals[i], NULL) < 0)
-                        return -ENOMEM;
-        return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGHUP);
+        (void)sigaddset(&set, SIGTERM);
+        (void)sigaddset(&set, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+                return -errno;
+        s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+        if (s->signal_fd < 0)
+                return -errno;
+        if (new_event(s, s->signal_fd, EV_READ | EV_PERSIST, on_signal, &s->signal) < 0 ||
+            event_add(s->signal, NULL) < 0)
+                return -ENOMEM;
+        return 0;
 }
 
 static int start_watchdog(struct server *s)
@@ -638,18 +648,8 @@ static void free_event(struct event *event)
                 event_free(event);
 }
 
-/* A signal that comes late finds no handler any more: it must not end what ends in order. */
-static void block_signals(void)
-{
-        sigset_t all;
-
-        (void)sigfillset(&all);
-        (void)sigprocmask(SIG_BLOCK, &all, NULL);
-}
-
 static void server_deinit(struct server *s)
 {
-        block_signals();
         s->listeners = listeners_free(s->listeners);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_stop(s->workers[i]);
@@ -661,8 +661,9 @@ static void server_deinit(struct server *s)
         free_event(s->retry);
         free_event(s->status);
         free_event(s->watchdog);
-        for (size_t i = 0; i < SIGNALS; i++)
-                free_event(s->signals[i]);
+        free_event(s->signal);
+        if (s->signal_fd >= 0)
+                (void)close(s->signal_fd);
         gate_free(s->gate);
         loop_free(s->loop);
         hops_free(s->hops);
@@ -675,6 +676,7 @@ int server_run(struct config *config)
         struct server s = {
                 .config = config_ref(config),
                 .backend = config->backend,
+                .signal_fd = -1,
                 .limited_by = "the descriptor limit (LimitNOFILE=)",
         };
         int status = EX_OSERR;
