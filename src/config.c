@@ -21,6 +21,9 @@
 /* More than these are not reported: nobody reads them, and the file has none that is known. */
 #define MISTAKES_MAX 1000
 
+/* More errors of syntax than these are not looked for: each costs a look at the whole text. */
+#define SYNTAX_MAX 10
+
 /* In all services together; each is compared with all before it, and each upstream with each. */
 #define LISTEN_MAX   4096
 #define UPSTREAM_MAX 4096
@@ -36,8 +39,9 @@
 struct reader {
         config_mistake_fn *mistake;
         void *arg;
-        const struct source *source;
+        struct source *source;
         struct config *config;
+        bool holed; /* some of the text could not be read: what is not there is not missing */
         unsigned n_mistakes;
         unsigned n_listen, n_upstream;
         bool no_memory;
@@ -504,7 +508,7 @@ static void read_each(struct reader *r, const struct key *key, config_setting_t 
 {
         int type = config_setting_type(setting), n = config_setting_length(setting);
 
-        if ((type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY) || n == 0) {
+        if ((type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY) || (n == 0 && !r->holed)) {
                 read(r, key, setting, service);
                 return;
         }
@@ -599,10 +603,12 @@ static void read_group(struct reader *r, config_setting_t *group, const struct k
                 for (size_t k = 0; k < n && !key; k++)
                         if (strcmp(keys[k].name, name) == 0)
                                 key = &keys[k];
-                if (key)
-                        key->read(r, key, setting, (char *)out + key->offset);
-                else
+                if (config_setting_type(setting) == CONFIG_TYPE_NONE)
+                        continue; /* an error of syntax */
+                if (!key)
                         report_unknown(r, setting, keys, n);
+                else
+                        key->read(r, key, setting, (char *)out + key->offset);
         }
 }
 
@@ -662,7 +668,7 @@ static void check_needs(struct reader *r, config_setting_t *group, const char *n
         config_setting_t *key = config_setting_get_member(group, name);
         char path[KEY_SIZE];
 
-        if (key && !config_setting_get_member(group, other))
+        if (key && !config_setting_get_member(group, other) && !r->holed)
                 report(r, key, "%s: goes with %s, which is missing", key_path(key, path), other);
 }
 
@@ -791,7 +797,8 @@ static void read_service(struct reader *r, config_setting_t *setting)
                 return;
         }
         read_group(r, setting, service_keys, ELEMENTS(service_keys), service);
-        check_service(r, setting, service);
+        if (!r->holed)
+                check_service(r, setting, service);
 }
 
 /* Relays that lead to themselves */
@@ -870,7 +877,7 @@ static void read_services(struct reader *r, const struct key *key, config_settin
         int n = config_setting_length(setting);
 
         (void)out;
-        if (!config_setting_is_group(setting) || n == 0) {
+        if (!config_setting_is_group(setting) || (n == 0 && !r->holed)) {
                 report_value(r, setting, key->legal);
                 return;
         }
@@ -921,22 +928,44 @@ static void report_syntax(struct reader *r, const config_t *tree)
                   n > SHOWN_BYTES ? "…" : "");
 }
 
+/*
+ * libconfig stops at the first error of syntax, with what it has read so far. What stands there is
+ * struck out, and it begins again, so that the rest is looked at too.
+ */
+static void parse(struct reader *r, config_t *tree)
+{
+        for (int i = 0; i < SYNTAX_MAX; i++) {
+                if (config_read_string(tree, source_text(r->source)) == CONFIG_TRUE)
+                        return;
+                report_syntax(r, tree);
+                r->holed = true;
+                if (!source_strike(r->source, (unsigned)config_error_line(tree)))
+                        return;
+        }
+}
+
 static void read_tree(struct reader *r)
 {
+        config_setting_t *root;
         config_t tree;
 
         config_init(&tree);
-        if (config_read_string(&tree, source_text(r->source)) != CONFIG_TRUE) {
-                report_syntax(r, &tree);
-        } else {
-                config_setting_t *root = config_root_setting(&tree);
-
-                read_group(r, root, top_keys, ELEMENTS(top_keys), r->config);
-                if (!config_setting_get_member(root, "services"))
-                        report_at(r, r->config->path, 1,
-                                  "services is missing, expected a group of at least one service");
-        }
+        parse(r, &tree);
+        root = config_root_setting(&tree);
+        read_group(r, root, top_keys, ELEMENTS(top_keys), r->config);
+        if (!config_setting_get_member(root, "services") && !r->holed)
+                report_at(r, r->config->path, 1,
+                          "services is missing, expected a group of at least one service");
         config_destroy(&tree);
+}
+
+static void on_source_mistake(void *arg, const char *file, unsigned line, const char *text)
+{
+        struct reader *r = arg;
+
+        r->holed = true;
+        r->n_mistakes++;
+        r->mistake(r->arg, file, line, text);
 }
 
 /* A path that means the same after a change of directory. */
@@ -977,7 +1006,7 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
         arc4random_buf(&config->seed, sizeof(config->seed));
         r = absolute_path(path, &config->path);
         if (r == 0)
-                r = source_read(config->path, mistake, arg, &source);
+                r = source_read(config->path, on_source_mistake, &reader, &source);
         if (r < 0)
                 return r;
         reader.source = source;

@@ -41,7 +41,6 @@ struct source {
         char *directory; /* of the first file */
         source_mistake_fn *mistake;
         void *arg;
-        bool mistaken;
 };
 
 /* One file on its way into the text. */
@@ -51,7 +50,7 @@ struct cursor {
         const char *file;
         dev_t device;
         ino_t inode;
-        const char *p, *end;
+        char *p, *end;
         unsigned line;
         unsigned depth;
 };
@@ -69,7 +68,6 @@ _printf_(4, 5) static void mistake(struct source *s, const char *file, unsigned 
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
         s->mistake(s->arg, file, line, text);
-        s->mistaken = true;
 }
 
 static int add_mark(struct source *s, const char *file, unsigned line)
@@ -102,34 +100,44 @@ static void copy(struct cursor *c, size_t n)
         c->p += n;
 }
 
-/*
- * Copies what begins here and ends with @close: nothing; or a mistake where it does not end in this
- * file, for libconfig would go on looking in the one that includes it.
- */
-static int copy_through(struct cursor *c, const char *close, const char *what)
+/* Where what begins at @p ends, a comment, a string or one character; NULL: nowhere. */
+static char *token_end(char *p)
 {
-        if (!close) {
-                mistake(c->source, c->file, c->line, "%s that does not end in this file", what);
-                return -EINVAL;
+        char *end;
+
+        if (*p == '#' || strncmp(p, "//", 2) == 0)
+                return p + strcspn(p, "\n");
+        if (strncmp(p, "/*", 2) == 0) {
+                end = strstr(p + 2, "*/");
+                return end ? end + 2 : NULL;
         }
-        copy(c, (size_t)(close - c->p));
+        if (*p != '"')
+                return p + 1;
+        for (p++; *p != '"'; p++) {
+                if (*p == '\\')
+                        p++;
+                if (!*p || *p == '\n')
+                        return NULL;
+        }
+        return p + 1;
+}
+
+/*
+ * Copies what begins here and does not end. A comment would go on in the file that includes this
+ * one; a string is closed at the end of its line, for no value has two.
+ */
+static int copy_open(struct cursor *c)
+{
+        bool string = *c->p == '"';
+
+        mistake(c->source, c->file, c->line, "a %s",
+                string ? "string that does not end on its line"
+                       : "comment that does not end in this file");
+        if (!string)
+                return -EINVAL;
+        copy(c, strcspn(c->p, "\n"));
+        (void)fputs(c->p[-1] == '\\' ? " \"" : "\"", c->source->out);
         return 0;
-}
-
-static int copy_comment(struct cursor *c)
-{
-        const char *close = strstr(c->p + 2, "*/");
-
-        return copy_through(c, close ? close + 2 : NULL, "a comment");
-}
-
-static int copy_string(struct cursor *c)
-{
-        const char *p = c->p + 1;
-
-        while (p < c->end && *p != '"')
-                p += *p == '\\' && p + 1 < c->end ? 2 : 1;
-        return copy_through(c, p < c->end ? p + 1 : NULL, "a string");
 }
 
 static int copy_name(struct cursor *c)
@@ -169,7 +177,7 @@ static void copy_number(struct cursor *c)
 static int take_include(struct cursor *c, char **path)
 {
         static const char word[] = "@include";
-        const char *p = c->p + strspn(c->p, " \t");
+        char *p = c->p + strspn(c->p, " \t");
         size_t n = 0;
 
         if (strncmp(p, word, strlen(word)) != 0)
@@ -230,18 +238,14 @@ static int append_text(struct cursor *c)
                         if (r < 0 || name)
                                 continue;
                 }
-                if (strncmp(c->p, "/*", 2) == 0)
-                        r = copy_comment(c);
-                else if (*c->p == '#' || strncmp(c->p, "//", 2) == 0)
-                        copy(c, strcspn(c->p, "\n"));
-                else if (*c->p == '"')
-                        r = copy_string(c);
-                else if (isalpha((unsigned char)*c->p) || *c->p == '*')
+                if (isalpha((unsigned char)*c->p) || *c->p == '*')
                         r = copy_name(c);
-                else if (*c->p && strchr("+-.0123456789", *c->p))
+                else if (strchr("+-.0123456789", *c->p))
                         copy_number(c);
+                else if (token_end(c->p))
+                        copy(c, (size_t)(token_end(c->p) - c->p));
                 else
-                        copy(c, 1);
+                        r = copy_open(c);
         }
         return r;
 }
@@ -377,8 +381,10 @@ static int append_file(struct source *s, const char *path, unsigned depth,
         c.end = text + strlen(text); /* NOLINT(clang-analyzer-core.*): set by read_file() */
         r = append_text(&c);
         new_line(s); /* libconfig knows no comment that ends with the file */
-        if (r == 0 && c.end != text + size)
+        if (r == 0 && c.end != text + size) {
                 mistake(s, c.file, c.line, "a NUL byte: this is not a text file");
+                r = -EINVAL;
+        }
         return r;
 }
 
@@ -402,8 +408,6 @@ int source_read(const char *path, source_mistake_fn *on_mistake, void *arg, stru
                 r = -ENOMEM;
         if (r < 0)
                 return r;
-        if (s->mistaken)
-                return -EINVAL;
         *out = s;
         s = NULL;
         return 0;
@@ -440,6 +444,67 @@ void source_locate(const struct source *s, unsigned line, const char **file, uns
         *at = mark->line + (line > mark->text_line ? line - mark->text_line : 0);
 }
 
+/* Where line @line of the text begins; NULL: it has fewer. */
+static char *line_begin(const struct source *s, unsigned line)
+{
+        char *p = s->text;
+
+        for (unsigned i = 1; i < line && p; i++) {
+                p = strchr(p, '\n');
+                p = p ? p + 1 : NULL;
+        }
+        return p;
+}
+
+/* Where the statement begins that goes on at @to, as far as it can be told; NULL: it can't. */
+static char *statement_begin(char *p, char *to)
+{
+        char *begin = NULL, *end;
+
+        for (; p < to; p = end) {
+                end = token_end(p);
+                if (!end)
+                        return NULL;
+                if (strchr(";{}", *p))
+                        begin = NULL;
+                else if (!begin && !strchr(" \t\r\n#/", *p))
+                        begin = p;
+        }
+        return begin ? begin : to;
+}
+
+/* Where the brackets opened from @p on are closed, at @to or behind it; NULL: nowhere. */
+static char *statement_end(char *p, const char *to)
+{
+        int depth = 0;
+        char *end;
+
+        for (; *p && (p < to || depth > 0); p = end) {
+                end = token_end(p);
+                if (!end)
+                        return NULL;
+                if (strchr("{[(", *p))
+                        depth++;
+                else if (strchr("}])", *p) && depth-- == 0)
+                        return p;
+        }
+        return depth > 0 ? NULL : p + strspn(p, " \t\r\n;");
+}
+
+bool source_strike(struct source *s, unsigned line)
+{
+        char *at = line_begin(s, line), *p = at ? statement_begin(s->text, at) : NULL;
+        const char *end = p ? statement_end(p, at + strcspn(at, "\n")) : NULL;
+        bool any = false;
+
+        for (; end && p < end; p++) {
+                any |= !isspace((unsigned char)*p);
+                if (*p != '\n')
+                        *p = ' ';
+        }
+        return any;
+}
+
 unsigned source_find(const struct source *s, unsigned line, const char *word)
 {
         const char *start, *p, *end;
@@ -458,12 +523,8 @@ unsigned source_find(const struct source *s, unsigned line, const char *word)
 
 size_t source_line(const struct source *s, unsigned line, const char **text)
 {
-        const char *p = s->text, *end;
+        const char *p = line_begin(s, line), *end;
 
-        for (unsigned i = 1; i < line && p; i++) {
-                p = strchr(p, '\n');
-                p = p ? p + 1 : NULL;
-        }
         if (!p)
                 return 0;
         p += strspn(p, " \t\r");

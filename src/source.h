@@ -11,6 +11,7 @@
 #pragma once
 
 #include "util.h"
+#include <stdbool.h>
 
 /* Include files may include others this deep. */
 #define SOURCE_DEPTH_MAX 10
@@ -35,12 +36,14 @@ typedef void source_mistake_fn(void *arg, const char *file, unsigned line, const
 /**
  * source_read() - gather a file and what it includes
  * @path:    the file; relative includes are looked up in its directory
- * @mistake: called with @arg for each file that can't be read
+ * @mistake: called with @arg for each file that can't be read, and so is missing from the text, and
+ *           each string that does not end on its line, and so ends there
  * @out:     set to the source; freed with source_free()
  *
  * Integers too wide for 32 bits get libconfig's suffix L, so that their value is kept.
  *
- * Return: 0; -EINVAL: there were mistakes; -ENOMEM.
+ * Return: 0, also if there were mistakes; -EINVAL: after one of them there is no telling what the
+ * text says; -ENOMEM.
  */
 _must_use_ int source_read(const char *path, source_mistake_fn *mistake, void *arg,
                            struct source **out);
@@ -56,6 +59,12 @@ static inline void source_freep(struct source **source)
 
 /* The text, for config_read_string(). */
 const char *source_text(const struct source *source);
+
+/*
+ * Overwrites with spaces the statement that stands at, or goes on to, line @line of the text, to
+ * where its brackets close. Return: whether there was one.
+ */
+bool source_strike(struct source *source, unsigned line);
 
 /* Which file and line the line @line of the text came from. @file lives as long as the source. */
 void source_locate(const struct source *source, unsigned line, const char **file, unsigned *at);

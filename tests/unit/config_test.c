@@ -732,7 +732,7 @@ static void unknown_keys(void **state)
         }
 }
 
-/* libconfig gives up at the first of these: one message each, at the line. */
+/* Each is one mistake, at its line: nothing is missed that it may have hidden. */
 static void syntax(void **state)
 {
         static const struct {
@@ -751,7 +751,17 @@ static void syntax(void **state)
                 { "services = {", "conf:1: ", "services = {" },
                 { "services = {\n\n", "conf:1: ", "services = {" },
                 { "\n\n\001\n", "conf:3: ", "\"\\x01\"" },
-                { "\na = \"\n\n", "conf:2: ", "a string that does not end" },
+                { "log_level = info;\n", "conf:1: ", "\"log_level = info;\"" },
+                { "services { echo = { }; };\n", "conf:1: ", "services" },
+                { "services = { echo = {\nlisten \"*:7\"; };\n};", "conf:2: ", "listen" },
+                { "services = { echo = { listen = \"*:7\"; mode = relay;\nquota = 1; }; };",
+                  "conf:1: ", "mode = relay" },
+                { "services = { echo = { listen = [ \"*:7\",\n 8\n]; }; };", "conf:2: ", "array" },
+                { "services = { echo = { listen = [ \"*:7\",", "conf:1: ", "syntax" },
+                { "services = { echo = { to_client = { burst = 1; rate\n= a; }; }; };",
+                  "conf:2: ", "= a" },
+                { "log_level =\nlog_payload = true;\nservices = { };", "conf:2: ", "log_payload" },
+                { "@include \"missing\"\nservices = { };", "conf:1: ", "No such file" },
                 { "/* a\n\n", "conf:1: ", "a comment that does not end" },
         };
 
@@ -764,6 +774,56 @@ static void syntax(void **state)
                         fail_msg("%d, %zu mistakes, for\n%s\n%s", r, n_mistakes, cases[i].text,
                                  mistakes);
         }
+}
+
+/* A mistake of syntax hides no others, whatever stands in its place. */
+static void all_at_once_with_syntax(void **state)
+{
+        char text[512], expected[8192];
+        size_t n = 0;
+
+        (void)state;
+        (void)snprintf(
+                expected, sizeof(expected),
+                "conf:4: a string that does not end on its line\n"
+                "conf:14: @include \"%s/missing\": No such file or directory\n"
+                "conf:6: duplicate setting name: \"backlog = 11;\"\n"
+                "conf:8: syntax error: \"message_size 1024;\"\n"
+                "conf:9: syntax error: \"mode = hub;\"\n"
+                "conf:11: duplicate setting name: \"echo = {\"\n"
+                "conf:1: log_levl: unknown key, the nearest known one is \"log_level\"\n"
+                "conf:4: services.echo.listen: \"127.0.0.1:x;\" is not legal, expected " ADDRESSES
+                "\n"
+                "conf:7: services.echo.send_delay: -1 is not legal, expected " SPAN "\n"
+                "conf:16: seed: -1 is not legal, expected " SEED "\n",
+                test_directory);
+        expect_mistakes("log_levl = \"info\";\n"
+                        "services = {\n"
+                        "  echo = {\n"
+                        "    listen = \"127.0.0.1:x;\n"
+                        "    backlog = 10;\n"
+                        "    backlog = 11;\n"
+                        "    send_delay = -1;\n"
+                        "    message_size 1024;\n"
+                        "    mode = hub;\n"
+                        "  };\n"
+                        "  echo = {\n"
+                        "    listen = 5;\n"
+                        "  };\n"
+                        "@include \"missing\"\n"
+                        "};\n"
+                        "seed = -1;",
+                        expected);
+        /* What is not closed at the end is looked at as far as it goes. */
+        expect_mistakes("seed = -1;\nservices = {\n  echo = {\n    backlog = 0;\n",
+                        "conf:4: syntax error: \"backlog = 0;\"\n"
+                        "conf:1: seed: -1 is not legal, expected " SEED "\n"
+                        "conf:4: services.echo.backlog: 0 is not legal, expected " BACKLOG "\n");
+        /* There is an end to it. */
+        for (int i = 0; i < 20; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "a%d b;\n", i);
+        assert_int_equal(load_text(text), -EINVAL);
+        assert_int_equal(n_mistakes, 10);
 }
 
 /* Every mistake of several files, in order and each with its own file and line. */
@@ -1052,6 +1112,7 @@ int main(void)
                 cmocka_unit_test_teardown(whole_groups, release),
                 cmocka_unit_test_teardown(unknown_keys, release),
                 cmocka_unit_test_teardown(syntax, release),
+                cmocka_unit_test_teardown(all_at_once_with_syntax, release),
                 cmocka_unit_test_teardown(comment_at_the_end, release),
                 cmocka_unit_test_teardown(paths_are_escaped, release),
                 cmocka_unit_test_teardown(all_at_once, release),
