@@ -1,17 +1,28 @@
 /*
  * The log. A line is composed once, on the stack, and leaves in one system call: sendmsg to the
  * journal with its fields, or write to standard error without them.
+ *
+ * While clients are served it must not block: a reader of the log that hangs would stop them all.
+ * So it is asked first whether a line would be taken, and what is not is counted.
  */
 #define SD_JOURNAL_SUPPRESS_LOCATION /* every record would be said to come from this file */
 #include "log.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-journal.h>
 
+#define JOURNAL_SOCKET "/run/systemd/journal/socket" /* the journal's native protocol */
+
+#define FIELD      "MESSAGE="
 #define LINE_SIZE  8192
 #define FIELD_SIZE 4352 /* a path, and the field's name */
 #define FIELDS_MAX 13
@@ -40,12 +51,18 @@ static const struct {
         [LOG_STOPPED] = { LOG_LEVEL_NOTICE, "6af54178806d46eeb78f3f6d983c7f83" },
         [LOG_CONFIG_INVALID] = { LOG_LEVEL_ERROR, "da8318230e124337b1380d5bb4dd103c" },
         [LOG_START_FAILED] = { LOG_LEVEL_ERROR, "e554be2f162f452cb24af3e0b09fd7b2" },
+        [LOG_LOST] = { LOG_LEVEL_WARNING, "b300ea727d9345f4a0fc7229d77b1624" },
         [LOG_NOTIFY_FAILED] = { LOG_LEVEL_WARNING, "f37c2c6c7fce4beeae0060d6dd72ea57" },
         [LOG_LIBRARY] = { LOG_LEVEL_WARNING, "bdd76089681b4d9eb0a010dd07cca20c" },
 };
 
 static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
 static bool to_journal;
+static bool never_waits;
+static int taker = STDERR_FILENO; /* tells by poll(2) whether a line would be taken */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* between asking and writing; of: */
+static uint64_t n_lost;
 
 void log_init(void)
 {
@@ -129,17 +146,53 @@ static void send_to_journal(enum log_kind kind, const struct log_about *about, c
         (void)sd_journal_sendv(r.fields, r.n);
 }
 
+/* Whether a line would be taken at once. */
+static bool is_taken(void)
+{
+        struct pollfd ask = { .fd = taker, .events = POLLOUT };
+
+        return !never_waits || poll(&ask, 1, 0) != 0;
+}
+
+/* Writes "MESSAGE=" and @length more, which has room for a byte behind it. */
+static void put(enum log_kind kind, const struct log_about *about, char *message, size_t length)
+{
+        char *line = message + sizeof(FIELD) - 1;
+
+        if (to_journal) {
+                send_to_journal(kind, about, message);
+                return;
+        }
+        /* A pipe that polls writable takes so much at once (pipe(7)). */
+        if (never_waits && length > PIPE_BUF - 1)
+                length = PIPE_BUF - 1;
+        line[length] = '\n';
+        (void)!write(STDERR_FILENO, line, length + 1);
+}
+
+/* Says how many lines were lost, before the next one. */
+static void put_lost(void)
+{
+        char message[128];
+        int n = snprintf(message, sizeof(message),
+                         FIELD "%" PRIu64 " record%s lost: nobody took them from here", n_lost,
+                         n_lost == 1 ? " was" : "s were");
+
+        if (log_wants(LOG_LOST))
+                put(LOG_LOST, NULL, message, (size_t)n - (sizeof(FIELD) - 1));
+        n_lost = 0;
+}
+
 void log_write(enum log_kind kind, const struct log_about *about, const char *words, ...)
 {
-        static const char field[] = "MESSAGE=";
-        char buffer[LINE_SIZE], *line = buffer + sizeof(field) - 1;
-        size_t room = sizeof(buffer) - sizeof(field), length = 0;
+        char buffer[LINE_SIZE], *line = buffer + sizeof(FIELD) - 1;
+        size_t room = sizeof(buffer) - sizeof(FIELD), length = 0;
         va_list args;
 
         if (!log_wants(kind))
                 return;
 
-        memcpy(buffer, field, sizeof(field));
+        memcpy(buffer, FIELD, sizeof(FIELD));
         if (about && about->service)
                 length += (size_t)snprintf(line, room, "%s: ", about->service);
         if (about && about->client && length < room)
@@ -149,12 +202,33 @@ void log_write(enum log_kind kind, const struct log_about *about, const char *wo
                 length += (size_t)vsnprintf(line + length, room - length, words, args);
                 va_end(args);
         }
-
-        if (to_journal) {
-                send_to_journal(kind, about, buffer);
-                return;
-        }
         length = length < room ? length : room - 1;
-        line[length] = '\n';
-        (void)!write(STDERR_FILENO, line, length + 1);
+
+        (void)pthread_mutex_lock(&lock);
+        if (n_lost && is_taken())
+                put_lost();
+        if (is_taken())
+                put(kind, about, buffer, length);
+        else
+                n_lost++;
+        (void)pthread_mutex_unlock(&lock);
+}
+
+void log_never_wait(void)
+{
+        const struct sockaddr_un journal = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
+        int fd;
+
+        never_waits = true;
+        if (!to_journal)
+                return;
+        /* libsystemd keeps its own socket to itself; one connected to the same place polls alike.
+         */
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, (const struct sockaddr *)&journal, sizeof(journal)) == 0)
+                taker = fd;
+        else
+                never_waits = false; /* it can't be asked */
+        if (fd >= 0 && fd != taker)
+                (void)close(fd);
 }

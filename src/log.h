@@ -44,6 +44,7 @@ enum log_kind {
         LOG_STOPPED,
         LOG_CONFIG_INVALID,
         LOG_START_FAILED,
+        LOG_LOST,
         LOG_NOTIFY_FAILED,
         LOG_LIBRARY,
         LOG_KINDS,
@@ -74,6 +75,14 @@ struct log_about {
  * standard error. Without it, lines go to standard error.
  */
 void log_init(void);
+
+/**
+ * log_never_wait() - from now on a line that nobody takes is dropped and counted, not waited for
+ *
+ * How many there were is said before the next line that is taken. Until this is called lines wait:
+ * a list of mistakes is written whole. Main thread, once, before there are others who write.
+ */
+void log_never_wait(void);
 
 /* The least important level that is written; LOG_LEVEL_INFO to begin with. */
 void log_set_level(enum log_level level);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -77,10 +78,15 @@ int main(int argc, char **argv)
 {
         struct arguments arguments = { .config = DEFAULT_CONFIG };
         struct config *config;
-        int status = parse_arguments(argc, argv, &arguments), r;
+        int status, r;
 
+        open_standard_fds();
+        (void)signal(SIGPIPE, SIG_IGN);
+        status = parse_arguments(argc, argv, &arguments);
         if (status >= 0)
                 return status;
+        if (!arguments.check)
+                server_hold_signals();
         log_init();
         event_set_log_callback(on_library_message);
         r = server_load(arguments.config, &config);

@@ -137,8 +137,10 @@ int main(int argc, char **argv)
                 .size = 64,
         };
         struct event_base *base;
-        int status = parse_arguments(argc, argv, &ping), fd, r;
+        int status, fd, r;
 
+        open_standard_fds();
+        status = parse_arguments(argc, argv, &ping);
         if (status >= 0)
                 return status;
         if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)

@@ -441,10 +441,10 @@ static void on_hup(struct server *s)
                 return;
         notify_reloading();
         s->reload_failed = reload(s) < 0;
-        if (s->reload_failed)
-                tell_ready(s);
-        else
+        if (!s->reload_failed)
                 s->reloading = true;
+        else if (!s->reloading) /* else the one before is still being put into force */
+                tell_ready(s);
         finish_reload(s);
 }
 
@@ -512,11 +512,8 @@ static int new_event(struct server *s, int fd, short what, event_callback_fn cal
         return *out ? 0 : -ENOMEM;
 }
 
-/*
- * Signals are read, not handled: there is no handler to race with, and one that comes late, while
- * all is being freed, stays blocked and does not end what ends in order (signalfd(2)).
- */
-static int start_signals(struct server *s)
+/* Those that are read. */
+static sigset_t our_signals(void)
 {
         sigset_t set;
 
@@ -524,8 +521,24 @@ static int start_signals(struct server *s)
         (void)sigaddset(&set, SIGHUP);
         (void)sigaddset(&set, SIGTERM);
         (void)sigaddset(&set, SIGINT);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-                return -errno;
+        return set;
+}
+
+void server_hold_signals(void)
+{
+        sigset_t set = our_signals();
+
+        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/*
+ * Signals are read, not handled: there is no handler to race with, and one that comes late, while
+ * all is being freed, stays blocked and does not end what ends in order (signalfd(2)).
+ */
+static int start_signals(struct server *s)
+{
+        sigset_t set = our_signals();
+
         s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
         if (s->signal_fd < 0)
                 return -errno;
@@ -629,6 +642,7 @@ static int server_serve(struct server *s)
         log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s", n, plural(n),
                   loop_backend(s->loop), s->n_workers, plural(s->n_workers));
         tell_ready(s);
+        log_never_wait();
 
         while (!s->stopping || s->listeners || count_connections(s) > 0) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");

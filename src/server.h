@@ -7,8 +7,11 @@
 
 #include "config.h"
 
+/* SIGHUP, SIGTERM and SIGINT wait from here on until server_run(), which reads them. */
+void server_hold_signals(void);
+
 /**
- * server_run() - serve until told to stop
+ * server_run() - serve until told to stop; behind server_hold_signals()
  * @config: a reference is taken
  *
  * Raises the descriptor limit as far as the system lets it. Logs everything, failure to start too.

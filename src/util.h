@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,6 +34,19 @@ static inline void closep(const int *fd)
 {
         if (*fd >= 0)
                 (void)close(*fd);
+}
+
+/*
+ * Opens what is closed of standard input, output and error: else the next descriptor made would be
+ * taken for it, and what is meant for the log end up in a socket.
+ */
+static inline void open_standard_fds(void)
+{
+        int fd = open("/dev/null", O_RDWR);
+
+        while (fd >= 0 && fd <= STDERR_FILENO)
+                fd = open("/dev/null", O_RDWR);
+        closep(&fd);
 }
 
 /* For _cleanup_(): closes the stdio stream a local owns. */

@@ -1,0 +1,79 @@
+"""Started in an odd way: with standard descriptors closed, or told to reload or stop at once."""
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from harness import (DEADLINE, SELECTD, Daemon, config, config_in, die_with_parent,
+                     environment, free_port, pattern, recv_exactly, service, until)
+
+
+SELECTC = os.environ["SELECTC"]
+
+
+def try_connect(port):
+    try:
+        return socket.create_connection(("127.0.0.1", port), DEADLINE)
+    except ConnectionRefusedError:
+        return None
+
+
+@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "1>&- 2>&-", "2>&-", "0<&-"])
+def test_standard_descriptors_closed(closed, backend, tmp_path):
+    """Nothing of the log gets among the bytes of a client: 8 MB pass by way of the loop's pipe, too."""
+    port, data = free_port(), pattern(8 << 20)
+    path = config_in(tmp_path, config(service(listen=f"127.0.0.1:{port}"), backend=backend))
+    with subprocess.Popen(["sh", "-c", f'exec "$0" -c "$1" {closed}', SELECTD, path],
+                          env=environment(), stderr=subprocess.DEVNULL,
+                          preexec_fn=die_with_parent) as process:
+        try:
+            with until(lambda: try_connect(port), "the start") as client:
+                sender = threading.Thread(target=client.sendall, args=(data,))
+                sender.start()
+                with socket.create_connection(("127.0.0.1", port), DEADLINE):
+                    pass  # which is logged
+                assert recv_exactly(client, len(data)) == data
+                sender.join()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+
+
+def test_selectc_without_standard_input():
+    """It has no input, and does not take its socket for one."""
+    with Daemon(config()) as daemon:
+        done = subprocess.run(["sh", "-c", '"$0" "$1" 0<&-', SELECTC, daemon.addresses()[0]],
+                              capture_output=True, timeout=DEADLINE)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def held_signals(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^SigBlk:\s+(\S+)", status, re.M)[1], 16)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_signal_while_it_reads_its_file(number):
+    """It waits until it can be heeded. The file is long, and wrong: signals are held before it is read."""
+    text = "# comment\n" * 390_000 + "services = { };\n"
+    with Daemon(text, wait=None) as daemon:
+        while not held_signals(daemon.pid) & 1 << (number - 1):
+            assert daemon.process.poll() is None, "ended before it held any"
+        daemon.signal(number)
+        assert daemon.wait() == 78
+
+
+def test_nobody_hears_of_the_mistakes(tmp_path):
+    """The exit status tells all the same."""
+    path = config_in(tmp_path, "junk")
+    for args in (["-t", "-c", path], ["-c", path]):
+        with subprocess.Popen([SELECTD, *args], stderr=subprocess.PIPE, env=environment(),
+                              preexec_fn=die_with_parent) as process:
+            process.stderr.close()
+            assert process.wait(DEADLINE) == 78

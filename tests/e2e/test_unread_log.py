@@ -1,0 +1,61 @@
+"""A log that nobody reads holds up no client and no stop; what it could not take is counted."""
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+
+from harness import (DEADLINE, SELECTD, config, config_in, die_with_parent, echo, environment,
+                     free_port, recv_until_eof, service)
+
+PIPE_BYTES = 1 << 16  # what a pipe holds (pipe(7))
+
+
+def serve(port):
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
+        echo(client)
+        client.shutdown(socket.SHUT_WR)
+        assert recv_until_eof(client) == b""
+
+
+def read_line(fd):
+    line = b""
+    while not line.endswith(b"\n"):
+        assert select.select([fd], [], [], DEADLINE)[0], f"nothing behind {line!r}"
+        line += os.read(fd, 1)
+    return line.decode()
+
+
+def test_full_pipe(backend, tmp_path):
+    port = free_port()
+    path = config_in(tmp_path, config(service(listen=f"127.0.0.1:{port}"), backend=backend,
+                                      log_level="debug"))
+    reader, writer = os.pipe()
+    with subprocess.Popen([SELECTD, "-c", path], stderr=writer, env=environment(),
+                          stdin=subprocess.DEVNULL, preexec_fn=die_with_parent) as process:
+        try:
+            os.close(writer)
+            log = ""
+            while "ready: " not in log:
+                log += read_line(reader)
+            clients = 0
+            while clients < 20 + PIPE_BYTES / 200:  # each writes more than 200 bytes
+                serve(port)
+                clients += 1
+            with socket.create_connection(("127.0.0.1", port), DEADLINE) as late:
+                echo(late)
+                while not re.search(r"\n\d+ records were lost: .*\n", log):  # the reader is back
+                    log += read_line(reader)
+                    echo(late)
+            assert len(log) > PIPE_BYTES / 2  # it was full, if not each page of it
+            assert all(line.endswith("\n") and line[:-1].isprintable()
+                       for line in log.splitlines(keepends=True))
+            for _ in range(clients):
+                serve(port)
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+            os.close(reader)
