@@ -648,7 +648,7 @@ static const struct key condition_keys[] = {
         { "slice_variation", read_bytes, CONDITION(slice_variation_bytes), 0, BYTES_MAX,
           BYTES_LEGAL },
         { "slice_delay", read_usec, CONDITION(slice_delay_usec), 0, YEAR_USEC, SPAN_LEGAL },
-        { "limit", read_bytes, CONDITION(limit_bytes), 0, BYTES_MAX, BYTES_LEGAL },
+        { "limit", read_bytes, CONDITION(limit_bytes), 1, BYTES_MAX, "bytes from 1 to \"1024G\"" },
         { "stall_after", read_stall_after, 0, 0, BYTES_MAX,
           "a time span such as \"2s\", 0 to 365 days, or bytes such as 1000 or \"64K\", to "
           "\"1024G\"" },
@@ -1052,4 +1052,26 @@ const struct service *config_find_service(const struct config *config, const cha
                 if (strcmp(config->services[i].name, name) == 0)
                         return &config->services[i];
         return NULL;
+}
+
+static void inherit(struct conditions *conditions, const struct conditions *older)
+{
+        if (!conditions->shared || !older->shared || conditions->rate != older->rate ||
+            conditions->burst_bytes != older->burst_bytes)
+                return;
+        bucket_unref(conditions->shared);
+        conditions->shared = bucket_ref(older->shared);
+}
+
+void config_inherit(struct config *config, const struct config *older)
+{
+        for (size_t i = 0; i < config->n_services; i++) {
+                struct service *service = &config->services[i];
+                const struct service *same = config_find_service(older, service->name);
+
+                if (!same)
+                        continue;
+                inherit(&service->to_client, &same->to_client);
+                inherit(&service->to_upstream, &same->to_upstream);
+        }
 }

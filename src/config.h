@@ -107,5 +107,13 @@ static inline void config_unrefp(struct config **config)
         config_unref(*config);
 }
 
+/**
+ * config_inherit() - go on with the shared buckets of an older configuration where the rate is the
+ * same
+ *
+ * Before @config is used: else a reload would give every service a burst.
+ */
+void config_inherit(struct config *config, const struct config *older);
+
 /* Return: the service of that name, or NULL. */
 const struct service *config_find_service(const struct config *config, const char *name);

@@ -14,6 +14,10 @@
 /* How much of what is received and sent log_payload shows. */
 #define PAYLOAD_SHOWN_BYTES 64
 
+/* How often, and how many times, it is looked whether what was sent before an end has arrived. */
+#define LINGER_USEC USEC_PER_SEC
+#define LINGERS     30
+
 static struct log_about connection_about(const struct connection *c)
 {
         return (struct log_about){
@@ -189,6 +193,8 @@ static void on_link_error(struct link *link, int error)
         connection_reset(of_link(link)->connection, connection_error_reason(error));
 }
 
+static void connection_linger(struct connection *c, const char *reason);
+
 static void on_limit(struct link *link)
 {
         struct connection *c = of_link(link)->connection;
@@ -197,7 +203,7 @@ static void on_limit(struct link *link)
         (void)snprintf(reason, sizeof(reason), "limit %" PRIu64 " B",
                        (link == &c->client.link ? c->service->to_client : c->service->to_upstream)
                                .limit_bytes);
-        connection_close(c, reason);
+        connection_linger(c, reason);
 }
 
 static const struct link_events side_link_events = {
@@ -344,6 +350,8 @@ static bool is_dropped(const struct connection *c)
         return false;
 }
 
+static int set_reset_after(struct connection *c);
+
 static void on_reset_after(evutil_socket_t fd, short what, void *arg)
 {
         char duration[QUANTITY_TEXT_SIZE], reason[QUANTITY_TEXT_SIZE + 16];
@@ -351,6 +359,12 @@ static void on_reset_after(evutil_socket_t fd, short what, void *arg)
 
         (void)fd;
         (void)what;
+        /* A timer counts from the beginning of the turn that set it: it may be early. */
+        if (loop_now_usec() < c->began_usec + c->reset_after_usec) {
+                if (set_reset_after(c) < 0)
+                        connection_reset(c, connection_error_reason(-ENOMEM));
+                return;
+        }
         c->faults |= FAULT_RESET;
         (void)snprintf(reason, sizeof(reason), "reset_after %s",
                        quantity_format_usec(c->reset_after_usec, duration));
@@ -415,9 +429,10 @@ int connection_start(struct connection *c)
                 c->open_links = 2;
         }
         r = connection_configure(c);
+        if (r < 0 || c->closed) /* less of a delay sends, and sending can fail */
+                return r;
         connection_touch(c); /* waiting for the other side was no idleness */
-        if (r == 0)
-                r = stream_resume(&c->client.stream);
+        r = stream_resume(&c->client.stream);
         if (r == 0 && has_upstream(c))
                 r = stream_resume(&peer->stream);
         return r;
@@ -563,10 +578,9 @@ static void log_closed(const struct connection *c, const char *reason)
                   (double)ending.duration_usec / (double)USEC_PER_SEC);
 }
 
-void connection_close(struct connection *c, const char *reason)
+/* The session is over, but for its sockets: nothing is passed on any more. */
+static void connection_end(struct connection *c, const char *reason)
 {
-        if (c->closed)
-                return;
         c->closed = true;
         log_closed(c, reason);
         if (c->idle)
@@ -577,11 +591,111 @@ void connection_close(struct connection *c, const char *reason)
                 link_stop(&c->client.link);
                 link_stop(&c->peer->link);
         }
-        stream_stop(&c->client.stream);
         c->greeter = greeter_free(c->greeter);
         if (c->mode->stop)
                 c->mode->stop(c);
+}
+
+/* The last that is done to it. */
+static void connection_leave(struct connection *c)
+{
+        if (c->linger)
+                event_free(c->linger);
+        c->linger = NULL;
+        stream_stop(&c->client.stream);
+        if (has_upstream(c))
+                stream_stop(&c->peer->stream);
         loop_defer(c->loop, &c->release);
+}
+
+void connection_close(struct connection *c, const char *reason)
+{
+        if (!c->closed)
+                connection_end(c, reason);
+        else if (!c->linger)
+                return;
+        connection_leave(c);
+}
+
+/* Lingering: an end that lets what has been passed on arrive first */
+
+static bool is_done(const struct side *side)
+{
+        return !side->stream.events || stream_has_ended(&side->stream);
+}
+
+static void leave_when_done(struct connection *c)
+{
+        if (is_done(&c->client) && (!has_upstream(c) || is_done(c->peer)))
+                connection_leave(c);
+}
+
+static void on_late_data(struct stream *stream, const uint8_t *data, size_t n)
+{
+        (void)stream;
+        (void)data;
+        (void)n;
+}
+
+static void on_late_end(struct stream *stream)
+{
+        leave_when_done(of_stream(stream)->connection);
+}
+
+static void on_late_exception(struct stream *stream)
+{
+        stream_stop(stream);
+        on_late_end(stream);
+}
+
+static void on_late_error(struct stream *stream, int error)
+{
+        (void)error;
+        on_late_exception(stream);
+}
+
+static const struct stream_events late_stream_events = {
+        .on_data = on_late_data,
+        .on_end = on_late_end,
+        .on_exception = on_late_exception,
+        .on_error = on_late_error,
+};
+
+static void on_linger_timer(evutil_socket_t fd, short what, void *arg)
+{
+        struct connection *c = arg;
+
+        (void)fd;
+        (void)what;
+        if (--c->lingers == 0 || (stream_has_arrived(&c->client.stream) &&
+                                  (!has_upstream(c) || stream_has_arrived(&c->peer->stream))))
+                connection_leave(c);
+}
+
+static void linger(struct side *side)
+{
+        if (stream_linger(&side->stream, &late_stream_events) < 0)
+                stream_stop(&side->stream);
+}
+
+/* As connection_close(), but what has been passed on is given the time to arrive. */
+static void connection_linger(struct connection *c, const char *reason)
+{
+        const struct timeval interval = loop_timeval(LINGER_USEC);
+
+        if (c->closed)
+                return;
+        connection_end(c, reason);
+        c->lingers = LINGERS;
+        c->linger = event_new(loop_base(c->loop), -1, EV_PERSIST, on_linger_timer, c);
+        if (!c->linger || event_add(c->linger, &interval) < 0) {
+                connection_leave(c);
+                return;
+        }
+        linger(&c->client);
+        if (has_upstream(c))
+                linger(c->peer);
+        leave_when_done(c);
 }
 
 void connection_reset(struct connection *c, const char *reason)

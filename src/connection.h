@@ -40,7 +40,7 @@ struct mode {
         int (*open)(struct connection *connection, const struct proxy_header *header);
         /* Bytes came in on a side; see on_data in stream.h. NULL: they go to the other side. */
         void (*put)(struct side *side, const uint8_t *data, size_t n);
-        /* Stops every callback of what open made; NULL: there is nothing. */
+        /* Stops every callback of what open made, but for the other side's; NULL: there is none. */
         void (*stop)(struct connection *connection);
         /* Frees it. */
         void (*free)(struct connection *connection);
@@ -77,6 +77,7 @@ struct connection {
         struct greeter *greeter; /* waits for a PROXY header; NULL: none, or no longer */
         struct event *idle;      /* NULL: no idle_timeout */
         struct event *reset;     /* reset_after has passed; NULL: never asked for */
+        struct event *linger;    /* look again whether all has arrived; NULL: it does not linger */
         uint64_t reset_after_usec;
         unsigned faults; /* that are of neither way */
         struct loop_task release;
@@ -86,6 +87,7 @@ struct connection {
         uint64_t active_usec; /* when a byte last moved; kept only with an idle_timeout */
         uint64_t idle_sent;   /* bytes sent by then */
         unsigned open_links;  /* whose end has not been passed on */
+        unsigned lingers;     /* looks left; see connection_linger() */
         bool closed;
         char client_name[CONNECTION_CLIENT_SIZE];
 };
@@ -106,7 +108,7 @@ _must_use_ int connection_new(struct loop *loop, const struct mode *mode, struct
                               uint64_t id, struct connection_owner *owner, struct connection **out);
 
 /**
- * connection_close() - end a session now; a second call does nothing
+ * connection_close() - end a session now; a second call does nothing, but for one that lingers
  * @reason: a few words for the log
  *
  * Bytes not sent yet are dropped. The connection is freed between two turns of the loop.

@@ -83,7 +83,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
         int error = 0;
         socklen_t length = sizeof(error);
 
-        if (what & EV_TIMEOUT)
+        if (!(what & EV_WRITE))
                 error = ETIMEDOUT;
         else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
                 error = errno;
@@ -208,7 +208,13 @@ static void try_next(struct dialer *d)
 {
         const struct service *service = d->service;
         const struct upstream *upstream;
+        uint64_t now = loop_now_usec();
 
+        /* A timer counts from the beginning of the turn that set it: it may be early. */
+        if (now < d->began_usec) {
+                go_on(d, d->began_usec - now);
+                return;
+        }
         if (d->next_found) {
                 const struct evutil_addrinfo *found = d->next_found;
                 struct address address = { .length = (socklen_t)found->ai_addrlen };
@@ -220,7 +226,7 @@ static void try_next(struct dialer *d)
         }
         forget_found(d);
         if (d->next == service->n_upstreams) {
-                if (loop_now_usec() - d->began_usec >= service->connect_wait_usec) {
+                if (now - d->began_usec >= service->connect_wait_usec) {
                         done(d, d->error);
                         return;
                 }
@@ -253,10 +259,7 @@ int dialer_new(struct loop *loop, struct config *config, const struct service *s
         d->began_usec = loop_now_usec() + service->connect_delay_usec;
         d->fd = -1;
         *out = d;
-        if (service->connect_delay_usec)
-                go_on(d, service->connect_delay_usec);
-        else
-                try_next(d);
+        try_next(d);
         return 0;
 }
 

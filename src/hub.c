@@ -103,7 +103,7 @@ static void hub_put(struct side *side, const uint8_t *data, size_t n)
         /* One that is reset leaves the list; the next one stays. */
         for (member = LIST_FIRST(&self->hub->members); member; member = next) {
                 next = LIST_NEXT(member, entry);
-                if (member != self)
+                if (member != self && !stream_has_ended(&member->connection->client.stream))
                         hub_give(member->connection, &share);
         }
         share_deinit(&share);

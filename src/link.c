@@ -9,6 +9,9 @@
 /* Reads in a row that filled the scratch buffer, before splicing begins. */
 #define BULK_READS 4
 
+/* Pieces sent in one turn of the loop: few enough to take less than a millisecond. */
+#define PUMP_PIECES 64
+
 /* Splicing goes on while it moves as much. */
 #define BULK_LEAST_BYTES 16384
 
@@ -34,16 +37,20 @@ static bool link_deliver(struct link *link, struct share *share)
         return r == 0;
 }
 
-/* Sends all that is due while the destination takes it. Return: whether the link lives on. */
+/*
+ * Sends what is due while the destination takes it, within reason: however small the pieces, other
+ * links get their turn too. Return: whether the link lives on.
+ */
 static bool link_pump(struct link *link)
 {
         uint8_t *scratch = loop_scratch_out(link->to->loop);
 
-        while (link->shaper && stream_queued(link->to) == 0) {
+        for (int i = 0; link->shaper && stream_queued(link->to) == 0; i++) {
                 struct share share = { .data = scratch };
-                enum shaper_event event;
+                enum shaper_event event = SHAPER_NOTHING;
                 bool alive;
-                int r = shaper_take(link->shaper, scratch, &share.n, &event);
+                int r = i < PUMP_PIECES ? shaper_take(link->shaper, scratch, &share.n, &event)
+                                        : shaper_yield(link->shaper);
 
                 if (r < 0)
                         link->events->on_error(link, r);
@@ -139,13 +146,15 @@ unsigned link_faults(const struct link *link)
 
 int link_set_shaping(struct link *link, const struct shaping *shaping, const struct random *random)
 {
+        struct shaping complete = *shaping;
         bool needed = shaping_is_needed(shaping);
         int r;
 
+        complete.out_bytes = stream_sent(link->to) + stream_queued(link->to);
         if (link->shaper) {
-                shaper_set(link->shaper, shaping);
+                shaper_set(link->shaper, &complete);
         } else if (needed) {
-                r = shaper_new(link->to->loop, shaping, random, link_on_progress, link,
+                r = shaper_new(link->to->loop, &complete, random, link_on_progress, link,
                                &link->shaper);
                 if (r < 0)
                         return r;
@@ -229,5 +238,5 @@ size_t link_held(const struct link *link)
 
 bool link_is_waiting(const struct link *link)
 {
-        return link->shaper && !shaper_is_empty(link->shaper) && stream_queued(link->to) == 0;
+        return link->shaper && shaper_is_waiting(link->shaper) && stream_queued(link->to) == 0;
 }

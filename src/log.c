@@ -3,7 +3,7 @@
  * journal with its fields, or write to standard error without them.
  *
  * While clients are served it must not block: a reader of the log that hangs would stop them all.
- * So it is asked first whether a line would be taken, and what is not is counted.
+ * So it is asked first whether a line would be taken, and what is not, a moment later, is counted.
  */
 #define SD_JOURNAL_SUPPRESS_LOCATION /* every record would be said to come from this file */
 #include "log.h"
@@ -19,8 +19,13 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-journal.h>
+#include <time.h>
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket" /* the journal's native protocol */
+
+/* How long a line waits to be taken, and for how long none does after one that waited in vain. */
+#define PATIENCE_MSEC  100
+#define IMPATIENCE_SEC 10
 
 #define FIELD      "MESSAGE="
 #define LINE_SIZE  8192
@@ -146,12 +151,31 @@ static void send_to_journal(enum log_kind kind, const struct log_about *about, c
         (void)sd_journal_sendv(r.fields, r.n);
 }
 
-/* Whether a line would be taken at once. */
+static time_t now_sec(void)
+{
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec;
+}
+
+/*
+ * Whether a line would be taken. A reader that is only slow, in a flood of lines, is given a
+ * moment; one that let it pass is not waited for again soon.
+ */
 static bool is_taken(void)
 {
+        static time_t impatient_until;
         struct pollfd ask = { .fd = taker, .events = POLLOUT };
 
-        return !never_waits || poll(&ask, 1, 0) != 0;
+        if (!never_waits || poll(&ask, 1, 0) != 0)
+                return true;
+        if (now_sec() < impatient_until)
+                return false;
+        if (poll(&ask, 1, PATIENCE_MSEC) != 0)
+                return true;
+        impatient_until = now_sec() + IMPATIENCE_SEC;
+        return false;
 }
 
 /* Writes "MESSAGE=" and @length more, which has room for a byte behind it. */

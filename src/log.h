@@ -77,7 +77,7 @@ struct log_about {
 void log_init(void);
 
 /**
- * log_never_wait() - from now on a line that nobody takes is dropped and counted, not waited for
+ * log_never_wait() - from now on a line that nobody takes is soon dropped, and counted
  *
  * How many there were is said before the next line that is taken. Until this is called lines wait:
  * a list of mistakes is written whole. Main thread, once, before there are others who write.

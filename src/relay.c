@@ -108,11 +108,8 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
 
 static void relay_stop(struct connection *c)
 {
-        if (!c->relay)
-                return;
-        c->relay->dialer = dialer_free(c->relay->dialer);
-        if (c->peer)
-                stream_stop(&c->relay->upstream.stream);
+        if (c->relay)
+                c->relay->dialer = dialer_free(c->relay->dialer);
 }
 
 static void relay_free(struct connection *c)

@@ -400,6 +400,7 @@ static int reload(struct server *s)
                 log_write(LOG_RESTART_NEEDED, NULL,
                           "there are %zu worker%s until selectd is restarted, then %zu",
                           s->n_workers, plural(s->n_workers), wanted_workers(config));
+        config_inherit(config, s->config);
         put_into_force(s, config);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_reconfigure(s->workers[i], config);

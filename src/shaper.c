@@ -86,6 +86,7 @@ int shaper_new(struct loop *loop, const struct shaping *shaping, const struct ra
         r = bucket_new(&shaper->bucket);
         if (r < 0)
                 return r;
+        shaper->out_bytes = shaping->out_bytes;
         shaper->conditions = conditions_none;
         shaper->stall_usec = CONDITIONS_NEVER;
         shaper_set(shaper, shaping);
@@ -230,6 +231,12 @@ static size_t choose(struct shaper *shaper)
         }
         if (c->rate)
                 n = least(n, c->burst_bytes);
+        /*
+         * Who leaves gives back what it has reserved, but who waits behind it waits on: so that
+         * nobody reserves more than for 10 ms; unless that made more slices, with pauses between.
+         */
+        if (c->shared && !c->slice_delay_usec)
+                n = least(n, most(c->rate / 100, 1));
         n = least(n, c->limit_bytes - shaper->out_bytes);
         if (c->stall_for_usec && c->stall_after_bytes > shaper->out_bytes)
                 n = least(n, c->stall_after_bytes - shaper->out_bytes);
@@ -351,6 +358,13 @@ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_e
         return 0;
 }
 
+int shaper_yield(struct shaper *shaper)
+{
+        static const struct timeval now;
+
+        return evtimer_add(&shaper->timer, &now) < 0 ? -ENOMEM : 0;
+}
+
 unsigned shaper_faults(const struct shaper *shaper)
 {
         return shaper->faults;
@@ -374,4 +388,9 @@ bool shaper_has_bytes(const struct shaper *shaper)
 bool shaper_is_full(const struct shaper *shaper)
 {
         return shaper_held(shaper) >= shaper->hold_bytes;
+}
+
+bool shaper_is_waiting(const struct shaper *shaper)
+{
+        return evtimer_pending(&shaper->timer, NULL);
 }

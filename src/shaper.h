@@ -30,6 +30,8 @@ struct shaping {
         uint64_t send_delay_usec;            /* 0: none */
         uint64_t hold_bytes; /* a shaper that holds this much, counting its book-keeping, is full */
         uint64_t began_usec; /* the connection */
+        uint64_t out_bytes;  /* that left this way before there was a shaper; looked at by a new one
+                              */
 };
 
 /* What shaper_take() found. */
@@ -91,6 +93,12 @@ _must_use_ int shaper_put_end(struct shaper *shaper);
 _must_use_ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n,
                            enum shaper_event *event);
 
+/**
+ * shaper_yield() - call on_due in the next turn of the loop: there may be more that is due
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int shaper_yield(struct shaper *shaper);
+
 /* What has been done to its bytes so far: bits of enum conditions_fault. */
 unsigned shaper_faults(const struct shaper *shaper);
 
@@ -101,3 +109,6 @@ size_t shaper_held(const struct shaper *shaper);
 bool shaper_is_empty(const struct shaper *shaper);
 bool shaper_has_bytes(const struct shaper *shaper);
 bool shaper_is_full(const struct shaper *shaper);
+
+/* Whether something is held that will fall due by itself. */
+bool shaper_is_waiting(const struct shaper *shaper);

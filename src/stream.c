@@ -10,11 +10,16 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* Less than this is copied for each stream: a reference has its own cost. */
 #define SHARE_MIN_BYTES 4096
+
+/* How much is read once the peer has reset: more than the system keeps for a socket (tcp_rmem). */
+#define LAST_READS 256
 
 /* @n bytes were read, or 0 at the end, or it failed: -errno. */
 static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
@@ -44,20 +49,33 @@ static bool stream_splice(struct stream *stream)
         return true;
 }
 
-static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
+/* Return: whether bytes were read. */
+static bool stream_read(struct stream *stream)
 {
-        struct stream *stream = arg;
         uint8_t *scratch = loop_scratch(stream->loop);
+        uint64_t before = stream->in;
         ssize_t n;
 
-        (void)what;
         if (stream->bulk) {
                 if (!stream_splice(stream))
                         stream->bulk = false; /* it is still readable */
-                return;
+                return stream->in > before;
         }
-        n = recv(fd, scratch, stream->read_max, 0);
+        n = recv(stream->fd, scratch, stream->read_max, 0);
         stream_on_read(stream, scratch, n < 0 ? -errno : n);
+        return n > 0;
+}
+
+static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+        (void)fd;
+        (void)what;
+        (void)stream_read(arg);
+}
+
+static bool is_reading(const struct stream *stream)
+{
+        return stream->events && event_pending(&stream->read, EV_READ, NULL);
 }
 
 /* The socket's pending error, negative; 0: none. Asking clears it. */
@@ -82,6 +100,12 @@ static void stream_on_watch(struct loop_watch *watch, bool urgent)
                 stream->events->on_exception(stream);
                 return;
         }
+        /* What the peer sent before it reset has come in time, and is there to be read. */
+        for (int i = 0; i < LAST_READS && is_reading(stream); i++)
+                if (!stream_read(stream))
+                        break;
+        if (!stream->events)
+                return;
         /* A hang-up without an error is both ends of stream, and no news. */
         error = stream_take_error(stream);
         if (error < 0)
@@ -136,17 +160,41 @@ void stream_deinit(struct stream *stream)
         stream->fd = -1;
 }
 
+static void stop_queue(struct stream *stream)
+{
+        if (!stream->queue)
+                return;
+        bufferevent_setcb(stream->queue, NULL, NULL, NULL, NULL);
+        bufferevent_disable(stream->queue, EV_WRITE);
+}
+
 void stream_stop(struct stream *stream)
 {
         if (!stream->events)
                 return;
         stream->events = NULL;
         (void)event_del(&stream->read);
-        if (stream->queue) {
-                bufferevent_setcb(stream->queue, NULL, NULL, NULL, NULL);
-                bufferevent_disable(stream->queue, EV_WRITE);
-        }
+        stop_queue(stream);
         loop_unwatch(stream->loop, stream->fd);
+}
+
+int stream_linger(struct stream *stream, const struct stream_events *events)
+{
+        int r;
+
+        stop_queue(stream);
+        stream_set_read_max(stream, LOOP_SCRATCH_BYTES);
+        stream_set_bulk(stream, false);
+        stream->events = events;
+        r = stream_shutdown(stream);
+        return r < 0 ? r : stream_resume(stream);
+}
+
+bool stream_has_arrived(const struct stream *stream)
+{
+        int unsent = 0;
+
+        return ioctl(stream->fd, SIOCOUTQ, &unsent) < 0 || unsent == 0;
 }
 
 void stream_set_read_max(struct stream *stream, size_t n)
@@ -159,6 +207,11 @@ void stream_set_bulk(struct stream *stream, bool bulk)
         stream->bulk = bulk;
 }
 
+bool stream_has_ended(const struct stream *stream)
+{
+        return stream->ended;
+}
+
 void stream_pause(struct stream *stream)
 {
         (void)event_del(&stream->read);
@@ -166,7 +219,7 @@ void stream_pause(struct stream *stream)
 
 int stream_resume(struct stream *stream)
 {
-        if (stream->ended)
+        if (stream->ended || !stream->events)
                 return 0;
         return event_add(&stream->read, NULL) < 0 ? -ENOMEM : 0;
 }

@@ -72,6 +72,21 @@ void stream_deinit(struct stream *stream);
 /* Ends all callbacks of the stream, at once and for good. */
 void stream_stop(struct stream *stream);
 
+/**
+ * stream_linger() - send no more, and read on, so that what has been sent can arrive
+ * @events: are told from now on
+ *
+ * To close a socket with something in it that has not been read resets it, and throws away what is
+ * still on its way (RFC 1122, 4.2.2.13): so the end of the stream is passed on, and the peer is
+ * given the time to take all and to end its own. What was queued is dropped.
+ *
+ * Return: 0; -ENOTCONN: the peer is gone; -ENOMEM.
+ */
+_must_use_ int stream_linger(struct stream *stream, const struct stream_events *events);
+
+/* Whether all that was sent has arrived, as far as the system knows. */
+bool stream_has_arrived(const struct stream *stream);
+
 /* The most one read takes: 1 to LOOP_SCRATCH_BYTES, which is what it is to begin with. */
 void stream_set_read_max(struct stream *stream, size_t n);
 
@@ -79,11 +94,14 @@ void stream_set_read_max(struct stream *stream, size_t n);
  * A stream that can't be spliced falls back by itself. */
 void stream_set_bulk(struct stream *stream, bool bulk);
 
+/* Whether the peer has sent its last byte. */
+bool stream_has_ended(const struct stream *stream);
+
 /* Stops reading, until stream_resume(). */
 void stream_pause(struct stream *stream);
 
 /**
- * stream_resume() - read on; nothing happens after the end of the stream
+ * stream_resume() - read on; nothing happens after the end of the stream, or once it is stopped
  * Return: 0; -ENOMEM.
  */
 _must_use_ int stream_resume(struct stream *stream);

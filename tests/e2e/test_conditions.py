@@ -5,6 +5,7 @@ How late something may be the kernel does not promise on a shared machine; where
 at all, it is against another connection of the same time, or by a deadline that only a hang misses.
 """
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import time
 import pytest
 
 from harness import (DEADLINE, LOOP_KBYTES, Daemon, config, echo, pattern, push, recv_exactly,
-                     recv_until_eof, service)
+                     recv_until_eof, service, until)
 from test_slow_reader import ENV
 
 EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
@@ -175,6 +176,111 @@ def test_limit_amid_a_chunk(backend):
         client.sendall(pattern(5000))
         assert recv_exactly(client, 1500) == pattern(5000)[:1500]
         closed(daemon, "limit 1500 B")
+
+
+@pytest.mark.parametrize("limit", [1000, 1 << 20, 3 << 20])
+def test_limit_while_more_comes(backend, limit):
+    """All that may pass arrives, however late it is read, and then the end: what comes on resets nothing."""
+    with conditioned(backend, limit=limit) as daemon, daemon.connect() as client:
+        sender = threading.Thread(target=send_for_ever, args=(client,))
+        sender.start()
+        closed(daemon, f"limit {limit} B")
+        assert len(recv_until_eof(client)) == limit
+        client.close()
+        sender.join()
+
+
+def send_for_ever(sock):
+    with contextlib.suppress(OSError):
+        while True:
+            sock.sendall(bytes(65536))
+
+
+def test_limit_of_a_relay(backend):
+    """The upstream talks on and reads nothing: neither side is reset, and both are let go in time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+        with echoing(backend, mode="relay", upstream=upstream,
+                     to_client=group(limit="1M")) as daemon, daemon.connect() as client:
+            client.sendall(b"not read")
+            server, _ = listener.accept()
+            before = len(daemon.descriptors()) - 2
+            sender = threading.Thread(target=send_for_ever, args=(server,))
+            sender.start()
+            closed(daemon, "limit 1048576 B")
+            assert len(recv_until_eof(client)) == 1 << 20
+            sender.join()
+            server.close()
+            client.close()
+            until(lambda: len(daemon.descriptors()) == before, "the end of the connection")
+
+
+def test_stop_ends_a_limited_one_that_lingers(backend):
+    """A second signal waits for nobody."""
+    with conditioned(backend, limit="3M") as daemon, daemon.connect(receive_buffer=16384) as client:
+        sender = threading.Thread(target=send_for_ever, args=(client,))
+        sender.start()
+        closed(daemon, "limit 3145728 B")
+        began = time.monotonic()
+        daemon.stop_now()
+        assert time.monotonic() - began < 10  # of thirty
+        sender.join()
+
+
+def test_what_counts_for_a_limit(backend):
+    """All bytes since the connection began, whatever conditions there were before."""
+    for before in ({}, {"latency": "1ms"}):
+        with conditioned(backend, **before) as daemon:
+            def reload(**conditions):
+                daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}",
+                                             to_client=group(**before, **conditions)), backend=backend))
+
+            with daemon.connect() as client:
+                echo(client, pattern(50))
+                reload(limit=70)
+                client.sendall(pattern(50))
+                assert recv_until_eof(client) == pattern(50)[:20]
+                closed(daemon, "limit 70 B, 100 B in, 70 B out")
+            reload()
+            with daemon.connect() as client:
+                echo(client, pattern(50))
+                reload(limit=20)
+                assert client.recv(1) == b""
+                closed(daemon, "limit 20 B, 50 B in, 50 B out")
+
+
+def test_small_slices_hold_up_nobody(backend):
+    """A million pieces that fall due at one moment leave in turns, with others between them."""
+    with Daemon(config(service("slow", to_client=group(latency="300ms", slice_size=1)),
+                       service("quick"), backend=backend), env=ENV) as daemon:
+        with daemon.connect("slow") as slow, daemon.connect("quick") as quick:
+            slow.sendall(pattern(300_000))
+            assert slow.recv(1) == pattern(1)
+            rest = threading.Thread(target=recv_exactly, args=(slow, 299_999))
+            rest.start()
+            rounds = 0
+            while rest.is_alive():
+                echo(quick)
+                rounds += 1
+            assert rounds > 100
+
+
+def test_shared_rate_survives_a_reload(backend):
+    """One that changes nothing gives nobody another burst."""
+    with conditioned(backend, rate=20_000, burst=20_000, shared=True) as daemon, \
+            daemon.connect() as client:
+        text = config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=group(
+            rate=20_000, burst=20_000, shared=True)), backend=backend)
+        began = time.monotonic()
+        sender = threading.Thread(target=client.sendall, args=(pattern(60_000),))
+        sender.start()
+        for _ in range(4):
+            recv_exactly(client, 10_000)
+            daemon.reload(text)
+        recv_exactly(client, 20_000)
+        assert time.monotonic() - began >= 2 - EARLY
+        sender.join()
 
 
 def test_stall_after_bytes(backend):
@@ -345,6 +451,20 @@ def test_hub(backend):
         one.sendall(b"to all")
         assert recv_exactly(other, 6) == b"to all"
         assert time.monotonic() - began >= 0.15 - EARLY
+
+
+def test_hub_member_that_leaves(backend):
+    """It gets what was under way, nothing that comes later, and then its end."""
+    with echoing(backend, mode="hub", to_client=group(latency="200ms")) as daemon, \
+            daemon.connect() as leaver, daemon.connect() as other:
+        daemon.wait_for(" connected$", 2)
+        other.sendall(b"in time")
+        leaver.sendall(b"!")
+        assert recv_exactly(other, 1) == b"!"  # so "in time" has come, too
+        leaver.shutdown(socket.SHUT_WR)
+        for _ in range(1000):
+            other.sendall(b" late")
+        assert re.fullmatch(b"in time( late){0,999}", recv_until_eof(leaver))
 
 
 def test_the_client_of_another_service_is_not_held_up(backend):

@@ -1,4 +1,5 @@
 """A client that resets, at any point: it is logged as that, and nobody else loses a byte."""
+import signal
 import socket
 import threading
 
@@ -53,6 +54,24 @@ def test_gone_before_the_answer(backend):
         daemon.wait_for(" closed: reset by peer, 20 B in, ")
         other.sendall(b"there?")
         assert recv_exactly(other, 6) == b"there?"
+
+
+def test_answer_before_a_reset(backend):
+    """What the upstream said before it reset, for it had not read all, is passed on before the reset."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+        with Daemon(config(service(mode="relay", upstream=upstream), backend=backend)) as daemon:
+            with daemon.connect() as client:
+                server, _ = listener.accept()
+                client.sendall(b"a question that is never read")
+                assert server.recv(1, socket.MSG_PEEK)
+                daemon.halt()
+                server.sendall(b"answer")
+                server.close()
+                daemon.signal(signal.SIGCONT)
+                assert recv_exactly(client, 6) == b"answer"
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
 
 
 def test_many_at_once(backend):

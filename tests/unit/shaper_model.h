@@ -211,6 +211,8 @@ static inline size_t model_piece(const struct model *m, bool most)
                 n = model_least(n, slice > vary ? slice - vary : 1);
         if (c->rate)
                 n = model_least(n, c->burst_bytes);
+        if (c->shared && !c->slice_delay_usec)
+                n = model_least(n, model_most(c->rate / 100, 1));
         n = model_least(n, c->limit_bytes - m->out_bytes);
         if (c->stall_for_usec && m->out_bytes < c->stall_after_bytes)
                 n = model_least(n, c->stall_after_bytes - m->out_bytes);

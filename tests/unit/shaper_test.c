@@ -1176,6 +1176,27 @@ static void shared(void **state)
         free_members();
 }
 
+/* Nor does who waits behind those who go away wait for long, or its time would be nobody's. */
+static void shared_behind_those_who_leave(void **state)
+{
+        const uint64_t began = stopped_usec;
+
+        (void)state;
+        conditions.rate = 100000;
+        conditions.burst_bytes = 50000;
+        make_members();
+        for (size_t i = 0; i < MEMBERS; i++)
+                put_for_member(i, 50000);
+        for (size_t i = 0; i < MEMBERS; i++)
+                assert_int_equal(take_for_member(i), i == 0 ? 50000 : 0);
+        for (size_t i = 0; i + 1 < MEMBERS; i++)
+                members[i].shaper = shaper_free(members[i].shaper);
+        while (take_for_member(MEMBERS - 1) == 0 && stopped_usec < began + HOUR)
+                stopped_usec += TICK_USEC;
+        assert_in_range(stopped_usec - began, 1, MEMBERS * 10 * USEC_PER_MSEC);
+        free_members();
+}
+
 /* Who goes away does not take along the tokens that it had waited for. */
 static void shared_with_one_who_leaves(void **state)
 {
@@ -1192,7 +1213,7 @@ static void shared_with_one_who_leaves(void **state)
         for (size_t i = 1; i < MEMBERS; i++)
                 members[i].shaper = shaper_free(members[i].shaper);
         put_for_member(0, 500);
-        while (take_for_member(0) == 0 && stopped_usec < began + HOUR)
+        for (uint64_t sum = 0; (sum += take_for_member(0)) < 500 && stopped_usec < began + HOUR;)
                 stopped_usec += TICK_USEC;
         assert_in_range(stopped_usec - began, USEC_PER_SEC / 2, USEC_PER_SEC / 2 + TICK_USEC);
         free_members();
@@ -1385,6 +1406,7 @@ int main(void)
                 STOPPED(end_waits),
                 STOPPED(shared),
                 STOPPED(shared_with_one_who_leaves),
+                STOPPED(shared_behind_those_who_leave),
                 STOPPED(random_conditions),
         };
 
