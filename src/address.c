@@ -27,6 +27,18 @@ static int parse_unix(const char *path, bool absolute, struct address *address)
         return 1;
 }
 
+/* Makes an IPv4 address mapped to IPv6 the IPv4 one that it stands for. */
+static void unmap(struct address *address)
+{
+        struct sockaddr_in in = { .sin_family = AF_INET };
+
+        if (address->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr))
+                return;
+        in.sin_port = address->in6.sin6_port;
+        memcpy(&in.sin_addr, &address->in6.sin6_addr.s6_addr[12], sizeof(in.sin_addr));
+        *address = (struct address){ .length = sizeof(in), .in = in };
+}
+
 /* Return: how many addresses of @text were put into @addresses, or -errno. */
 static int parse_inet(const char *text, int flags, struct address *addresses, int max)
 {
@@ -72,6 +84,7 @@ static int parse_inet(const char *text, int flags, struct address *addresses, in
         for (const struct addrinfo *i = found; i && n < max; i = i->ai_next, n++) {
                 addresses[n] = (struct address){ .length = i->ai_addrlen, .any = any };
                 memcpy(&addresses[n].storage, i->ai_addr, i->ai_addrlen);
+                unmap(&addresses[n]);
         }
         freeaddrinfo(found);
         return n;
@@ -150,6 +163,23 @@ bool address_equal(const struct address *a, const struct address *b)
 {
         return a->length == b->length && a->any == b->any &&
                memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
+/* Whether @any is every address of the kind of @one, which may be IPv4 as mapped to IPv6. */
+static bool covers(const struct address *any, const struct address *one)
+{
+        bool of_ipv6 = one->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&one->in6.sin6_addr);
+
+        return address_is_any(any) &&
+               (any->any || one->any || of_ipv6 == (any->sa.sa_family == AF_INET6));
+}
+
+bool address_overlaps(const struct address *a, const struct address *b)
+{
+        if (a->sa.sa_family == AF_UNIX || b->sa.sa_family == AF_UNIX)
+                return address_equal(a, b);
+        return address_port(a) && address_port(a) == address_port(b) &&
+               (address_equal(a, b) || covers(a, b) || covers(b, a));
 }
 
 unsigned address_port(const struct address *address)

@@ -29,7 +29,8 @@ struct address {
  * address_parse() - read "1.2.3.4:PORT", "[IPv6]:PORT", "*:PORT" or "unix:/PATH"
  *
  * No name is looked up; a port is a number from 0 to 65535, where 0 lets the system choose. The
- * path is absolute and at most 107 bytes (unix(7)). Thread: any; never blocks.
+ * path is absolute and at most 107 bytes (unix(7)). An IPv4 address mapped to IPv6 is taken for the
+ * IPv4 one. Thread: any; never blocks.
  *
  * Return: 0; -EINVAL: not an address; -ENOMEM.
  */
@@ -59,6 +60,10 @@ const char *address_format(const struct address *address, char *out);
 
 /* Whether both are the same address and port, or the same path. */
 bool address_equal(const struct address *a, const struct address *b);
+
+/* Whether a connection can be to both: they are equal, or one is every address of the other's kind.
+ * A port that the system is to choose is no other's. */
+bool address_overlaps(const struct address *a, const struct address *b);
 
 /* Whether it is 127.0.0.0/8 or ::1; whether it stands for every address of the host. Of IPv4
  * addresses also as mapped to IPv6. */

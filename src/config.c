@@ -367,16 +367,20 @@ static void read_proxy_protocol(struct reader *r, const struct key *key, config_
 
 /* Addresses */
 
-/* The service that already listens on @address, of all read so far; NULL: none. */
-static const struct service *find_listening(const struct config *config,
-                                            const struct address *address)
+/*
+ * The address that overlaps with @address, of all that have been read so far, and its service;
+ * NULL: none. The system lets one socket have what both are.
+ */
+static const struct address *find_listening(const struct config *config,
+                                            const struct address *address,
+                                            const struct service **service)
 {
-        if (address->sa.sa_family != AF_UNIX && address_port(address) == 0)
-                return NULL; /* the system finds a free one for each */
-        for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; j < config->services[i].n_listen; j++)
-                        if (address_equal(&config->services[i].listen[j], address))
-                                return &config->services[i];
+        for (size_t i = 0; i < config->n_services; i++) {
+                *service = &config->services[i];
+                for (size_t j = 0; j < (*service)->n_listen; j++)
+                        if (address_overlaps(&(*service)->listen[j], address))
+                                return &(*service)->listen[j];
+        }
         return NULL;
 }
 
@@ -396,8 +400,9 @@ static void read_address(struct reader *r, const struct key *key, config_setting
 {
         const char *text = config_setting_get_string(setting);
         struct address address, *listen;
-        const struct service *other;
-        char path[KEY_SIZE], value[VALUE_SIZE];
+        const struct address *other;
+        const struct service *owner;
+        char path[KEY_SIZE], value[VALUE_SIZE], part[ADDRESS_TEXT_SIZE];
         int error;
 
         error = text ? address_parse(text, &address) : -EINVAL;
@@ -411,10 +416,12 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         }
         if (is_too_many(r, setting, &r->n_listen, LISTEN_MAX))
                 return;
-        other = find_listening(r->config, &address);
+        other = find_listening(r->config, &address, &owner);
         if (other) {
-                report(r, setting, "%s: %s is listened on already, by service %s",
-                       key_path(setting, path), show_value(setting, value), other->name);
+                report(r, setting, "%s: %s is listened on already, by service %s%s%s",
+                       key_path(setting, path), show_value(setting, value), owner->name,
+                       address_equal(other, &address) ? "" : " on ",
+                       address_equal(other, &address) ? "" : address_format(other, part));
                 return;
         }
         listen = reallocarray(service->listen, service->n_listen + 1, sizeof(*listen));
@@ -628,12 +635,8 @@ static void read_group(struct reader *r, config_setting_t *group, const struct k
 /* Whether a connection to @to arrives at a socket that listens on @listen, on the same host. */
 static bool reaches(const struct address *to, const struct address *listen)
 {
-        bool of_ipv6 = to->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&to->in6.sin6_addr);
-
         return address_equal(to, listen) ||
-               (address_port(to) && address_port(to) == address_port(listen) &&
-                address_is_loopback(to) && address_is_any(listen) &&
-                (listen->any || of_ipv6 == (listen->sa.sa_family == AF_INET6)));
+               (address_is_loopback(to) && address_overlaps(to, listen));
 }
 
 #define CONDITION(member) offsetof(struct conditions, member)

@@ -48,8 +48,21 @@ static void remove_stale(const struct address *address)
                 (void)unlink(address->un.sun_path);
 }
 
+/* A unix socket's file is everyone's from birth: to change it later is to follow who replaced it.
+ */
+static int bind_for_all(int fd, const struct address *address)
+{
+        mode_t mask = umask(0111);
+        int r = bind(fd, &address->sa, address->length) < 0 ? -errno : 0;
+
+        (void)umask(mask);
+        return r;
+}
+
 static int bind_and_listen(int fd, const struct address *address, int backlog, bool share)
 {
+        int r;
+
         if (address->sa.sa_family == AF_UNIX) {
                 remove_stale(address);
         } else {
@@ -58,12 +71,11 @@ static int bind_and_listen(int fd, const struct address *address, int backlog, b
         }
         if (address->sa.sa_family == AF_INET6)
                 set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->any);
-        if (bind(fd, &address->sa, address->length) < 0)
-                return -errno;
-        if ((address->sa.sa_family == AF_UNIX && chmod(address->un.sun_path, 0666) < 0) ||
-            listen(fd, backlog) < 0) { /* which looks for conflicts once more */
-                int r = -errno;
-
+        r = bind_for_all(fd, address);
+        if (r < 0)
+                return r;
+        if (listen(fd, backlog) < 0) { /* which looks for conflicts once more */
+                r = -errno;
                 if (address->sa.sa_family == AF_UNIX)
                         (void)unlink(address->un.sun_path);
                 return r;
@@ -112,14 +124,26 @@ static int get_address(int fd, struct address *address)
         return 0;
 }
 
-/* Whether accept(2) failed for want of something, not because of this one client. */
-static bool is_exhausted(int error)
+bool listener_is_exhausted(int error)
 {
-        return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+        return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
 }
 
-/* Return: 0: there is nobody, or there were @max; what accept4(2) fails with, if it is_exhausted().
+/* Whether accept(2) failed because of this one client, who is gone (accept(2), "Error handling").
  */
+static bool is_of_client(int error)
+{
+        static const int errors[] = { ECONNABORTED, EINTR,  EPROTO,       ENETDOWN,   ENOPROTOOPT,
+                                      EHOSTDOWN,    ENONET, EHOSTUNREACH, ENETUNREACH };
+
+        for (size_t i = 0; i < ELEMENTS(errors); i++)
+                if (errors[i] == error)
+                        return true;
+        return false;
+}
+
+/* Return: 0: there is nobody, or there were @max; what accept4(2) fails with, but for a client's
+ * sake. */
 static int accept_some(struct listener *listener, int max)
 {
         for (int i = 0; i < max; i++) {
@@ -129,7 +153,7 @@ static int accept_some(struct listener *listener, int max)
 
                 if (fd >= 0)
                         listener->events->on_accept(listener, fd, &peer, listener->arg);
-                else if (errno == EAGAIN || is_exhausted(errno))
+                else if (!is_of_client(errno))
                         return errno == EAGAIN ? 0 : -errno;
         }
         return 0;
@@ -142,8 +166,10 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
 
         (void)fd;
         (void)what;
-        if (r < 0)
-                listener->events->on_error(listener, r, listener->arg);
+        if (r == 0)
+                return;
+        listener_pause(listener);
+        listener->events->on_error(listener, r, listener->arg);
 }
 
 int listener_new(struct loop *loop, int fd, bool remove, const struct listener_events *events,
@@ -180,13 +206,18 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct listener_e
         return 0;
 }
 
-/* Removes the file of a unix socket of ours, if it is still this one. */
-static void remove_file(struct listener *listener)
+bool listener_is_found(const struct listener *listener)
 {
         struct stat st;
 
-        if (listener->remove && stat(listener->address.un.sun_path, &st) == 0 &&
-            st.st_dev == listener->device && st.st_ino == listener->inode)
+        return !listener->remove || (stat(listener->address.un.sun_path, &st) == 0 &&
+                                     st.st_dev == listener->device && st.st_ino == listener->inode);
+}
+
+/* Removes the file of a unix socket of ours, if it is still this one. */
+static void remove_file(struct listener *listener)
+{
+        if (listener->remove && listener_is_found(listener))
                 (void)unlink(listener->address.un.sun_path);
         listener->remove = false;
 }

@@ -14,7 +14,7 @@ struct listener;
 struct listener_events {
         /* A client connected; @fd is non-blocking, close-on-exec, and the callee's to close. */
         void (*on_accept)(struct listener *listener, int fd, const struct address *peer, void *arg);
-        /* accept(2) failed for want of something: -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM. */
+        /* accept(2) failed, not for the client's sake; the listener is paused. */
         void (*on_error)(struct listener *listener, int error, void *arg);
 };
 
@@ -31,6 +31,9 @@ struct listener_events {
  * …
  */
 _must_use_ int listener_bind(const struct address *address, int backlog, bool share, int *fd);
+
+/* Whether accept(2) failed for want of something, which the end of a connection may free. */
+bool listener_is_exhausted(int error);
 
 /**
  * listener_new() - accept connections on a listening socket
@@ -53,6 +56,9 @@ struct listener *listener_free(struct listener *listener);
 
 /* Where it listens, with the port the system chose. */
 const struct address *listener_address(const struct listener *listener);
+
+/* Whether clients can find it: of a unix socket of ours, whether its file is still there. */
+bool listener_is_found(const struct listener *listener);
 
 /* Sets the backlog anew. */
 void listener_set_backlog(struct listener *listener, int backlog);

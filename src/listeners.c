@@ -16,7 +16,7 @@ struct entry {
         struct address configured; /* the "listen" it was opened for, unless passed */
         const char *passed_name;   /* NULL: opened here */
         const struct service *service, *next_service;
-        bool claimed; /* by one "listen" of @next_service */
+        const struct address *next_listen; /* of @next_service, that it stays for; unless passed */
 };
 
 TAILQ_HEAD(entry_list, entry);
@@ -252,37 +252,68 @@ int listeners_match(const struct listeners *set, const struct config *config, ch
 
 /* Putting a configuration into force */
 
-static struct entry *find_configured(struct listeners *set, const struct address *address)
+/* A socket opened for @address that nobody has yet. @name: of its service so far; NULL: of any. */
+static struct entry *find_configured(struct listeners *set, const struct address *address,
+                                     const char *name)
 {
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
                 if (!entry->passed_name && !entry->next_service &&
-                    address_equal(&entry->configured, address))
+                    address_equal(&entry->configured, address) &&
+                    (!name || strcmp(entry->service->name, name) == 0) &&
+                    listener_is_found(entry->listener))
                         return entry;
         return NULL;
 }
 
-/* Marks what stays: passed sockets, and those opened for an address that is still wanted. */
-static void mark(struct listeners *set, const struct config *config)
+/* Whether a socket stays for this "listen". */
+static bool is_kept(const struct listeners *set, const struct address *listen)
 {
-        struct entry *entry;
+        const struct entry *entry;
 
-        TAILQ_FOREACH(entry, &set->entries, entries) {
-                entry->claimed = false;
-                entry->next_service =
-                        entry->passed_name ? match(set, entry->passed_name, config) : NULL;
-        }
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (entry->next_listen == listen)
+                        return true;
+        return false;
+}
+
+/* Finds a socket for each "listen" that has none. @same: only one that its service has already. */
+static void mark_configured(struct listeners *set, const struct config *config, bool same)
+{
         for (size_t i = 0; i < config->n_services; i++) {
                 const struct service *service = &config->services[i];
 
                 for (size_t j = 0; j < service->n_listen && !has_passed(set, config, service);
                      j++) {
-                        entry = find_configured(set, &service->listen[j]);
-                        if (entry)
-                                entry->next_service = service;
+                        const struct address *listen = &service->listen[j];
+                        struct entry *entry = NULL;
+
+                        if (!is_kept(set, listen))
+                                entry = find_configured(set, listen, same ? service->name : NULL);
+                        if (!entry)
+                                continue;
+                        entry->next_service = service;
+                        entry->next_listen = listen;
                 }
         }
+}
+
+/*
+ * Marks what stays: passed sockets, and those opened for an address that is still wanted, by the
+ * same service if it can be: port 0 is the "listen" of many.
+ */
+static void mark(struct listeners *set, const struct config *config)
+{
+        struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                entry->next_listen = NULL;
+                entry->next_service =
+                        entry->passed_name ? match(set, entry->passed_name, config) : NULL;
+        }
+        mark_configured(set, config, true);
+        mark_configured(set, config, false);
 }
 
 /* Lets the sockets opened next overlap with those about to be closed, or no longer. */
@@ -295,19 +326,15 @@ static void offer_unmarked(struct listeners *set, bool offer)
                         listener_offer(entry->listener, offer);
 }
 
-/* Whether a socket stays for this "listen"; each stays for one. */
-static bool claim(struct listeners *set, const struct service *service,
-                  const struct address *address)
+/* Whether one of those about to be closed has to share @address until then. */
+static bool is_taken_over(const struct listeners *set, const struct address *address)
 {
-        struct entry *entry;
+        const struct entry *entry;
 
-        TAILQ_FOREACH(entry, &set->entries, entries) {
-                if (entry->next_service == service && !entry->claimed &&
-                    address_equal(&entry->configured, address)) {
-                        entry->claimed = true;
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (!entry->next_service &&
+                    address_overlaps(listener_address(entry->listener), address))
                         return true;
-                }
-        }
         return false;
 }
 
@@ -317,7 +344,7 @@ static int open_one(struct listeners *set, const struct service *service,
         _cleanup_(closep) int fd = -1;
         char text[ADDRESS_TEXT_SIZE];
         struct entry *entry;
-        int r = listener_bind(address, (int)service->backlog, !TAILQ_EMPTY(&set->entries), &fd);
+        int r = listener_bind(address, (int)service->backlog, is_taken_over(set, address), &fd);
 
         if (r == 0)
                 r = entry_new(set, fd, service, NULL, &entry);
@@ -342,8 +369,7 @@ static int open_missing(struct listeners *set, const struct config *config,
                 const struct service *service = &config->services[i];
 
                 for (size_t j = 0; r == 0 && j < service->n_listen; j++)
-                        if (!has_passed(set, config, service) &&
-                            !claim(set, service, &service->listen[j]))
+                        if (!has_passed(set, config, service) && !is_kept(set, &service->listen[j]))
                                 r = open_one(set, service, &service->listen[j], fresh, why);
         }
         return r;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* Posted tasks run in one turn: however fast they come, events get their turn too. */
@@ -24,8 +25,9 @@ struct loop {
         struct event *exceptions; /* @exceptions_fd is readable */
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct loop_task *deferred;
-        struct evdns_base *dns; /* NULL until needed */
-        struct event *on_posts; /* @posts_fd is readable; NULL: nobody posts */
+        struct evdns_base *dns;         /* NULL until needed */
+        struct timespec dns_changed[2]; /* the files it has read */
+        struct event *on_posts;         /* @posts_fd is readable; NULL: nobody posts */
         int posts_fd;
         pthread_mutex_t lock; /* of the next two */
         struct loop_task *posted, **posted_end;
@@ -180,11 +182,47 @@ const char *loop_backend(const struct loop *loop)
         return event_base_get_method(loop->base);
 }
 
+/* How long an answer of one family, IPv4 or IPv6, waits for the other's: RFC 8305 has 50 ms, for
+ * a query that is already late. libevent's 3 s are longer than many a connect_timeout. */
+#define DNS_SKEW "0.2"
+
+/* When the files were changed that say how names are looked up; nothing of one that is not there.
+ */
+static void stat_dns_files(struct timespec changed[2])
+{
+        static const char *const files[] = { "/etc/resolv.conf", "/etc/hosts" };
+
+        for (size_t i = 0; i < ELEMENTS(files); i++) {
+                struct stat st = { 0 };
+
+                changed[i] = stat(files[i], &st) == 0 ? st.st_ctim : (struct timespec){ 0 };
+        }
+}
+
+/* Reads them; what is under way is asked again. Without any name server names of /etc/hosts do. */
+static void read_dns_files(struct loop *loop)
+{
+        (void)evdns_base_clear_nameservers_and_suspend(loop->dns);
+        evdns_base_clear_host_addresses(loop->dns);
+        evdns_base_search_clear(loop->dns);
+        (void)evdns_base_resolv_conf_parse(loop->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
+        (void)evdns_base_set_option(loop->dns, "getaddrinfo-allow-skew:", DNS_SKEW);
+        (void)evdns_base_resume(loop->dns);
+}
+
 struct evdns_base *loop_dns(struct loop *loop)
 {
+        struct timespec changed[2];
+
+        stat_dns_files(changed);
+        if (loop->dns && memcmp(changed, loop->dns_changed, sizeof(changed)) == 0)
+                return loop->dns;
         if (!loop->dns)
-                loop->dns = evdns_base_new(loop->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                                               EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+                loop->dns = evdns_base_new(loop->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        if (!loop->dns)
+                return NULL;
+        memcpy(loop->dns_changed, changed, sizeof(changed));
+        read_dns_files(loop);
         return loop->dns;
 }
 

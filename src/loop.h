@@ -62,7 +62,7 @@ struct event_base *loop_base(const struct loop *loop);
 /* The backend really in use, in libevent's word. */
 const char *loop_backend(const struct loop *loop);
 
-/* For name look-ups, made when first asked for; NULL: the system's resolv.conf can't be used. */
+/* For name look-ups, as /etc/resolv.conf and /etc/hosts say now; NULL: out of memory. */
 struct evdns_base *loop_dns(struct loop *loop);
 
 /* LOOP_SCRATCH_BYTES bytes, valid until the callback that fills them returns. */

@@ -260,15 +260,18 @@ static void on_refused(void *arg, int error)
  */
 static void on_accept_error(void *arg, int error)
 {
+        bool exhausted = listener_is_exhausted(error);
         struct server *s = arg;
         uint64_t now = loop_now_usec();
 
         if (s->accept_failed_usec == 0 || now - s->accept_failed_usec > ACCEPT_QUIET_USEC)
-                log_write(LOG_ACCEPT_PAUSED, NULL,
-                          "cannot accept: %s; clients wait until a connection ends",
-                          strerrordesc_np(-error));
+                log_write(LOG_ACCEPT_PAUSED, NULL, "cannot accept: %s; clients wait until %s",
+                          strerrordesc_np(-error),
+                          exhausted ? "a connection ends" : "it works, tried every second");
         s->accept_failed_usec = now;
-        if (start_timer(s->retry, ACCEPT_RETRY_USEC))
+        if (!start_timer(s->retry, ACCEPT_RETRY_USEC))
+                resume_accepting(s);
+        else if (exhausted)
                 listeners_pause(s->listeners);
 }
 

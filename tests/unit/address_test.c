@@ -43,7 +43,7 @@ static void good(void **state)
                 { "[::1]:7", "[::1]:7", AF_INET6, 7 },
                 { "[::]:0", "[::]:0", AF_INET6, 0 },
                 { "[2001:DB8:0:0::1]:65535", "[2001:db8::1]:65535", AF_INET6, 65535 },
-                { "[::ffff:1.2.3.4]:80", "1.2.3.4:80", AF_INET6, 80 },
+                { "[::ffff:1.2.3.4]:80", "1.2.3.4:80", AF_INET, 80 },
                 { "*:8008", "*:8008", AF_INET6, 8008 },
                 { "*:0", "*:0", AF_INET6, 0 },
                 { "unix:/run/selectd/echo.sock", "unix:/run/selectd/echo.sock", AF_UNIX, 0 },
@@ -254,13 +254,55 @@ static void resolve(void **state)
         assert_int_equal(address_resolve("localhost:7", found, 1), 1);
 }
 
+/* Whether two overlap, asked both ways round. */
+static void overlaps(void **state)
+{
+        static const struct {
+                const char *a, *b;
+                bool expected;
+        } cases[] = {
+                { "127.0.0.1:7", "127.0.0.1:7", true },
+                { "127.0.0.1:7", "127.0.0.2:7", false },
+                { "127.0.0.1:7", "127.0.0.1:8", false },
+                { "127.0.0.1:7", "0.0.0.0:7", true },
+                { "127.0.0.1:7", "0.0.0.0:8", false },
+                { "127.0.0.1:7", "*:7", true },
+                { "127.0.0.1:7", "[::]:7", false }, /* of IPv6 alone, as we open it */
+                { "127.0.0.1:7", "[::ffff:127.0.0.1]:7", true },
+                { "[::1]:7", "[::]:7", true },
+                { "[::1]:7", "*:7", true },
+                { "[::1]:7", "0.0.0.0:7", false },
+                { "*:7", "*:7", true },
+                { "*:7", "0.0.0.0:7", true },
+                { "*:7", "[::]:7", true },
+                { "*:7", "*:8", false },
+                { "0.0.0.0:7", "[::]:7", false },
+                { "*:0", "*:0", false },
+                { "127.0.0.1:0", "127.0.0.1:0", false },
+                { "unix:/a", "unix:/a", true },
+                { "unix:/a", "unix:/b", false },
+                { "unix:/a", "*:7", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct address a, b;
+
+                parse_good(cases[i].a, &a);
+                parse_good(cases[i].b, &b);
+                if (address_overlaps(&a, &b) != cases[i].expected ||
+                    address_overlaps(&b, &a) != cases[i].expected)
+                        fail_msg("%s and %s", cases[i].a, cases[i].b);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(good),    cmocka_unit_test(bad),
-                cmocka_unit_test(scoped),  cmocka_unit_test(round_trip),
-                cmocka_unit_test(equal),   cmocka_unit_test(unnamed_and_abstract),
-                cmocka_unit_test(resolve),
+                cmocka_unit_test(good),     cmocka_unit_test(bad),
+                cmocka_unit_test(scoped),   cmocka_unit_test(round_trip),
+                cmocka_unit_test(equal),    cmocka_unit_test(unnamed_and_abstract),
+                cmocka_unit_test(overlaps), cmocka_unit_test(resolve),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -640,6 +640,17 @@ static void addresses(void **state)
                         "service one\n"
                         "conf:5: services.four.listen: \"unix:/a\" is listened on already, by "
                         "service three\n");
+        expect_mistakes(
+                "services = { a = { listen = [ \"127.0.0.1:1\", \"[::1]:2\" ]; };\n"
+                "b = { listen = \"*:1\"; }; c = { listen = \"[::ffff:127.0.0.1]:1\"; };\n"
+                "d = { listen = [ \"[::]:1\", \"0.0.0.0:2\" ]; };\n"
+                "e = { listen = [ \"[::]:2\" ]; }; };",
+                "conf:2: services.b.listen: \"*:1\" is listened on already, by service a on "
+                "127.0.0.1:1\n"
+                "conf:2: services.c.listen: \"[::ffff:127.0.0.1]:1\" is listened on "
+                "already, by service a\n"
+                "conf:4: services.e.listen: \"[::]:2\" is listened on already, by service a "
+                "on [::1]:2\n");
 }
 
 /* An element of a list is where it stands, not where the list begins or the next token is. */
