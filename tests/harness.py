@@ -289,10 +289,14 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self):
-        """Memory of its own, shared with no other process; what a sanitizer adds is left out."""
+        """Memory that it has written to itself; what a sanitizer adds is left out.
+
+        Pages of files are not: clean ones, too, become private when the last other process that maps
+        them ends.
+        """
         rollup = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        kbytes = re.findall(r"^Private_\w+:\s+(\d+) kB", rollup, re.M)
-        return int(1024 * sum(map(int, kbytes)) / SHADOWED)
+        kbytes = re.search(r"^Private_Dirty:\s+(\d+) kB", rollup, re.M)[1]
+        return int(1024 * int(kbytes) / SHADOWED)
 
 
 # Clients
