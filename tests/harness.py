@@ -4,6 +4,7 @@ A test writes a configuration with config(), starts a Daemon on it and waits for
 says or sends: nothing here sleeps. Every wait ends after DEADLINE seconds at the latest, and every
 daemon ends with the test that started it, its standard error searched for sanitizer reports.
 """
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -335,6 +336,17 @@ def recv_exactly(sock, n):
             break
         data += got
     return bytes(data)
+
+
+@contextlib.contextmanager
+def sending(sock, data):
+    """Sends data all the while a with block runs, which receives what no buffers hold."""
+    sender = threading.Thread(target=sock.sendall, args=(data,))
+    sender.start()
+    try:
+        yield
+    finally:
+        sender.join()
 
 
 def recv_until_eof(sock):

@@ -3,24 +3,19 @@ import os
 import re
 import socket
 import stat
-import threading
 
 import pytest
 
-from harness import (Daemon, cannot_run, config, connect, echo, name_of, pattern, recv_exactly,
-                     service, workers)
+from harness import (Daemon, cannot_run, config, connect, echo, free_port, name_of, pattern,
+                     recv_exactly, sending, service, workers)
 
 SIZES = [1, 2, 255, 256, 1023, 1024, 1025, 4096, 65535, 65536, 65537, 1 << 20]
 
 
 def exchange(sock, data):
     """Sends while receiving: neither side's buffers hold a megabyte."""
-    sender = threading.Thread(target=sock.sendall, args=(data,))
-    sender.start()
-    try:
+    with sending(sock, data):
         return recv_exactly(sock, len(data))
-    finally:
-        sender.join()
 
 
 def test_sizes(backend):

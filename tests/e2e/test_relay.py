@@ -1,6 +1,7 @@
 """mode = "relay": two streams linked to each other, and what it takes to reach the other one."""
 import contextlib
 import os
+import re
 import select
 import socket
 import threading
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, echo, free_port, name_of, pattern, push,
-                     recv_exactly, recv_until_eof, reset, service, until)
+                     recv_exactly, recv_until_eof, reset, sending, service, until)
 from test_slow_reader import ENV
 
 
@@ -119,22 +120,18 @@ def test_back_pressure(backend):
 
 
 def test_payload_shown_from_the_middle_of_bulk(backend):
-    """Bulk is spliced, and can't be shown: a reload that asks for it must not meet bytes without data.
-
-    The service goes by another name then, so that the connection goes on as it was.
-    """
+    """Bulk is spliced, and can't be shown then: once a reload asks for that, all of it is, and is whole."""
     data = pattern(48 << 20)
-    with Daemon(config(service(), service("other"), backend=backend)) as daemon:
-        with daemon.connect() as client:
-            sender = threading.Thread(target=lambda: (client.sendall(data),
-                                                      client.shutdown(socket.SHUT_WR)))
-            sender.start()
+    with Daemon(config(backend=backend, log_level="debug")) as daemon:
+        with daemon.connect() as client, sending(client, data):
             got = recv_exactly(client, 8 << 20)
-            daemon.reload(config(service("another"), log_level="debug", log_payload=True,
-                                 backend=backend))
-            assert got + recv_until_eof(client) == data
-            sender.join()
-        daemon.wait_for(" closed: end of stream, 50331648 B in, 50331648 B out")
+            daemon.reload(config(backend=backend, log_level="debug", log_payload=True))
+            assert got + recv_exactly(client, len(data) - len(got)) == data
+        daemon.wait_for(f" closed: .*, {len(data)} B in, {len(data)} B out")
+        log = daemon.log
+        reloaded, = (i for i, line in enumerate(log) if line.startswith("reloaded "))
+        moved = [line for line in log[reloaded:] if re.search(" (received|sending) ", line)]
+        assert moved and all(re.search(r' bytes ".*"(…|)$', line) for line in moved)
 
 
 def test_refused_then_there(backend):
@@ -213,7 +210,7 @@ def test_connect_timeout(backend):
             with Daemon(config(relay(address, connect_timeout="300ms"), backend=backend)) as daemon:
                 expect_reset(daemon)
                 took = daemon.wait_for(r": timed out, 0 B in, 0 B out, ([\d.]+) s")
-                assert float(took[1]) >= 0.299
+                assert 0.299 <= float(took[1]) < 5  # the default
 
 
 def test_a_stalled_upstream_holds_up_nobody(backend):

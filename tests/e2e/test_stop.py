@@ -126,7 +126,7 @@ def test_signals_to_the_very_end(number):
 
 def test_backlog_is_served(backend):
     """Who connected before the stop is a client, accepted yet or not: served, not reset."""
-    clients = 50
+    clients = 200  # more than are accepted in one turn
     with Daemon(config(backend=backend)) as daemon:
         daemon.halt()
         socks = [daemon.connect() for _ in range(clients)]
@@ -134,7 +134,7 @@ def test_backlog_is_served(backend):
             sock.sendall(b"%04d" % i)
         daemon.signal(signal.SIGTERM)
         daemon.signal(signal.SIGCONT)
-        daemon.wait_for(DRAINING)
+        assert int(daemon.wait_for(DRAINING)[1]) == clients
         for i, sock in enumerate(socks):
             assert recv_exactly(sock, 4) == b"%04d" % i
             sock.shutdown(socket.SHUT_WR)
