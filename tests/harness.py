@@ -34,7 +34,9 @@ SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtim
 FOREIGN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM",
            "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
-_prctl = ctypes.CDLL(None).prctl  # looked up here: after a fork beside other threads is too late
+_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = _libc.prctl  # looked up here: after a fork beside other threads is too late
+PIDFD_GETFD = 438  # for syscall(2)
 
 
 def die_with_parent():
@@ -281,6 +283,22 @@ class Daemon:
     def descriptors(self):
         return sorted(int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd"))
 
+    @contextlib.contextmanager
+    def sockets(self):
+        """Its TCP sockets, the very ones, to ask for their options (pidfd_getfd(2))."""
+        with contextlib.ExitStack() as stack:
+            pidfd = os.pidfd_open(self.pid)
+            stack.callback(os.close, pidfd)
+            found = []
+            for number in self.descriptors():
+                if not os.readlink(f"/proc/{self.pid}/fd/{number}").startswith("socket:"):
+                    continue
+                fd = _libc.syscall(PIDFD_GETFD, pidfd, number, 0)
+                if fd < 0:
+                    cannot_run(f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
+                found.append(stack.enter_context(socket.socket(fileno=fd)))
+            yield [sock for sock in found if sock.family in (socket.AF_INET, socket.AF_INET6)]
+
     def _stat(self):
         """/proc/PID/stat from the third field on, the state."""
         return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
@@ -420,6 +438,11 @@ class Steady(threading.Thread):
         if kind is None:
             assert self.error is None and self.rounds, f"after {self.rounds} rounds: {self.error!r}"
         self.sock.close()
+
+
+def backlog_of(sock):
+    """What a socket listens with, which Linux tells as tcpi_sacked of struct tcp_info."""
+    return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64), 28)[0]
 
 
 def name_of(sock):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness import Daemon, config, connect, echo, free_port, service, workers
+from harness import Daemon, backlog_of, config, connect, echo, free_port, service, workers
 
 # Stands in for systemd: puts the descriptors at 3 and up, and executes the daemon as the very
 # process that LISTEN_PID names. Moved out of the way first, so that none lands on another.
@@ -143,6 +143,15 @@ def test_reload_keeps_it(backend, socks):
         daemon.reload(config(service("other"), service("echo"), backend=backend))
         assert_serves(where)
         assert_serves(daemon.addresses("other")[0])
+
+
+def test_its_backlog_is_left_alone():
+    """That is for systemd to say (Backlog=)."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as sock:
+        with activated(config(service(backlog=7)), [sock], ["echo"]) as daemon:
+            assert backlog_of(sock) == 50
+            daemon.reload(config(service(backlog=9)))
+            assert backlog_of(sock) == 50
 
 
 def test_clients_that_came_before(socks):

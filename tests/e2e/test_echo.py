@@ -48,6 +48,7 @@ def has_ipv6():
     ("127.0.0.1:0", ["127.0.0.1"]),
     ("[::1]:0", ["[::1]"]),
     ("*:0", ["127.0.0.1", "[::1]"]),
+    ("[::]:0", ["[::1]"]),
     ("0.0.0.0:0", ["127.0.0.1"]),
 ])
 def test_addresses(listen, clients):
@@ -62,6 +63,17 @@ def test_addresses(listen, clients):
                 echo(client)
                 # Who came over IPv4 is named by the IPv4 address, also on a socket of both.
                 daemon.wait_for(rf"^echo: {re.escape(name_of(client))} connected$")
+
+
+def test_all_of_ipv6_is_not_ipv4():
+    if not has_ipv6():
+        cannot_run("no IPv6 here")
+    port = free_port()
+    with Daemon(config(service(listen=f"[::]:{port}"))):
+        with connect(f"[::1]:{port}") as client:
+            echo(client)
+        with pytest.raises(ConnectionRefusedError):
+            connect(f"127.0.0.1:{port}")
 
 
 def test_list_and_unix(backend, tmp_path):
@@ -81,6 +93,14 @@ def test_list_and_unix(backend, tmp_path):
         daemon.wait_for(rf"^echo: unix:pid={os.getpid()},uid={os.getuid()} connected$")
         assert daemon.stop() == 0
     assert not path.exists()
+
+
+def test_unix_file_is_for_everyone(tmp_path):
+    """Whatever the umask: who may connect is for the directory to say."""
+    path = tmp_path / "echo.sock"
+    umask = ["sh", "-c", 'umask 077 && exec "$0" "$@"']
+    with Daemon(config(service(listen=f"unix:{path}")), wrapper=umask):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
 
 
 def test_unix_file_left_behind(tmp_path):

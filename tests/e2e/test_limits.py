@@ -4,7 +4,9 @@ import time
 
 import pytest
 
-from harness import Daemon, config, echo, raise_descriptor_limit, recv_exactly, until, workers
+from harness import (Daemon, config, echo, raise_descriptor_limit, recv_exactly, service, until,
+                     workers)
+from test_relay import relay, upstream
 
 MANY = 1500
 REPORTS = 5  # seconds between two lines about the excess
@@ -139,3 +141,17 @@ def test_as_many_as_descriptors_hold(backend):
         Excess(daemon, began, rf"{len(admitted)}, set by the descriptor limit \(LimitNOFILE=\)").check(
             limit + 50 - len(admitted))
         assert not daemon.lines("cannot accept")
+
+
+@pytest.mark.parametrize("what", ["relay", "listeners"])
+def test_what_else_takes_descriptors(what):
+    """A relayed connection takes two, and each address one: they don't run out all the same."""
+    with upstream(backlog=200) as (_, address):
+        services = {"relay": relay(address, "echo"), "listeners": service(listen=["127.0.0.1:0"] * 40)}
+        with Daemon(config(services[what]), wrapper=["prlimit", "--nofile=100:100"]) as daemon:
+            socks = [daemon.connect() for _ in range(100)]
+            assert socks[-1].recv(1) == b""  # the last one was turned away, and so all were dealt with
+            assert 20 < len(daemon.lines(" connected$")) < 50
+            assert not daemon.lines("Too many open files")
+            for sock in socks:
+                sock.close()

@@ -1,6 +1,7 @@
 """mode = "relay": two streams linked to each other, and what it takes to reach the other one."""
 import contextlib
 import os
+import pathlib
 import re
 import select
 import socket
@@ -134,6 +135,32 @@ def test_payload_shown_from_the_middle_of_bulk(backend):
         assert moved and all(re.search(r' bytes ".*"(…|)$', line) for line in moved)
 
 
+def test_socket_options(backend):
+    """Small messages leave at once, and a peer that is gone without a word is noticed, on either side."""
+    with pair(backend) as (daemon, _, _), daemon.sockets() as socks:
+        assert len(socks) == 3  # the listener's, the client's and the upstream's
+        for sock in socks:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), sock
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), sock
+
+
+def test_no_descriptor_is_inherited(backend):
+    """All are closed by execve(2), whatever library may call that."""
+    with pair(backend) as (daemon, _, _):
+        for fd in daemon.descriptors():
+            if fd > 2:
+                info = pathlib.Path(f"/proc/{daemon.pid}/fdinfo/{fd}").read_text()
+                flags = int(re.search(r"^flags:\s+(\d+)", info, re.M)[1], 8)
+                assert flags & os.O_CLOEXEC, os.readlink(f"/proc/{daemon.pid}/fd/{fd}")
+
+
+def test_unreachable():
+    """Nobody can be connected to at a multicast address."""
+    with Daemon(config(relay("224.0.0.1:1"))) as daemon:
+        expect_reset(daemon)
+        daemon.wait_for(r" closed: upstream 224\.0\.0\.1:1: unreachable, 0 B in, 0 B out")
+
+
 def test_refused_then_there(backend):
     port = free_port()
     with Daemon(config(relay(f"127.0.0.1:{port}"), backend=backend)) as daemon:
@@ -189,6 +216,14 @@ def test_connect_wait_ends(backend):
         expect_reset(daemon)
         took = daemon.wait_for(r"Connection refused, 0 B in, 0 B out, ([\d.]+) s")
         assert float(took[1]) >= 0.299
+
+
+def test_connect_wait_counts_from_after_connect_delay():
+    with Daemon(config(relay(f"127.0.0.1:{free_port()}", connect_delay="400ms",
+                             connect_wait="300ms"))) as daemon:
+        expect_reset(daemon)
+        took = daemon.wait_for(r"Connection refused, 0 B in, 0 B out, ([\d.]+) s")
+        assert float(took[1]) >= 0.699
 
 
 def test_client_leaves_while_the_upstream_is_awaited(backend):

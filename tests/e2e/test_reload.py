@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, Steady, config, connect, echo, free_port, recv_exactly,
-                     recv_until_eof, service, until)
+from harness import (DEADLINE, Daemon, Steady, backlog_of, config, connect, echo, free_port,
+                     recv_exactly, recv_until_eof, service, until)
 
 EARLY = 0.001
 KEPT = "; keeping the old configuration$"
@@ -189,6 +189,23 @@ def test_a_second_daemon_cannot_take_the_port(backend):
             with Daemon(text, wait=None) as second:
                 assert second.wait() == 71
         assert len(daemon.lines("^reloaded ")) == 2
+
+
+def test_no_listener_stays_open_to_sharing():
+    """SO_REUSEPORT is for the moment in which addresses overlap: else others of the same user could join."""
+    port = free_port()
+    with Daemon(config(service(listen=f"127.0.0.1:{port}"))) as daemon:
+        def assert_alone():
+            with daemon.sockets() as socks:
+                assert not any(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) for sock in socks)
+
+        assert_alone()
+        daemon.reload(config(service(listen=[f"*:{port}", "127.0.0.1:0"])))
+        assert_alone()
+        with socket.create_server(("127.0.0.1", 0), reuse_port=True) as of_another:
+            address = "127.0.0.1:%d" % of_another.getsockname()[1]
+            daemon.reload(config(service(listen=address)), KEPT)  # it is not joined either
+        assert_alone()
 
 
 def test_backend_needs_a_restart():

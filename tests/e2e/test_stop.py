@@ -197,6 +197,18 @@ def test_exit_on_idle_does_not_cut_a_drain(backend):
         assert not daemon.lines("^idle")
 
 
+def test_unix_file_of_another_stays(tmp_path):
+    """Who has replaced the file meanwhile keeps it."""
+    path = tmp_path / "echo.sock"
+    text = config(service(listen=f"unix:{path}"))
+    with Daemon(text) as daemon:
+        path.unlink()
+        with Daemon(text) as other:
+            assert daemon.stop() == 0
+            with other.connect() as client:
+                echo(client)
+
+
 def test_unix_file_goes(tmp_path):
     path = tmp_path / "echo.sock"
     with Daemon(config(service(listen=f"unix:{path}"))) as daemon:
