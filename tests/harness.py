@@ -49,6 +49,14 @@ def cannot_run(why):
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
 
 
+def own_mounts():
+    """A command that gives the one behind it mounts of its own, to change as it likes."""
+    command = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
+    if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        cannot_run("no mount namespaces here")
+    return command
+
+
 # Configurations
 
 

@@ -5,16 +5,14 @@ are looked up with a name server of the test's own: the daemon gets an /etc of i
 resolv.conf names that server.
 """
 import contextlib
-import os
 import re
 import socket
 import struct
-import subprocess
 import threading
 
 import pytest
 
-from harness import (DEADLINE, LOOP_KBYTES, Daemon, Steady, cannot_run, config, echo, name_of,
+from harness import (DEADLINE, LOOP_KBYTES, Daemon, Steady, config, echo, name_of, own_mounts,
                      pattern, push, recv_exactly, recv_until_eof, reset, service, until, workers)
 from test_relay import expect_reset, relay
 from test_slow_reader import ENV
@@ -244,15 +242,13 @@ class NameServer(threading.Thread):
 @pytest.fixture
 def asking(tmp_path):
     """A wrapper that has a daemon ask this name server. (libevent lets resolv.conf say a port.)"""
-    own_mounts = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
-    if subprocess.run([*own_mounts, "true"], stderr=subprocess.DEVNULL).returncode != 0:
-        cannot_run("no mount namespaces here")
+    command = own_mounts()
 
     def wrapper(name_server):
         (tmp_path / "resolv.conf").write_text("nameserver %s:%d\n"
                                               % name_server.sock.getsockname())
         (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
-        return [*own_mounts, "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(tmp_path)]
+        return [*command, "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(tmp_path)]
 
     return wrapper
 

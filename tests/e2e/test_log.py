@@ -1,11 +1,13 @@
 """The log: exactly the design's words, in order; payload only where asked for, and harmless."""
+import contextlib
 import re
 import socket
 
 import pytest
 
-from harness import (Daemon, config, echo, name_of, recv_exactly, recv_until_eof, service,
-                     workers)
+from harness import (DEADLINE, Daemon, config, connect, echo, name_of, own_mounts, recv_exactly,
+                     recv_until_eof, service, workers)
+from test_conditions import group
 
 WAITING = "waiting for the next event"
 
@@ -117,3 +119,52 @@ def test_foreign_journal_stream(stream):
     """Standard error is not the journal's stream, whatever the environment was left with."""
     with Daemon(config(), env={"JOURNAL_STREAM": stream}) as daemon:
         assert daemon.lines("^ready: ")
+
+
+class Journal:
+    """A socket in the place of the journal's, for a daemon that wrapper executes."""
+
+    def __init__(self, directory):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(f"{directory}/socket")
+        self.sock.settimeout(DEADLINE)
+        self.wrapper = [*own_mounts(), "sh", "-c", """
+            mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal &&
+            mount --bind "$0" /run/systemd/journal &&
+            JOURNAL_STREAM=$(stat -Lc %d:%i /dev/fd/2) exec "$@" """, str(directory)]
+
+    def wait_for(self, text):
+        """The fields of the next record whose message has that in it."""
+        while True:
+            record = dict(line.split("=", 1) for line in self.sock.recv(1 << 16).decode().splitlines())
+            if text in record["MESSAGE"]:
+                return record
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = Journal(tmp_path)
+    yield journal
+    journal.sock.close()
+
+
+@pytest.mark.parametrize("conditions, fault", [
+    ({"drop_new": 1.0}, "drop_new"),
+    ({"reset_after": "50ms"}, "reset_after"),
+    ({"limit": 3}, "to_client: limit"),
+    ({"limit": 3, "latency": "1ms", "reset_after": "1h"}, "to_client: latency, limit"),
+])
+def test_journal_tells_what_was_done_on_purpose(journal, tmp_path, conditions, fault):
+    """So that nobody takes it for a failure of what is tested."""
+    address = f"unix:{tmp_path}/echo.sock"
+    text = config(service(listen=address, to_client=group(**conditions)))
+    with Daemon(text, wait=None, wrapper=journal.wrapper) as daemon:
+        journal.wait_for("ready: ")
+        with contextlib.suppress(ConnectionError), connect(address) as client:
+            client.sendall(b"hello")
+            recv_until_eof(client)
+        closed = journal.wait_for(" closed: ")
+        assert closed["SELECTD_FAULT"] == fault
+        assert closed["SELECTD_SERVICE"] == "echo" and closed["SELECTD_CONNECTION"] == "1"
+        assert closed["SYSLOG_IDENTIFIER"] == "selectd"
+        assert daemon.log == []

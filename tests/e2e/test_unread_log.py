@@ -1,4 +1,5 @@
 """A log that nobody reads holds up no client and no stop; what it could not take is counted."""
+import contextlib
 import os
 import re
 import select
@@ -19,43 +20,60 @@ def serve(port):
         assert recv_until_eof(client) == b""
 
 
-def read_line(fd):
+def read_line(pipe):
     line = b""
     while not line.endswith(b"\n"):
-        assert select.select([fd], [], [], DEADLINE)[0], f"nothing behind {line!r}"
-        line += os.read(fd, 1)
+        assert select.select([pipe], [], [], DEADLINE)[0], f"nothing behind {line!r}"
+        line += pipe.read(1)
     return line.decode()
 
 
-def test_full_pipe(backend, tmp_path):
+@contextlib.contextmanager
+def writing_to_pipe(directory, **settings):
+    """A daemon that is ready: its port, its log so far and the end of the pipe where the rest comes.
+
+    After the block, which may close that end, it must stop as it should.
+    """
     port = free_port()
-    path = config_in(tmp_path, config(service(listen=f"127.0.0.1:{port}"), backend=backend,
-                                      log_level="debug"))
+    path = config_in(directory, config(service(listen=f"127.0.0.1:{port}"), **settings))
     reader, writer = os.pipe()
-    with subprocess.Popen([SELECTD, "-c", path], stderr=writer, env=environment(),
-                          stdin=subprocess.DEVNULL, preexec_fn=die_with_parent) as process:
+    with (open(reader, "rb", buffering=0) as pipe,
+          subprocess.Popen([SELECTD, "-c", path], stderr=writer, env=environment(),
+                           stdin=subprocess.DEVNULL, preexec_fn=die_with_parent) as process):
         try:
             os.close(writer)
             log = ""
             while "ready: " not in log:
-                log += read_line(reader)
-            clients = 0
-            while clients < 20 + PIPE_BYTES / 200:  # each writes more than 200 bytes
-                serve(port)
-                clients += 1
-            with socket.create_connection(("127.0.0.1", port), DEADLINE) as late:
-                echo(late)
-                while not re.search(r"\n\d+ records were lost: .*\n", log):  # the reader is back
-                    log += read_line(reader)
-                    echo(late)
-            assert len(log) > PIPE_BYTES / 2  # it was full, if not each page of it
-            assert all(line.endswith("\n") and line[:-1].isprintable()
-                       for line in log.splitlines(keepends=True))
-            for _ in range(clients):
-                serve(port)
+                log += read_line(pipe)
+            yield port, log, pipe
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGTERM)
             assert process.wait(DEADLINE) == 0
         finally:
             process.kill()
-            os.close(reader)
+
+
+def test_full_pipe(backend, tmp_path):
+    with writing_to_pipe(tmp_path, backend=backend, log_level="debug") as (port, log, pipe):
+        clients = 0
+        while clients < 20 + PIPE_BYTES / 200:  # each writes more than 200 bytes
+            serve(port)
+            clients += 1
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as late:
+            echo(late)
+            while not re.search(r"\n\d+ records were lost: .*\n", log):  # the reader is back
+                log += read_line(pipe)
+                echo(late)
+        assert len(log) > PIPE_BYTES / 2  # it was full, if not each page of it
+        assert all(line.endswith("\n") and line[:-1].isprintable()
+                   for line in log.splitlines(keepends=True))
+        for _ in range(clients):
+            serve(port)
+
+
+def test_reader_gone(tmp_path):
+    """A line that nobody can read any more ends nobody's service."""
+    with writing_to_pipe(tmp_path) as (port, _, pipe):
+        pipe.close()
+        for _ in range(3):
+            serve(port)
