@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness import (DEADLINE, LOOP_KBYTES, Daemon, config, echo, pattern, push, recv_exactly,
-                     recv_until_eof, service, until)
+                     recv_until_eof, sending, service, until)
 from test_slow_reader import ENV
 
 EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
@@ -216,6 +216,21 @@ def test_limit_of_a_relay(backend):
             until(lambda: len(daemon.descriptors()) == before, "the end of the connection")
 
 
+def test_the_limit_of_to_upstream():
+    """The reason names the limit that was reached, not the other way's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+        with echoing("auto", mode="relay", upstream=upstream, to_upstream=group(limit=1000),
+                     to_client=group(limit=5000)) as daemon, daemon.connect() as client:
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(DEADLINE)
+                client.sendall(pattern(3000))
+                assert recv_until_eof(server) == pattern(1000)
+                closed(daemon, "limit 1000 B")
+
+
 def test_stop_ends_a_limited_one_that_lingers(backend):
     """A second signal waits for nobody."""
     with conditioned(backend, limit="3M") as daemon, daemon.connect(receive_buffer=16384) as client:
@@ -312,6 +327,20 @@ def test_stall_after_a_time(backend):
         pytest.fail("this machine never got there in time")
 
 
+def test_another_stall_for_is_another_stall():
+    """As long as it says, from the reload on that brings it; the first one does not count."""
+    def conditions(stall_for):
+        return {"stall_after": 0, "stall_for": stall_for}
+
+    with conditioned("auto", **conditions("200ms")) as daemon, daemon.connect() as client:
+        echo(client)
+        began = time.monotonic()
+        daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}",
+                                     to_client=group(**conditions("300ms")))))
+        echo(client)
+        assert time.monotonic() - began >= 0.3 - EARLY
+
+
 def test_stall_forever_until_a_reload(backend):
     with conditioned(backend, stall_after=0, stall_for="forever") as daemon, \
             daemon.connect() as client:
@@ -335,6 +364,25 @@ def test_reset_after(backend):
                 client.recv(1)
             assert time.monotonic() - began >= 0.3 - EARLY
         closed(daemon, "reset_after 300 ms")
+
+
+def test_reset_after_is_not_put_off_by_reloads():
+    with conditioned("auto", reset_after="300ms") as daemon, daemon.connect():
+        text = config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=group(reset_after="300ms")))
+        began = time.monotonic()
+        while not daemon.lines(" closed: reset_after 300 ms, "):
+            assert time.monotonic() - began < DEADLINE
+            daemon.reload(text)
+
+
+@pytest.mark.parametrize("to_client, to_upstream", [("300ms", "1h"), ("1h", "300ms")])
+def test_the_earlier_reset_after_wins(to_client, to_upstream):
+    """Whichever way it is said for: it ends the connection as a whole."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+        with echoing("auto", mode="relay", upstream=upstream, to_client=group(reset_after=to_client),
+                     to_upstream=group(reset_after=to_upstream)) as daemon, daemon.connect():
+            closed(daemon, "reset_after 300 ms")
 
 
 def test_close_delay(backend):
@@ -374,6 +422,27 @@ def test_probability(backend):
 
     assert slow(1.0) == 16
     assert 0 < slow(0.5) < 16
+
+
+def test_each_way_draws_its_own_fate():
+    """Of the same connections with the same seed, other ones are dropped for to_upstream's sake."""
+    def fates(way):
+        answered = []
+        with Daemon(config()) as upstream, echoing(
+                "auto", {"seed": 7}, mode="relay", upstream=upstream.addresses()[0],
+                **{way: group(drop_new=0.5)}) as daemon:
+            for _ in range(16):
+                try:
+                    with daemon.connect() as client:
+                        echo(client)
+                    answered.append(True)
+                except ConnectionError:
+                    answered.append(False)
+            assert len(daemon.lines(" closed: drop_new, 0 B in, 0 B out")) == answered.count(False)
+        assert set(answered) == {True, False}
+        return answered
+
+    assert fates("to_client") != fates("to_upstream")
 
 
 def test_each_way_on_its_own(backend):
@@ -441,6 +510,16 @@ def test_a_fault_turned_off_and_on(backend, conditions):
         daemon.reload(config(service(listen=listen), backend=backend))
         client.shutdown(socket.SHUT_WR)
         assert recv_until_eof(client) == b""
+
+
+def test_turned_on_from_the_middle_of_bulk(backend):
+    """Bulk is spliced, which conditions can't be applied to: from the reload on it is not, and is whole."""
+    data = pattern(48 << 20)
+    with echoing(backend) as daemon, daemon.connect() as client, sending(client, data):
+        got = recv_exactly(client, 8 << 20)
+        daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}",
+                                     to_client=group(latency="1ms")), backend=backend))
+        assert got + recv_exactly(client, len(data) - len(got)) == data
 
 
 def test_hub(backend):

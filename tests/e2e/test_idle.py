@@ -4,8 +4,10 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, config, echo, in_time, pattern, push, recv_exactly,
+from harness import (DEADLINE, Daemon, config, echo, in_time, name_of, pattern, push, recv_exactly,
                      recv_until_eof, service)
+from test_conditions import group
+from test_hub import LEAST, hub, little_buffers, members
 
 EARLY = 0.001
 
@@ -80,6 +82,40 @@ def test_who_never_reads_is_idle(backend):
         daemon.wait_for(r" closed: idle timeout, \d+ B in, \d+ B out, ")
 
 
+def test_who_never_reads_is_idle_with_conditions_too():
+    """What they hold waits for its time, but behind what the client does not take."""
+    with Daemon(config(service(idle_timeout="1h"))) as daemon:
+        with daemon.connect(receive_buffer=16384) as client:
+            push([client], pattern(64 << 20), quiet=0.3)
+            daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}", idle_timeout=0.5,
+                                         hold="64K", to_client=group(latency="1h"))))
+            daemon.wait_for(r" closed: idle timeout, \d+ B in, \d+ B out, ")
+
+
+def test_a_queue_that_shrinks_is_not_idle():
+    """Who reads slowly takes what was sent long ago, and nothing else moves."""
+    timeout, size = 1, 400_000
+
+    def measure():
+        """The longest time between two reads, beyond which it may have been idle after all."""
+        with little_buffers(hub(quota="1G", idle_timeout=timeout)) as daemon:
+            slow, = members(daemon, 1, receive_buffer=LEAST)
+            sender, other = members(daemon, 2)
+            sender.sendall(pattern(size))
+            assert recv_exactly(other, size) == pattern(size)
+            reads = [time.monotonic()]
+            while reads[-1] - reads[0] < 1.5 * timeout:
+                recv_exactly(slow, 12_000)
+                reads.append(time.monotonic())
+                time.sleep(0.1)
+            alive = not daemon.lines(f"{name_of(slow)} closed: ")
+        longest = max(b - a for a, b in zip(reads, reads[1:]))
+        assert alive or longest >= timeout / 2
+        return longest
+
+    in_time(measure, timeout / 2)
+
+
 def test_exit_on_idle_before_the_first(backend):
     began = time.monotonic()
     with Daemon(config(exit_on_idle="1s", backend=backend)) as daemon:
@@ -106,6 +142,14 @@ def test_exit_on_idle_after_the_last(backend):
 
 def test_exit_on_idle_set_by_reload():
     with Daemon(config()) as daemon:
+        daemon.reload(config(exit_on_idle=0.2))
+        assert daemon.wait() == 0
+        assert daemon.lines("^idle for 200 ms, exiting$")
+
+
+def test_exit_on_idle_shortened_by_reload():
+    """The new one holds for the wait that has begun already."""
+    with Daemon(config(exit_on_idle="1h")) as daemon:
         daemon.reload(config(exit_on_idle=0.2))
         assert daemon.wait() == 0
         assert daemon.lines("^idle for 200 ms, exiting$")

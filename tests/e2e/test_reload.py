@@ -68,6 +68,24 @@ def test_idle_timeout_of_live_connections(backend):
             echo(stays)
 
 
+def test_a_service_of_another_mode():
+    """Live connections go on as they began: nothing of the new service is for them."""
+    with Daemon(config()) as daemon, daemon.connect() as client:
+        echo(client)
+        daemon.reload(config(service(mode="hub", send_delay="1h")))
+        echo(client)
+
+
+def test_backlog():
+    """A new one holds for the socket that is there."""
+    with Daemon(config(service(backlog=100))) as daemon:
+        for backlog in 100, 7:
+            daemon.reload(config(service(backlog=backlog)))
+            with daemon.sockets() as socks:
+                assert [*map(backlog_of, socks)] == [backlog]
+        assert len(daemon.lines("listening on")) == 1
+
+
 def test_listeners_come_and_go(backend, tmp_path):
     path = f"unix:{tmp_path}/echo.sock"
     before = config(service(), service("old", listen=path), backend=backend)

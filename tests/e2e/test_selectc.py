@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import DEADLINE, Daemon, config, die_with_parent, free_port, service
+from harness import DEADLINE, Daemon, config, die_with_parent, free_port, recv_exactly, service
 
 SELECTC = os.environ["SELECTC"]
 
@@ -101,6 +101,13 @@ def test_both_directions_at_once(server):
         assert client.wait(DEADLINE) == 0
 
 
+def test_input_that_cannot_be_read(server):
+    directory = os.open("/", os.O_RDONLY)
+    status, out, err = selectc(server.addresses()[0], stdin=directory)
+    os.close(directory)
+    assert (status, out, err) == (1, "", "selectc: cannot read input: Is a directory\n")
+
+
 def test_server_goes_away(server):
     with running(server.addresses()[0]) as client:
         client.stdin.write(b"x\n")
@@ -133,7 +140,8 @@ def test_nobody_there():
 
 
 @pytest.mark.parametrize("args", [["nonsense"], ["a:1", "b:2"], ["--ping", "0"], ["--ping", "many"],
-                                  ["--ping", "1", "--size", "65K"], ["--interval", "0"], ["--no"]])
+                                  ["--ping", "1", "--size", "65K"], ["--ping", "1", "--size", "0"],
+                                  ["--ping", "1", "--size", "65537"], ["--interval", "0"], ["--no"]])
 def test_bad_command_line(args):
     status, out, err = selectc(*args)
     assert status == 64 and out == "" and err
@@ -185,6 +193,21 @@ def test_ping_sees_other_bytes_and_a_server_that_goes():
             assert client.wait(DEADLINE) == 1
             assert client.stderr.read() == b"Server Down!\n"
             assert b" 0 received, 100% lost" in client.stdout.read()
+
+
+def test_ping_fails_for_a_wrong_answer():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        with running("--ping", 1, "--size", 8,
+                     "127.0.0.1:%d" % listener.getsockname()[1]) as client:
+            peer, _ = listener.accept()
+            with peer:
+                peer.settimeout(DEADLINE)
+                assert recv_exactly(peer, 8)
+                peer.sendall(b"\xff" * 8)
+                assert client.wait(DEADLINE) == 1
+            assert client.stderr.read() == b""
+            assert b"1 messages sent, 0 received, 100% lost" in client.stdout.read()
 
 
 def test_ping_interrupted(server):

@@ -14,8 +14,8 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, Steady, cannot_run, config, connect, echo, free_port,
-                     pattern, push, recv_exactly, recv_until_eof, reset, service, until)
+from harness import (DEADLINE, Daemon, Steady, cannot_run, config, config_in, connect, echo,
+                     free_port, pattern, push, recv_exactly, recv_until_eof, reset, service, until)
 from test_hub import exchange, hub, members
 from test_limits import MANY, crowd, served  # crowd and manager are fixtures
 from test_notify import manager
@@ -142,6 +142,18 @@ def test_reload_reaches_all(backend):
         for sock in socks:
             assert recv_exactly(sock, 5) == b"waits"
             echo(sock)
+
+
+def test_reloaded_is_told_when_all_have_it():
+    """Not as long as one of them has not put it into force."""
+    with Daemon(config(workers=N)) as daemon:
+        with halted(threads(daemon)[0]):
+            config_in(daemon.directory.name, config(service(), service("new"), workers=N))
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for("^new: listening on ")
+            daemon.reload("services = 1;\n", "; keeping")  # by whose end the other has been heeded
+            assert not daemon.lines("^reloaded ")
+        daemon.wait_for("^reloaded ")
 
 
 def test_reloads_under_load(backend):
