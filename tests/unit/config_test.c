@@ -21,6 +21,9 @@
 #define ADDRESSES                                                                                  \
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 " \
         "to 65535"
+#define UPSTREAMS                                                                              \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
+        "PORT 1 to 65535"
 
 #define GROUP "a group { latency = …; }"
 #define RATE  "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
@@ -224,6 +227,7 @@ static void numbers(void **state)
                 { "1", USEC_PER_SEC },
                 { "0.25", 250000 },
                 { ".000001", 1 },
+                { "1.001", 1001000 }, /* as doubles multiply, a little less */
                 { "1e-3", 1000 },
                 { "0.3333333333333", 333333 },
                 { "\"1min 30s\"", 90 * USEC_PER_SEC },
@@ -651,6 +655,49 @@ static void addresses(void **state)
                 "already, by service a\n"
                 "conf:4: services.e.listen: \"[::]:2\" is listened on already, by service a "
                 "on [::1]:2\n");
+}
+
+static void upstreams(void **state)
+{
+        static const char *const wrong[] = { "127.0.0.1:0", "*:1",          "localhost:0",
+                                             "localhost",   "localhost:x",  "localhost:65536",
+                                             ":1",          "localhost:-1", "unix:relative" };
+        char text[256], expected[256];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(wrong); i++) {
+                (void)snprintf(text, sizeof(text),
+                               IN_SERVICE("mode = \"relay\"; upstream = \"%s\";"), wrong[i]);
+                (void)snprintf(
+                        expected, sizeof(expected),
+                        "conf:4: services.echo.upstream: \"%s\" is not legal, expected " UPSTREAMS
+                        "\n",
+                        wrong[i]);
+                expect_mistakes(text, expected);
+        }
+        expect_legal(IN_SERVICE("mode = \"relay\";\n"
+                                "upstream = [ \"localhost:1\", \"localhost:65535\" ];"));
+        assert_int_equal(config->services[0].n_upstreams, 2);
+}
+
+/* Each is compared with each: so many there may be, and not one more. */
+static void many_upstreams(void **state)
+{
+        static char text[128 * 1024];
+        size_t n = (size_t)snprintf(text, sizeof(text),
+                                    "services = { a = {\n"
+                                    "listen = \"127.0.0.1:0\"; mode = \"relay\"; upstream = [\n");
+
+        (void)state;
+        for (unsigned i = 0; i < 4096; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "%s\"unix:/%u\"", i ? ",\n" : "",
+                                      i);
+        (void)snprintf(text + n, sizeof(text) - n, "]; }; };");
+        expect_legal(text);
+        assert_int_equal(config->services[0].n_upstreams, 4096);
+        (void)snprintf(text + n, sizeof(text) - n, ",\n\"unix:/last\",\n\"unix:/more\" ]; }; };");
+        expect_mistakes(text, "conf:4099: services.a.upstream: \"unix:/last\" is one too many, "
+                              "expected at most 4096 addresses\n");
 }
 
 /* An element of a list is where it stands, not where the list begins or the next token is. */
@@ -1120,6 +1167,8 @@ int main(void)
                 cmocka_unit_test_teardown(each_condition, release),
                 cmocka_unit_test_teardown(conditions_apart, release),
                 cmocka_unit_test_teardown(addresses, release),
+                cmocka_unit_test_teardown(upstreams, release),
+                cmocka_unit_test_teardown(many_upstreams, release),
                 cmocka_unit_test_teardown(lines_of_elements, release),
                 cmocka_unit_test_teardown(whole_groups, release),
                 cmocka_unit_test_teardown(unknown_keys, release),

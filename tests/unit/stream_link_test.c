@@ -25,6 +25,8 @@ struct echo {
         uint64_t sending;
         int empties, dones, limits, ends, exceptions, errors, error;
         size_t queued_at_done;
+        uint64_t spliced;  /* bytes that nobody saw */
+        bool stop_spliced; /* with the first of those, which goes nowhere */
         bool fleeting;     /* ends itself with whatever it is told first */
         struct echo *twin; /* ends with this one */
 };
@@ -77,7 +79,14 @@ static void on_data(struct stream *stream, const uint8_t *data, size_t n)
 {
         struct echo *e = of_stream(stream);
 
-        assert_ptr_equal(data, loop_scratch(loop));
+        if (data)
+                assert_ptr_equal(data, loop_scratch(loop));
+        else
+                e->spliced += n;
+        if (!data && e->stop_spliced) {
+                stop(e);
+                return;
+        }
         if (n > e->largest_read)
                 e->largest_read = n;
         link_put(&e->link, data, n);
@@ -110,7 +119,7 @@ static void on_sending(struct link *link, const uint8_t *data, size_t n)
 {
         struct echo *e = of_link(link);
 
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; data && i < n; i++)
                 assert_int_equal(data[i], (e->sending + i) % PERIOD);
         e->sending += n;
         if (n > e->largest_send)
@@ -413,6 +422,73 @@ static void send_direct(size_t n)
         peer_sent += n;
 }
 
+/* Bulk */
+
+/* Has @n reads fill the buffer, and all of it come back. */
+static void read_full(int n)
+{
+        for (int i = 0; i < n; i++) {
+                assert_int_equal(peer_send(LOOP_SCRATCH_BYTES), LOOP_SCRATCH_BYTES);
+                peer_until(peer_received == peer_sent, peer_receive(LOOP_SCRATCH_BYTES));
+        }
+}
+
+/* Reads that fill the buffer one after the other are spliced in the end, until there is less. */
+static void bulk(void **state)
+{
+        (void)state;
+        start_unix();
+        link_set_bulk(&echo->link, true);
+        read_full(4);
+        assert_int_equal(echo->spliced, 0);
+        assert_int_equal(echo->largest_read, LOOP_SCRATCH_BYTES);
+        read_full(2);
+        assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES);
+        assert_int_equal(peer_send(100), 100); /* which is spliced, and is the last */
+        peer_until(peer_received == peer_sent, peer_receive(1000));
+        assert_int_equal(peer_send(100), 100);
+        peer_until(peer_received == peer_sent, peer_receive(1000));
+        assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES + 100);
+        expect_whole(0);
+}
+
+/* Who wants that no more sees every byte, from the next one on. */
+static void bulk_ended(void **state)
+{
+        (void)state;
+        start_unix();
+        link_set_bulk(&echo->link, true);
+        read_full(5);
+        assert_int_equal(echo->spliced, LOOP_SCRATCH_BYTES);
+        link_set_bulk(&echo->link, false);
+        read_full(6);
+        assert_int_equal(echo->spliced, LOOP_SCRATCH_BYTES);
+        expect_whole(0);
+}
+
+/* What was spliced for one that is stopped then is not in the way of others of the loop. */
+static void bulk_of_one_that_stopped(void **state)
+{
+        struct echo *first;
+
+        (void)state;
+        start_unix();
+        first = echo;
+        echo->stop_spliced = true;
+        link_set_bulk(&echo->link, true);
+        read_full(4);
+        assert_int_equal(peer_send(LOOP_SCRATCH_BYTES), LOOP_SCRATCH_BYTES);
+        turn_until(first->spliced);
+
+        peer_sent = peer_received = 0;
+        start_unix();
+        link_set_bulk(&echo->link, true);
+        read_full(6);
+        assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES);
+        expect_whole(0);
+        free_echo(first);
+}
+
 /* What is sent while bytes are queued goes behind them, though the socket has room by then. */
 static void order(void **state)
 {
@@ -705,6 +781,8 @@ static void removed_from_slow_reader(void **state)
         fill();
         assert_true(stream_queued(&echo->stream) > 0);
         assert_true(shaper_is_full(echo->link.shaper));
+        assert_int_equal(link_held(&echo->link),
+                         shaper_held(echo->link.shaper) + stream_queued(&echo->stream));
         conditions = conditions_none;
         shape();
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
@@ -760,6 +838,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(end_without_data, reset_peer, end),
                 cmocka_unit_test_setup_teardown(never_reads, reset_peer, end),
                 cmocka_unit_test_setup_teardown(read_max, reset_peer, end),
+                cmocka_unit_test_setup_teardown(bulk, reset_peer, end),
+                cmocka_unit_test_setup_teardown(bulk_ended, reset_peer, end),
+                cmocka_unit_test_setup_teardown(bulk_of_one_that_stopped, reset_peer, end),
                 cmocka_unit_test_setup_teardown(order, reset_peer, end),
                 cmocka_unit_test_setup_teardown(urgent, reset_peer, end),
                 cmocka_unit_test_setup_teardown(urgent_while_paused, reset_peer, end),
