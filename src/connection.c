@@ -18,7 +18,7 @@
 #define LINGER_USEC USEC_PER_SEC
 #define LINGERS     30
 
-static struct log_about connection_about(const struct connection *c)
+struct log_about connection_about(const struct connection *c)
 {
         return (struct log_about){
                 .service = c->service->name,
@@ -148,9 +148,22 @@ static void on_exception(struct stream *stream)
         connection_close(c, "exception condition");
 }
 
+/* A side's socket failed: "reset by peer", "upstream 127.0.0.1:5432: reset by peer". */
+static void fail(const struct side *side, int error)
+{
+        const char *words = connection_error_reason(error);
+        char reason[512];
+
+        if (side->name) {
+                (void)snprintf(reason, sizeof(reason), "upstream %s: %s", side->name, words);
+                words = reason;
+        }
+        connection_reset(side->connection, words);
+}
+
 static void on_stream_error(struct stream *stream, int error)
 {
-        connection_reset(of_stream(stream)->connection, connection_error_reason(error));
+        fail(of_stream(stream), error);
 }
 
 static const struct stream_events side_stream_events = {
@@ -190,7 +203,7 @@ static void on_done(struct link *link)
 
 static void on_link_error(struct link *link, int error)
 {
-        connection_reset(of_link(link)->connection, connection_error_reason(error));
+        fail(of_link(link), error);
 }
 
 static void connection_linger(struct connection *c, const char *reason);
@@ -573,9 +586,10 @@ static void log_closed(const struct connection *c, const char *reason)
         struct log_about about = connection_about(c);
 
         about.ending = &ending;
-        log_write(LOG_CLOSED, &about, "closed: %s, %" PRIu64 " B in, %" PRIu64 " B out, %.3f s",
+        log_write(LOG_CLOSED, &about, "closed: %s, %" PRIu64 " B in, %" PRIu64 " B out, %.3f s%s%s",
                   reason, ending.bytes_in, ending.bytes_out,
-                  (double)ending.duration_usec / (double)USEC_PER_SEC);
+                  (double)ending.duration_usec / (double)USEC_PER_SEC,
+                  ending.fault ? "; done to it: " : "", ending.fault ? ending.fault : "");
 }
 
 /* The session is over, but for its sockets: nothing is passed on any more. */

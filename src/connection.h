@@ -11,6 +11,7 @@
 #include "config.h"
 #include "hops.h"
 #include "link.h"
+#include "log.h"
 #include "proxy.h"
 #include <sys/queue.h>
 
@@ -141,3 +142,6 @@ _must_use_ int connection_start(struct connection *connection);
 
 /* What the log calls an error of a socket. */
 const char *connection_error_reason(int error);
+
+/* What lines about it begin with. */
+struct log_about connection_about(const struct connection *connection);

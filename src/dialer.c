@@ -14,19 +14,25 @@
 /* The pause before all upstreams are tried again. */
 #define RETRY_USEC (100 * USEC_PER_MSEC)
 
+/* The pause before a unix socket is tried again whose backlog is full: TCP would do so by itself.
+ */
+#define FULL_USEC (10 * USEC_PER_MSEC)
+
 struct dialer {
         struct loop *loop;
         struct config *config; /* a reference */
         const struct service *service;
         struct hops *hops;
         struct hop *hop;
-        void (*on_done)(void *arg, int fd, const char *name);
+        const struct dialer_events *events;
         void *arg;
         struct event event;
         struct evdns_getaddrinfo_request *query; /* NULL: none under way */
         struct evutil_addrinfo *found;           /* of a look-up, and which is next */
         const struct evutil_addrinfo *next_found;
-        size_t next; /* upstream to try when @found is used up */
+        size_t next;            /* upstream to try when @found is used up */
+        struct address address; /* that is tried, */
+        uint64_t tried_usec;    /* since then */
         uint64_t began_usec;
         int fd; /* that connects; -1: none */
         int error;
@@ -41,7 +47,7 @@ static const struct upstream *current(const struct dialer *d)
 
 static void done(struct dialer *d, int fd)
 {
-        d->on_done(d->arg, fd, current(d)->text);
+        d->events->on_done(d->arg, fd, current(d)->text);
 }
 
 static void on_moment(evutil_socket_t fd, short what, void *arg)
@@ -75,6 +81,7 @@ static void fail(struct dialer *d, int error)
         closep(&d->fd);
         d->fd = -1;
         go_on(d, 0);
+        d->events->on_failed(d->arg, error, current(d)->text);
 }
 
 static void on_connected(evutil_socket_t fd, short what, void *arg)
@@ -132,20 +139,50 @@ static int make_socket(const struct address *address)
         return fd;
 }
 
-static void start_connecting(struct dialer *d, const struct address *address)
+static void start_connecting(struct dialer *d);
+
+static void on_full_moment(evutil_socket_t fd, short what, void *arg)
+{
+        (void)fd;
+        (void)what;
+        start_connecting(arg);
+}
+
+/* A unix socket's backlog is full (unix(7)): it may have room in a moment. */
+static void try_again(struct dialer *d)
+{
+        if (loop_now_usec() - d->tried_usec >= d->service->connect_timeout_usec) {
+                fail(d, -ETIMEDOUT);
+                return;
+        }
+        closep(&d->fd);
+        d->fd = -1;
+        await(d, -1, 0, on_full_moment, FULL_USEC);
+}
+
+static void start_connecting(struct dialer *d)
 {
         struct address local;
-        int r = make_socket(address);
+        int r = make_socket(&d->address);
 
         d->fd = r < 0 ? -1 : r;
         if (r >= 0)
-                r = hops_connect(d->hops, d->hop, d->fd, address, &local);
-        if (r < 0)
+                r = hops_connect(d->hops, d->hop, d->fd, &d->address, &local);
+        if (r == -EAGAIN && d->address.sa.sa_family == AF_UNIX)
+                try_again(d);
+        else if (r < 0)
                 fail(d, r);
-        else if (is_self(&local, address))
+        else if (is_self(&local, &d->address))
                 drop(d, -ECONNREFUSED);
         else
                 await(d, d->fd, EV_WRITE, on_connected, d->service->connect_timeout_usec);
+}
+
+static void try_address(struct dialer *d, const struct address *address)
+{
+        d->address = *address;
+        d->tried_usec = loop_now_usec();
+        start_connecting(d);
 }
 
 static void stop_look_up(struct dialer *d)
@@ -221,7 +258,7 @@ static void try_next(struct dialer *d)
 
                 d->next_found = found->ai_next;
                 memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
-                start_connecting(d, &address);
+                try_address(d, &address);
                 return;
         }
         forget_found(d);
@@ -238,12 +275,12 @@ static void try_next(struct dialer *d)
         if (upstream->host)
                 look_up(d, upstream);
         else
-                start_connecting(d, &upstream->address);
+                try_address(d, &upstream->address);
 }
 
 int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-               struct hops *hops, struct hop *hop,
-               void (*on_done)(void *arg, int fd, const char *name), void *arg, struct dialer **out)
+               struct hops *hops, struct hop *hop, const struct dialer_events *events, void *arg,
+               struct dialer **out)
 {
         struct dialer *d = calloc(1, sizeof(*d));
 
@@ -254,7 +291,7 @@ int dialer_new(struct loop *loop, struct config *config, const struct service *s
         d->service = service;
         d->hops = hops;
         d->hop = hop;
-        d->on_done = on_done;
+        d->events = events;
         d->arg = arg;
         d->began_usec = loop_now_usec() + service->connect_delay_usec;
         d->fd = -1;

@@ -14,6 +14,20 @@
 
 struct dialer;
 
+/* What a dialer tells its owner. @name: the upstream, as the configuration has it; lives meanwhile.
+ */
+struct dialer_events {
+        /* An address could not be reached, and the next one is tried, if there is one: -errno. */
+        void (*on_failed)(void *arg, int error, const char *name);
+        /*
+         * It is over, once: @fd is the connected socket, the callee's: non-blocking, close-on-exec,
+         * TCP_NODELAY and SO_KEEPALIVE set; or -errno of the last failure: -ECONNREFUSED,
+         * -ETIMEDOUT, -EHOSTDOWN for a name that can't be looked up, -EMFILE, … Never called from
+         * within dialer_new(). May free the dialer.
+         */
+        void (*on_done)(void *arg, int fd, const char *name);
+};
+
 /**
  * dialer_new() - begin to connect to the first upstream of a service that can be reached
  * @config:  a reference is taken
@@ -22,20 +36,14 @@ struct dialer;
  * as connect_wait says
  * @hops, @hop: where each try is made known; both outlive the connection made, and @hop's depth is
  *           set
- * @on_done: called once, never from within this call, with @arg and
- *           @fd: the connected socket, the callee's: non-blocking, close-on-exec, TCP_NODELAY and
- *                SO_KEEPALIVE set; or -errno of the last failure: -ECONNREFUSED, -ETIMEDOUT,
- *                -EHOSTDOWN for a name that can't be looked up, -EMFILE, …
- *           @name: the upstream tried last, as the configuration has it; lives while it runs
- *           It may free the dialer.
+ * @events:  called with @arg
  * @out:     set to the dialer; freed with dialer_free()
  *
  * Return: 0; -ENOMEM.
  */
 _must_use_ int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-                          struct hops *hops, struct hop *hop,
-                          void (*on_done)(void *arg, int fd, const char *name), void *arg,
-                          struct dialer **out);
+                          struct hops *hops, struct hop *hop, const struct dialer_events *events,
+                          void *arg, struct dialer **out);
 
 /**
  * dialer_free() - give up what is under way

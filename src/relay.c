@@ -19,10 +19,13 @@ struct relay {
 
 static void give_up(struct connection *c, const char *name, int error)
 {
+        const struct log_about about = connection_about(c);
         char reason[DIALER_NAME_SIZE + 128];
 
         (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name,
                        connection_error_reason(error));
+        log_write(LOG_UPSTREAM_DOWN, &about, "no upstream can be reached, the last one tried: %s",
+                  reason + strlen("upstream "));
         connection_reset(c, reason);
 }
 
@@ -50,17 +53,35 @@ static int relay_start(struct connection *c, int fd, const char *name)
         return 0;
 }
 
+static void on_failed(void *arg, int error, const char *name)
+{
+        const struct log_about about = connection_about(arg);
+
+        log_write(LOG_UPSTREAM_FAILED, &about, "cannot reach upstream %s: %s", name,
+                  connection_error_reason(error));
+}
+
 static void on_dialed(void *arg, int fd, const char *name)
 {
         struct connection *c = arg;
-        int r = fd >= 0 ? relay_start(c, fd, name) : fd;
+        const struct log_about about = connection_about(c);
+        int r = fd;
 
+        if (fd >= 0) {
+                log_write(LOG_UPSTREAM_REACHED, &about, "reached upstream %s", name);
+                r = relay_start(c, fd, name);
+        }
         if (fd >= 0 && r < 0)
                 (void)close(fd);
         if (r < 0)
                 give_up(c, name, r);
         c->relay->dialer = dialer_free(c->relay->dialer); /* and with it the name */
 }
+
+static const struct dialer_events dialer_events = {
+        .on_failed = on_failed,
+        .on_done = on_dialed,
+};
 
 /* Prepares the header that tells the upstream who the client is, and where it connected to. */
 static int make_greeting(struct connection *c, const struct address *peer,
@@ -102,7 +123,7 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
                 r = make_greeting(c, &peer, &local, header);
         if (r == 0)
                 r = dialer_new(c->loop, c->config, c->service, c->owner->hops, &c->relay->hop,
-                               on_dialed, c, &c->relay->dialer);
+                               &dialer_events, c, &c->relay->dialer);
         return r;
 }
 

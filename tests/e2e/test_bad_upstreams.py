@@ -104,7 +104,7 @@ def test_reset_mid_stream(backend):
                 client.sendall(b"!")
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)
-            daemon.wait_for(rf" closed: reset by peer, 1 B in, {len(DATA)} B out")
+            daemon.wait_for(rf" closed: upstream \S+: reset by peer, 1 B in, {len(DATA)} B out")
             with daemon.connect("relay") as client:
                 echo(client)
 
@@ -145,7 +145,7 @@ def test_reset_in_a_standstill(backend, both):
                     push([client], MUCH)
                 until(lambda: taken, "the standstill")
                 cue.set()
-                daemon.wait_for(r" closed: reset by peer, ")
+                daemon.wait_for(r" closed: upstream \S+: reset by peer, ")
                 with pytest.raises(ConnectionResetError):
                     recv_until_eof(client)
             with daemon.connect("relay") as client:

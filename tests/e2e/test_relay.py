@@ -105,7 +105,8 @@ def test_reset_passes_through_as_a_reset(backend, who):
         reset(client if who == "client" else server)
         with pytest.raises(ConnectionResetError):
             (server if who == "client" else client).recv(1)
-        daemon.wait_for(r" closed: reset by peer, 1 B in, 0 B out")
+        whose = "" if who == "client" else r"upstream \S+: "
+        daemon.wait_for(rf" closed: {whose}reset by peer, 1 B in, 0 B out")
 
 
 def test_back_pressure(backend):
