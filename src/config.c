@@ -41,7 +41,8 @@ struct reader {
         void *arg;
         struct source *source;
         struct config *config;
-        bool holed; /* some of the text could not be read: what is not there is not missing */
+        bool holed;     /* some of the text could not be read: what is not there is not missing */
+        bool undecided; /* a key of this service that decides which others go with it is illegal */
         unsigned n_mistakes;
         unsigned n_listen, n_upstream;
         bool no_memory;
@@ -56,19 +57,35 @@ struct key {
         const char *legal;
 };
 
+/* The keys of one kind of group, and where it stands. */
+struct group {
+        const struct key *keys;
+        size_t n;
+        const char *where;
+};
+
+enum { GROUP_TOP, GROUP_SERVICE, GROUP_CONDITIONS, GROUPS };
+
+static const struct group groups[GROUPS];
+
+static void tell(struct reader *r, const char *file, unsigned line, const char *text)
+{
+        char last[64];
+
+        if (++r->n_mistakes > MISTAKES_MAX + 1)
+                return;
+        (void)snprintf(last, sizeof(last), "more than %d mistakes, no more are reported",
+                       MISTAKES_MAX);
+        r->mistake(r->arg, file, line, r->n_mistakes > MISTAKES_MAX ? last : text);
+}
+
 _printf_(4, 0) static void vreport(struct reader *r, const char *file, unsigned line,
                                    const char *format, va_list args)
 {
         char text[KEY_SIZE + ESCAPE_SIZE(SHOWN_BYTES) + 256];
 
-        if (++r->n_mistakes > MISTAKES_MAX + 1)
-                return;
-        if (r->n_mistakes > MISTAKES_MAX)
-                (void)snprintf(text, sizeof(text), "more than %d mistakes, no more are reported",
-                               MISTAKES_MAX);
-        else
-                (void)vsnprintf(text, sizeof(text), format, args);
-        r->mistake(r->arg, file, line, text);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        tell(r, file, line, text);
 }
 
 /* Reports a mistake at a line of a file. */
@@ -138,7 +155,9 @@ static const char *show_value(config_setting_t *setting, char *out)
                 (void)snprintf(out, size, "%lld", config_setting_get_int64(setting));
                 break;
         case CONFIG_TYPE_FLOAT:
-                (void)snprintf(out, size, "%g", config_setting_get_float(setting));
+                (void)snprintf(out, size, "%.15g", config_setting_get_float(setting));
+                if (!strpbrk(out, ".en")) /* or it would look like an integer */
+                        (void)strcat(out, ".0");
                 break;
         case CONFIG_TYPE_BOOL:
                 (void)snprintf(out, size, "%s",
@@ -339,6 +358,7 @@ static void read_mode(struct reader *r, const struct key *key, config_setting_t 
         static const char *const words[] = { "echo", "relay", "hub", NULL };
         int i = find_word(r, key, setting, words);
 
+        r->undecided |= i < 0;
         if (i >= 0)
                 *(enum service_mode *)out = (enum service_mode)i;
 }
@@ -361,6 +381,7 @@ static void read_proxy_protocol(struct reader *r, const struct key *key, config_
         static const char *const words[] = { "off", "accept", NULL };
         int i = find_word(r, key, setting, words);
 
+        r->undecided |= i < 0;
         if (i >= 0)
                 *(bool *)out = i;
 }
@@ -470,7 +491,7 @@ static int parse_upstream(const char *text, struct upstream *out)
         if (r == 0 && (upstream.address.any || (upstream.address.sa.sa_family != AF_UNIX &&
                                                 address_port(&upstream.address) == 0)))
                 r = -ERANGE;
-        if (r == -EINVAL)
+        if (r == -EINVAL && strncmp(text, "unix:", 5) != 0)
                 r = split_name(text, &upstream);
         if (r < 0)
                 upstream_deinit(&upstream);
@@ -584,38 +605,49 @@ static unsigned distance(const char *a, const char *b)
         return row[n];
 }
 
+static const struct key *find_key(const struct group *group, const char *name)
+{
+        for (size_t i = 0; i < group->n; i++)
+                if (strcmp(group->keys[i].name, name) == 0)
+                        return &group->keys[i];
+        return NULL;
+}
+
 static void report_unknown(struct reader *r, const config_setting_t *setting,
-                           const struct key *keys, size_t n)
+                           const struct group *group)
 {
         const char *name = config_setting_name(setting);
-        const struct key *nearest = keys;
+        const struct key *nearest = group->keys;
         char path[KEY_SIZE];
 
-        for (size_t i = 1; i < n; i++)
-                if (distance(name, keys[i].name) < distance(name, nearest->name))
-                        nearest = &keys[i];
+        for (size_t i = 0; i < GROUPS; i++) {
+                if (!find_key(&groups[i], name))
+                        continue;
+                report(r, setting, "%s: unknown key here, it is one of %s", key_path(setting, path),
+                       groups[i].where);
+                return;
+        }
+        for (size_t i = 1; i < group->n; i++)
+                if (distance(name, group->keys[i].name) < distance(name, nearest->name))
+                        nearest = &group->keys[i];
         report(r, setting, "%s: unknown key, the nearest known one is \"%s\"",
                key_path(setting, path), nearest->name);
 }
 
-/* Reads each setting of @group as one of @keys, into @out. */
-static void read_group(struct reader *r, config_setting_t *group, const struct key *keys, size_t n,
+/* Reads each setting of @setting as one of @group, into @out. */
+static void read_group(struct reader *r, config_setting_t *setting, const struct group *group,
                        void *out)
 {
-        for (int i = 0; i < config_setting_length(group); i++) {
-                config_setting_t *setting = config_setting_get_elem(group, (unsigned)i);
-                const char *name = config_setting_name(setting);
-                const struct key *key = NULL;
+        for (int i = 0; i < config_setting_length(setting); i++) {
+                config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
+                const struct key *key = find_key(group, config_setting_name(member));
 
-                for (size_t k = 0; k < n && !key; k++)
-                        if (strcmp(keys[k].name, name) == 0)
-                                key = &keys[k];
-                if (config_setting_type(setting) == CONFIG_TYPE_NONE)
+                if (config_setting_type(member) == CONFIG_TYPE_NONE)
                         continue; /* an error of syntax */
-                if (!key)
-                        report_unknown(r, setting, keys, n);
+                if (key)
+                        key->read(r, key, member, (char *)out + key->offset);
                 else
-                        key->read(r, key, setting, (char *)out + key->offset);
+                        report_unknown(r, member, group);
         }
 }
 
@@ -679,22 +711,20 @@ static void read_conditions(struct reader *r, const struct key *key, config_sett
                             void *out)
 {
         struct conditions *c = out;
-        char path[KEY_SIZE];
 
         if (!config_setting_is_group(setting)) {
                 report_value(r, setting, key->legal);
                 return;
         }
-        read_group(r, setting, condition_keys, ELEMENTS(condition_keys), c);
+        read_group(r, setting, &groups[GROUP_CONDITIONS], c);
         check_needs(r, setting, "burst", "rate");
         check_needs(r, setting, "shared", "rate");
         check_needs(r, setting, "slice_variation", "slice_size");
         check_needs(r, setting, "stall_after", "stall_for");
         check_needs(r, setting, "stall_for", "stall_after");
         if (c->slice_bytes && c->slice_variation_bytes >= c->slice_bytes)
-                report(r, setting,
-                       "%s: slice_variation is not legal, expected less than slice_size",
-                       key_path(setting, path));
+                report_value(r, config_setting_get_member(setting, "slice_variation"),
+                             "less than slice_size");
         if (!c->burst_bytes)
                 c->burst_bytes = c->rate > 10 ? c->rate / 10 : 1;
 }
@@ -755,9 +785,11 @@ static void check_service(struct reader *r, config_setting_t *setting,
         config_setting_t *from = config_setting_get_member(setting, "proxy_from");
         char path[KEY_SIZE];
 
-        if (!config_setting_get_member(setting, "listen"))
+        if (!r->holed && !config_setting_get_member(setting, "listen"))
                 report(r, setting, "%s: listen is missing, expected " ADDRESS_LEGAL,
                        key_path(setting, path));
+        if (r->undecided)
+                return;
         if (service->mode == SERVICE_RELAY && !config_setting_get_member(setting, "upstream"))
                 report(r, setting, "%s: upstream is missing, expected " UPSTREAM_LEGAL,
                        key_path(setting, path));
@@ -799,9 +831,9 @@ static void read_service(struct reader *r, config_setting_t *setting)
                 report_value(r, setting, "a group { listen = …; }");
                 return;
         }
-        read_group(r, setting, service_keys, ELEMENTS(service_keys), service);
-        if (!r->holed)
-                check_service(r, setting, service);
+        r->undecided = r->holed;
+        read_group(r, setting, &groups[GROUP_SERVICE], service);
+        check_service(r, setting, service);
 }
 
 /* Relays that lead to themselves */
@@ -913,6 +945,13 @@ static const struct key top_keys[] = {
         { "services", read_services, 0, 0, 0, "a group of at least one service" },
 };
 
+static const struct group groups[GROUPS] = {
+        [GROUP_TOP] = { top_keys, ELEMENTS(top_keys), "the top level" },
+        [GROUP_SERVICE] = { service_keys, ELEMENTS(service_keys), "a service" },
+        [GROUP_CONDITIONS] = { condition_keys, ELEMENTS(condition_keys),
+                               "to_client and to_upstream" },
+};
+
 /* The file as a whole */
 
 static void report_syntax(struct reader *r, const config_t *tree)
@@ -922,8 +961,8 @@ static void report_syntax(struct reader *r, const config_t *tree)
         unsigned line = (unsigned)config_error_line(tree), at;
         size_t n = source_line(r->source, line, &text);
 
-        /* What is missing at the end of a file is missed on the line before that end. */
-        while (n == 0 && line > 1)
+        /* What is missing at the end of a file is missed on the last line that says something. */
+        while ((n == 0 || text[0] == '#' || strncmp(text, "//", 2) == 0) && line > 1)
                 n = source_line(r->source, --line, &text);
         escape_bytes(shown, text, n < SHOWN_BYTES ? n : SHOWN_BYTES);
         source_locate(r->source, line, &file, &at);
@@ -955,7 +994,7 @@ static void read_tree(struct reader *r)
         config_init(&tree);
         parse(r, &tree);
         root = config_root_setting(&tree);
-        read_group(r, root, top_keys, ELEMENTS(top_keys), r->config);
+        read_group(r, root, &groups[GROUP_TOP], r->config);
         if (!config_setting_get_member(root, "services") && !r->holed)
                 report_at(r, r->config->path, 1,
                           "services is missing, expected a group of at least one service");
@@ -967,8 +1006,7 @@ static void on_source_mistake(void *arg, const char *file, unsigned line, const 
         struct reader *r = arg;
 
         r->holed = true;
-        r->n_mistakes++;
-        r->mistake(r->arg, file, line, text);
+        tell(r, file, line, text);
 }
 
 /* A path that means the same after a change of directory. */

@@ -1,12 +1,9 @@
 /* Connecting, one address after the other. */
 #include "dial.h"
-#include "address.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-
-#define ADDRESSES_MAX 16
 
 static int dial_one(const struct address *address, int *out)
 {
@@ -22,15 +19,11 @@ static int dial_one(const struct address *address, int *out)
         return 0;
 }
 
-int dial(const char *text, int *fd)
+int dial(const struct address *addresses, int n, int *fd)
 {
-        struct address addresses[ADDRESSES_MAX];
-        int n = address_resolve(text, addresses, ADDRESSES_MAX), r = n;
+        int r = -EINVAL;
 
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < n && r < 0; i++)
                 r = dial_one(&addresses[i], fd);
-                if (r == 0)
-                        break;
-        }
         return r;
 }

@@ -3,13 +3,13 @@
  */
 #pragma once
 
-#include "util.h"
+#include "address.h"
 
 /**
- * dial() - connect to the first address of a name that answers
- * @text: see address_resolve()
- * @fd:   set to the socket: non-blocking, close-on-exec, without Nagle's delay; the caller's
+ * dial() - connect to the first of @n addresses that answers
+ * @n:  at least 1
+ * @fd: set to the socket: non-blocking, close-on-exec, without Nagle's delay; the caller's
  *
- * Return: 0; as address_resolve(); what connect(2) to the last address failed with.
+ * Return: 0; what socket(2) for, or connect(2) to, the last address failed with.
  */
-_must_use_ int dial(const char *text, int *fd);
+_must_use_ int dial(const struct address *addresses, int n, int *fd);

@@ -16,7 +16,7 @@
 /* Reading of input pauses above this much unsent, and goes on below. */
 #define UNSENT_BYTES (256 * 1024)
 
-/* A line longer than this is printed in pieces. */
+/* Of a line longer than this the beginning is printed before the end has come. */
 #define LINE_BYTES (64 * 1024)
 
 struct lines {
@@ -25,6 +25,7 @@ struct lines {
         struct event *input;
         bool input_ended;
         bool half_closed;
+        bool in_line; /* whose end has not been printed */
         int status;
 };
 
@@ -83,11 +84,14 @@ static void on_sent(struct bufferevent *server, void *arg)
         half_close_when_sent(l);
 }
 
-static void print_line(const char *text, size_t n)
+static void print(struct lines *l, const char *text, size_t n, bool ends)
 {
-        (void)fputs("RECEIVE: ", stdout);
+        if (!l->in_line)
+                (void)fputs("RECEIVE: ", stdout);
         (void)fwrite(text, 1, n, stdout);
-        (void)fputc('\n', stdout);
+        if (ends)
+                (void)fputc('\n', stdout);
+        l->in_line = !ends;
 }
 
 /* Prints all whole lines; with @all, or when too long to wait for its end, the rest too. */
@@ -97,14 +101,18 @@ static void print_received(struct lines *l, bool all)
         char *line, rest[LINE_BYTES];
         size_t n;
 
-        while ((line = evbuffer_readln(received, &n, EVBUFFER_EOL_CRLF))) {
-                print_line(line, n);
+        while ((line = evbuffer_readln(received, &n, EVBUFFER_EOL_LF))) {
+                print(l, line, n, true);
                 free(line);
         }
         while ((n = evbuffer_get_length(received)) > 0 && (all || n >= sizeof(rest)))
-                print_line(rest, (size_t)evbuffer_remove(received, rest, sizeof(rest)));
-        if (fflush(stdout) != 0)
-                finish(l, EXIT_FAILURE);
+                print(l, rest, (size_t)evbuffer_remove(received, rest, sizeof(rest)), false);
+        if (all && l->in_line)
+                print(l, "", 0, true);
+        if (fflush(stdout) == 0)
+                return;
+        (void)fprintf(stderr, "selectc: cannot write output: %s\n", strerrordesc_np(errno));
+        finish(l, EXIT_FAILURE);
 }
 
 static void on_received(struct bufferevent *server, void *arg)

@@ -88,8 +88,12 @@ static int add_scaled(uint64_t *sum, uint64_t number, uint64_t scale)
 #define MAX_DENOMINATOR 100000000000000ULL
 __extension__ typedef unsigned __int128 wide;
 
-/* Reads one "NUMBER[.FRACTION] UNIT" at *@text, adds it to @sum and moves *@text behind it. */
-static int parse_term(const char **text, const struct unit *units, size_t n, uint64_t *sum)
+/*
+ * Reads one "NUMBER[.FRACTION] UNIT" at *@text, adds it to @sum and moves *@text behind it.
+ * @whole_only: no fraction of the smallest unit; else it is cut off.
+ */
+static int parse_term(const char **text, const struct unit *units, size_t n, bool whole_only,
+                      uint64_t *sum)
 {
         const char *whole = *text, *fraction, *name, *end;
         size_t whole_len = strspn(whole, "0123456789"), fraction_len = 0;
@@ -122,6 +126,8 @@ static int parse_term(const char **text, const struct unit *units, size_t n, uin
                 numerator = numerator * 10 + (uint64_t)(fraction[i] - '0');
                 denominator *= 10;
         }
+        if (whole_only && (wide)numerator * unit->scale % denominator != 0)
+                return -EINVAL;
         if (r == 0)
                 r = add_scaled(sum, (uint64_t)((wide)numerator * unit->scale / denominator), 1);
         *text = skip_spaces(end);
@@ -135,7 +141,7 @@ int quantity_parse_usec(const char *text, uint64_t *usec)
 
         text = skip_spaces(text);
         do {
-                r = parse_term(&text, spans, ELEMENTS(spans), &sum);
+                r = parse_term(&text, spans, ELEMENTS(spans), false, &sum);
                 if (r < 0)
                         return r;
         } while (*text);
@@ -149,7 +155,7 @@ int quantity_parse_bytes(const char *text, uint64_t *bytes)
         int r;
 
         text = skip_spaces(text);
-        r = parse_term(&text, sizes, ELEMENTS(sizes), &sum);
+        r = parse_term(&text, sizes, ELEMENTS(sizes), true, &sum);
         if (r < 0)
                 return r;
         if (*text)

@@ -4,6 +4,7 @@
 #include "ping.h"
 #include "quantity.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -11,6 +12,9 @@
 #include <sysexits.h>
 
 #define DEFAULT_SERVER "127.0.0.1:8008"
+
+/* More addresses of a name than these are not tried. */
+#define ADDRESSES_MAX 16
 
 #define PING_COUNT_MAX      1000000000
 #define PING_INTERVAL_LEAST USEC_PER_MSEC
@@ -30,6 +34,18 @@ static const char usage[] =
         "\n"
         "Exit status: 0 fine, 1 the server went away, 64 bad command line, 71 the system refused.\n"
         "See selectc(1).\n";
+
+/* A number without a unit. */
+static int parse_count(const char *text, uint64_t *out)
+{
+        char *end;
+
+        if (!isdigit((unsigned char)text[0]))
+                return -EINVAL;
+        errno = 0;
+        *out = strtoull(text, &end, 10);
+        return *end || errno ? -EINVAL : 0;
+}
 
 /* Return: 0, or -EINVAL when @text is no number in the range. */
 static int parse_number(const char *text, uint64_t min, uint64_t max,
@@ -54,7 +70,7 @@ static int parse_option(int c, struct ping_options *ping)
 {
         switch (c) {
         case 'p':
-                if (parse_number(optarg, 1, PING_COUNT_MAX, quantity_parse_bytes, &ping->count) < 0)
+                if (parse_number(optarg, 1, PING_COUNT_MAX, parse_count, &ping->count) < 0)
                         return bad_option("--ping", optarg, "a number from 1 to 1000000000");
                 return -1;
         case 'i':
@@ -89,12 +105,20 @@ static int parse_arguments(int argc, char **argv, struct ping_options *ping)
                 { "help", no_argument, NULL, 'h' },
                 { NULL, 0, NULL, 0 },
         };
+        const char *of_ping = NULL;
         int c, status;
 
         while ((c = getopt_long(argc, argv, "p:i:s:Vh", options, NULL)) >= 0) {
                 status = parse_option(c, ping);
                 if (status >= 0)
                         return status;
+                if (c != 'p')
+                        of_ping = c == 'i' ? "--interval" : "--size";
+        }
+        if (of_ping && !ping->count) {
+                (void)fprintf(stderr, "selectc: %s goes with --ping\nTry 'selectc --help'.\n",
+                              of_ping);
+                return EX_USAGE;
         }
         if (optind < argc)
                 ping->name = argv[optind++];
@@ -120,13 +144,20 @@ static struct event_base *make_base(void)
         return base;
 }
 
-static int connect_failed(const char *name, int r)
+/* Return: how many addresses were found; 0: none, and that has been said. @status: then set. */
+static int resolve(const char *name, struct address *addresses, int *status)
 {
+        int n = address_resolve(name, addresses, ADDRESSES_MAX);
+
+        if (n > 0)
+                return n;
+        *status = n == -EINVAL ? EX_USAGE : EXIT_FAILURE;
         (void)fprintf(stderr, "selectc: cannot connect to %s: %s\n", name,
-                      r == -EINVAL   ? "not an address, expected HOST:PORT or unix:PATH"
-                      : r == -ENOENT ? "no such host"
-                                     : strerrordesc_np(-r));
-        return r == -EINVAL ? EX_USAGE : EXIT_FAILURE;
+                      n == -EINVAL   ? "not an address, expected HOST:PORT or unix:PATH"
+                      : n == -ENOENT ? "no such host"
+                      : n == -EAGAIN ? "the host cannot be looked up for now"
+                                     : strerrordesc_np(-n));
+        return 0;
 }
 
 int main(int argc, char **argv)
@@ -136,8 +167,9 @@ int main(int argc, char **argv)
                 .interval_usec = USEC_PER_SEC,
                 .size = 64,
         };
+        struct address addresses[ADDRESSES_MAX];
         struct event_base *base;
-        int status, fd, r;
+        int status, fd, n, r;
 
         open_standard_fds();
         status = parse_arguments(argc, argv, &ping);
@@ -145,9 +177,15 @@ int main(int argc, char **argv)
                 return status;
         if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
                 return EX_OSERR;
-        r = dial(ping.name, &fd);
-        if (r < 0)
-                return connect_failed(ping.name, r);
+        n = resolve(ping.name, addresses, &status);
+        if (n == 0)
+                return status;
+        r = dial(addresses, n, &fd);
+        if (r < 0) {
+                (void)fprintf(stderr, "selectc: cannot connect to %s: %s\n", ping.name,
+                              strerrordesc_np(-r));
+                return EXIT_FAILURE;
+        }
         base = make_base();
         if (!base) {
                 (void)close(fd);

@@ -344,22 +344,30 @@ static void set_connection_limit(struct server *s, const struct config *config)
 
 /* Configuration */
 
+/* A path as a line may show it. @out: at least ESCAPE_SIZE(PATH_MAX) bytes. Return: @out. */
+static const char *show_path(const char *path, char *out)
+{
+        escape_bytes(out, path, strnlen(path, PATH_MAX));
+        return out;
+}
+
 static void log_mistake(void *arg, const char *file, unsigned line, const char *text)
 {
         const struct log_about about = { .config_file = file, .config_line = line };
         char shown[ESCAPE_SIZE(PATH_MAX)];
 
         (void)arg;
-        escape_bytes(shown, file, strnlen(file, PATH_MAX));
-        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", shown, line, text);
+        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", show_path(file, shown), line, text);
 }
 
 int server_load(const char *path, struct config **out)
 {
         int r = config_load(path, log_mistake, NULL, out);
+        char shown[ESCAPE_SIZE(PATH_MAX)];
 
         if (r < 0 && r != -EINVAL)
-                log_write(LOG_CONFIG_INVALID, NULL, "%s: %s", path, strerrordesc_np(-r));
+                log_write(LOG_CONFIG_INVALID, NULL, "%s: %s", show_path(path, shown),
+                          strerrordesc_np(-r));
         return r;
 }
 
@@ -380,7 +388,7 @@ static void put_into_force(struct server *s, struct config *config)
 static int reload(struct server *s)
 {
         _cleanup_(config_unrefp) struct config *config = NULL;
-        char why[LISTENERS_WHY_SIZE];
+        char why[LISTENERS_WHY_SIZE], shown[ESCAPE_SIZE(PATH_MAX)];
         int r = server_load(s->config->path, &config);
 
         (void)snprintf(why, sizeof(why), "%s",
@@ -391,8 +399,8 @@ static int reload(struct server *s)
                 r = listeners_apply(s->listeners, config, why);
         if (r < 0) {
                 log_write(LOG_RELOAD_FAILED, NULL,
-                          "cannot reload %s: %s; keeping the old configuration", s->config->path,
-                          why);
+                          "cannot reload %s: %s; keeping the old configuration",
+                          show_path(s->config->path, shown), why);
                 return r;
         }
         if (strcmp(config->backend, s->backend) != 0)
@@ -401,8 +409,9 @@ static int reload(struct server *s)
                           config->backend);
         if (wanted_workers(config) != s->n_workers)
                 log_write(LOG_RESTART_NEEDED, NULL,
-                          "there are %zu worker%s until selectd is restarted, then %zu",
-                          s->n_workers, plural(s->n_workers), wanted_workers(config));
+                          "there %s %zu worker%s until selectd is restarted, then %zu",
+                          s->n_workers == 1 ? "is" : "are", s->n_workers, plural(s->n_workers),
+                          wanted_workers(config));
         config_inherit(config, s->config);
         put_into_force(s, config);
         for (size_t i = 0; i < s->n_workers; i++)
@@ -422,6 +431,7 @@ static void tell_ready(const struct server *s)
 static void finish_reload(struct server *s)
 {
         const struct config *config = s->config;
+        char shown[ESCAPE_SIZE(PATH_MAX)];
 
         for (size_t i = 0; i < s->n_workers; i++)
                 if (!worker_is_current(s->workers[i]))
@@ -429,7 +439,7 @@ static void finish_reload(struct server *s)
         if (!s->reloading || s->stopping)
                 return;
         s->reloading = false;
-        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", config->path,
+        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", show_path(config->path, shown),
                   config->n_services, plural(config->n_services));
         tell_ready(s);
 }

@@ -160,7 +160,10 @@ static void copy_number(struct cursor *c)
 {
         bool hex = c->p[0] == '0' && (c->p[1] == 'x' || c->p[1] == 'X');
         char *end;
-        intmax_t value = strtoimax(c->p, &end, hex ? 16 : 10);
+        intmax_t value;
+
+        errno = 0;
+        value = strtoimax(c->p, &end, hex ? 16 : 10);
 
         if (*end && strchr(".eE", *end)) {
                 copy(c, strspn(c->p, "+-.0123456789eE")); /* a float */
@@ -169,7 +172,9 @@ static void copy_number(struct cursor *c)
         if (end == c->p)
                 end++; /* a sign that belongs to no number */
         copy(c, (size_t)(end - c->p));
-        if ((value > INT32_MAX || value < INT32_MIN) && *end != 'L')
+        if (errno == ERANGE && !hex)
+                (void)fputs(".0", c->source->out); /* which no integer key takes */
+        else if ((value > INT32_MAX || value < INT32_MIN) && *end != 'L')
                 (void)fputc('L', c->source->out);
 }
 
@@ -186,19 +191,19 @@ static int take_include(struct cursor *c, char **path)
         if (*p != ' ' && *p != '\t')
                 return 0;
         p += strspn(p, " \t");
-        if (*p != '"')
+        if (!token_end(p) || *p != '"')
                 return 0;
         p++;
         *path = malloc(strcspn(p, "\n") + 1);
         if (!*path)
                 return -ENOMEM;
-        for (; *p && *p != '"' && *p != '\n'; p++) {
+        for (; *p != '"'; p++) {
                 if (*p == '\\' && (p[1] == '\\' || p[1] == '"'))
                         p++;
                 (*path)[n++] = *p;
         }
         (*path)[n] = '\0';
-        c->p = *p == '"' ? p + 1 : p;
+        c->p = p + 1;
         return 1;
 }
 

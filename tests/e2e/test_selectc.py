@@ -64,11 +64,29 @@ def test_a_large_regular_file(server, tmp_path):
     assert out == "".join(f"RECEIVE: {line.decode()}\n" for line in lines)
 
 
-def test_a_line_longer_than_any_buffer_comes_in_pieces(server):
-    data = b"y" * 200_000
-    status, out, _ = selectc(server.addresses()[0], stdin=data)
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 200_000])
+def test_a_line_longer_than_any_buffer(server, size):
+    lines = ["y" * size, "", "end"]
+    status, out, _ = selectc(server.addresses()[0], stdin="\n".join(lines).encode())
     assert status == 0
-    assert out.replace("RECEIVE: ", "").replace("\n", "").encode() == data
+    assert out == "".join(f"RECEIVE: {line}\n" for line in lines)
+
+
+def test_bytes_are_printed_as_they_come(server):
+    """A carriage return is none of the line's end."""
+    with subprocess.Popen([SELECTC, server.addresses()[0]], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate(b"a\r\n\r\n\xff\0\r", DEADLINE)
+    assert out == b"RECEIVE: a\r\nRECEIVE: \r\nRECEIVE: \xff\0\r\n"
+
+
+@pytest.mark.parametrize("args", [[], ["--ping", "3", "--interval", "10ms"]])
+def test_output_fails(server, args):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([SELECTC, *args, server.addresses()[0]], input=b"hello\n", stdout=full,
+                              stderr=subprocess.PIPE, timeout=DEADLINE)
+    assert done.returncode == 1
+    assert done.stderr == b"selectc: cannot write output: No space left on device\n"
 
 
 def test_prints_what_is_under_way_at_the_end_of_input():

@@ -438,7 +438,9 @@ static void each_value(void **state)
                 { "max_connections = 4294967297L", "4294967297", LIMIT },
                 { "max_connections = 0x100000000", "4294967296", LIMIT },
                 { "max_connections = -9223372036854775808", "-9223372036854775808", LIMIT },
-                { "max_connections = 1.0", "1", LIMIT },
+                { "max_connections = 1.0", "1.0", LIMIT },
+                { "max_connections = 1e3", "1000.0", LIMIT },
+                { "seed = 9223372036854775808", "9.22337203685478e+18", SEED },
                 { "max_connections = \"1\"", "\"1\"", LIMIT },
                 { "max_connections = false", "false", LIMIT },
                 { "max_connections = ()", "a list of 0", LIMIT },
@@ -593,8 +595,11 @@ static void conditions_apart(void **state)
         for (unsigned variation = 10; variation < 12; variation++) {
                 (void)snprintf(text, sizeof(text),
                                TO_CLIENT("slice_size = 10; slice_variation = %u;"), variation);
-                expect_mistakes(text, "conf:4: services.echo.to_client: slice_variation is not "
-                                      "legal, expected less than slice_size\n");
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:4: services.echo.to_client.slice_variation: %u is not legal, "
+                               "expected less than slice_size\n",
+                               variation);
+                expect_mistakes(text, expected);
         }
         expect_mistakes(IN_SERVICE("connect_delay = 1;\nto_upstream = { };"),
                         "conf:4: services.echo.connect_delay: is for mode = \"relay\" only\n"
@@ -761,7 +766,7 @@ static void unknown_keys(void **state)
                 { "latencyy", "latency" },     { "jiter", "jitter" },
                 { "slicesize", "slice_size" }, { "stallfor", "stall_for" },
                 { "reset_afer", "reset_after" },    { "dropnew", "drop_new" },
-                { "probabilty", "probability" }, { "send_delay", "slice_delay" },
+                { "probabilty", "probability" }, { "slice_dely", "slice_delay" },
         };
         char text[1024], expected[1024];
 
@@ -791,6 +796,39 @@ static void unknown_keys(void **state)
         }
 }
 
+/* A key that stands in the wrong group: it is told where it belongs. */
+static void misplaced_keys(void **state)
+{
+        (void)state;
+        expect_mistakes(TOP("listen = \"*:0\"; latency = 1;"),
+                        "conf:3: listen: unknown key here, it is one of a service\n"
+                        "conf:3: latency: unknown key here, it is one of to_client and "
+                        "to_upstream\n");
+        expect_mistakes(
+                IN_SERVICE("exit_on_idle = 1; rate = 1;"),
+                "conf:4: services.echo.exit_on_idle: unknown key here, it is one of the top "
+                "level\n"
+                "conf:4: services.echo.rate: unknown key here, it is one of to_client and "
+                "to_upstream\n");
+        expect_mistakes(
+                TO_CLIENT("send_delay = 1; seed = 1;"),
+                "conf:4: services.echo.to_client.send_delay: unknown key here, it is one of "
+                "a service\n"
+                "conf:4: services.echo.to_client.seed: unknown key here, it is one of the "
+                "top level\n");
+}
+
+/* What depends on a key that is illegal itself is not judged. */
+static void undecided(void **state)
+{
+        (void)state;
+        expect_mistakes(IN_SERVICE("mode = \"rely\"; upstream = \"127.0.0.1:1\"; quota = 1;"),
+                        "conf:4: services.echo.mode: \"rely\" is not legal, expected " MODES "\n");
+        expect_mistakes(IN_SERVICE("proxy_protocol = \"acept\"; proxy_from = \"127.0.0.1\";"),
+                        "conf:4: services.echo.proxy_protocol: \"acept\" is not legal, expected "
+                        "\"off\" or \"accept\"\n");
+}
+
 /* Each is one mistake, at its line: nothing is missed that it may have hidden. */
 static void syntax(void **state)
 {
@@ -809,6 +847,7 @@ static void syntax(void **state)
                 { TOP("}"), "conf:3: ", "\"}\"" },
                 { "services = {", "conf:1: ", "services = {" },
                 { "services = {\n\n", "conf:1: ", "services = {" },
+                { "services = {\n# but\n  // why\n", "conf:1: ", "services = {" },
                 { "\n\n\001\n", "conf:3: ", "\"\\x01\"" },
                 { "log_level = info;\n", "conf:1: ", "\"log_level = info;\"" },
                 { "services { echo = { }; };\n", "conf:1: ", "services" },
@@ -1172,6 +1211,8 @@ int main(void)
                 cmocka_unit_test_teardown(lines_of_elements, release),
                 cmocka_unit_test_teardown(whole_groups, release),
                 cmocka_unit_test_teardown(unknown_keys, release),
+                cmocka_unit_test_teardown(misplaced_keys, release),
+                cmocka_unit_test_teardown(undecided, release),
                 cmocka_unit_test_teardown(syntax, release),
                 cmocka_unit_test_teardown(all_at_once_with_syntax, release),
                 cmocka_unit_test_teardown(comment_at_the_end, release),

@@ -342,7 +342,9 @@ static void wide_integers(void **state)
                 { "a = -2147483648;", "a = -2147483648;" },
                 { "a = -2147483649;", "a = -2147483649L;" },
                 { "a = 5000000000L;", "a = 5000000000L;" },
-                { "a = 99999999999999999999;", "a = 99999999999999999999L;" },
+                { "a = 9223372036854775807;", "a = 9223372036854775807L;" },
+                { "a = 9223372036854775808;", "a = 9223372036854775808.0;" },
+                { "a = -99999999999999999999;", "a = -99999999999999999999.0;" },
                 { "a = 0x7fffffff;", "a = 0x7fffffff;" },
                 { "a = 0xFFFFFFFF;", "a = 0xFFFFFFFFL;" },
                 { "a = 0XfffffffffL;", "a = 0XfffffffffL;" },
@@ -396,8 +398,8 @@ static void unfinished(void **state)
         (void)state;
         for (size_t i = 0; i < ELEMENTS(texts); i++)
                 gather_text(texts[i], "");
-        /* an include without a name names the directory */
-        gather_text("@include \"", "main:1: @include \"./\": Is a directory\n");
+        gather_text("@include \"", "main:1: a string that does not end on its line\n");
+        gather_text("@include \"\"", "main:1: @include \"./\": Is a directory\n");
 }
 
 /* Comments end with their file, strings with their line: libconfig would go on looking. */
