@@ -226,6 +226,11 @@ struct evdns_base *loop_dns(struct loop *loop)
         return loop->dns;
 }
 
+bool loop_is_punctual(const struct loop *loop)
+{
+        return strcmp(loop_backend(loop), "epoll") == 0;
+}
+
 uint8_t *loop_scratch(struct loop *loop)
 {
         return loop->scratch;

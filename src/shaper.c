@@ -22,6 +22,7 @@ struct chunk {
 struct shaper {
         struct evbuffer *bytes, *chunks;
         struct event timer;
+        bool punctual; /* the loop is */
         struct conditions conditions;
         struct bucket *bucket;        /* a reference */
         struct random jitter, slices; /* rows of their own: they are drawn in no fixed order */
@@ -75,6 +76,7 @@ int shaper_new(struct loop *loop, const struct shaping *shaping, const struct ra
         if (!shaper)
                 return -ENOMEM;
         evtimer_assign(&shaper->timer, loop_base(loop), shaper_on_timer, shaper);
+        shaper->punctual = loop_is_punctual(loop);
         shaper->jitter = *random;
         shaper->slices = random_new(random->state, 0, 0);
         shaper->on_due = on_due;
@@ -267,20 +269,16 @@ static uint64_t stalled_until(const struct shaper *shaper, uint64_t now)
         return most(now, shaper->stall_usec + c->stall_for_usec);
 }
 
-/*
- * How long to wait first when so much is left. Linux lets poll and select oversleep by 0.1 % of the
- * wait, by 0.5 % when niced (fs/select.c; measured: 5 ms at 5 s): so a long wait is ended early,
- * and the short rest is waited for once more.
- */
-static uint64_t wait_usec(uint64_t left)
+/* How long to wait first when so much is left: where a long wait ends late, the rest once more. */
+static uint64_t wait_usec(const struct shaper *shaper, uint64_t left)
 {
-        return left < 20 * USEC_PER_MSEC ? left : left - left / 128;
+        return shaper->punctual || left < 20 * USEC_PER_MSEC ? left : left - left / 128;
 }
 
 /* Nothing leaves before @until. */
 static int wait_until(struct shaper *shaper, uint64_t now, uint64_t until, unsigned fault)
 {
-        const struct timeval wait = loop_timeval(wait_usec(until - now));
+        const struct timeval wait = loop_timeval(wait_usec(shaper, until - now));
 
         shaper->faults |= fault;
         if (until == CONDITIONS_FOREVER)
