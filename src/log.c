@@ -241,6 +241,18 @@ void log_write(enum log_kind kind, const struct log_about *about, const char *wo
         (void)pthread_mutex_unlock(&lock);
 }
 
+bool log_report_lost(void)
+{
+        bool none;
+
+        (void)pthread_mutex_lock(&lock);
+        if (n_lost && is_taken())
+                put_lost();
+        none = n_lost == 0;
+        (void)pthread_mutex_unlock(&lock);
+        return none;
+}
+
 void log_never_wait(void)
 {
         const struct sockaddr_un journal = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };

@@ -82,10 +82,14 @@ void log_init(void);
 /**
  * log_never_wait() - from now on a line that nobody takes is soon dropped, and counted
  *
- * How many there were is said before the next line that is taken. Until this is called lines wait:
- * a list of mistakes is written whole. Main thread, once, before there are others who write.
+ * How many there were is said before the next line that is taken, or by log_report_lost(). Until
+ * this is called lines wait: a list of mistakes is written whole. Main thread, once, before there
+ * are others who write.
  */
 void log_never_wait(void);
+
+/* Says now how many lines were lost. Return: whether there are none any more to be said. */
+bool log_report_lost(void);
 
 /* The least important level that is written; LOG_LEVEL_INFO to begin with. */
 void log_set_level(enum log_level level);

@@ -134,12 +134,15 @@ static void describe(const struct server *s, char *out, size_t size)
 
 static void on_status(evutil_socket_t fd, short what, void *arg)
 {
+        struct server *s = arg;
         char status[128];
 
         (void)fd;
         (void)what;
-        describe(arg, status, sizeof(status));
+        describe(s, status, sizeof(status));
         notify_status(status);
+        if (!log_report_lost())
+                (void)start_timer(s->status, STATUS_USEC);
 }
 
 /* The number of connections has changed, or what is to be done about it. */

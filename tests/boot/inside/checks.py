@@ -280,6 +280,25 @@ def test_watchdog_leaves_a_daemon_that_turns_alone():
     assert prop("NRestarts") == "0"
 
 
+def test_a_journal_that_hangs_holds_up_nobody(cursor):
+    """What it does not take is counted, and told as soon as it is back."""
+    run("systemctl start selectd")
+    journald = int(prop("MainPID", "systemd-journald.service"))
+    halt(journald)
+    try:
+        for _ in range(1000):
+            with connect() as client:
+                assert exchange(client, b"hello") == b"hello"
+    finally:
+        os.kill(journald, signal.SIGCONT)
+    with connect() as client:
+        exchange(client, b"is it back?")
+        lost = until("the report", lambda: [r for r in journal(cursor, unit=None) if re.fullmatch(
+            r"\d+ records were lost: nobody took them from here", r["MESSAGE"])])
+    assert lost[0]["PRIORITY"] == "4"
+    assert run("systemctl stop selectd").returncode == 0
+
+
 def test_unprivileged_but_on_port_7_and_a_unix_socket():
     CONF.write_text("""services = { echo = {
         listen = [ "127.0.0.1:7", "unix:/run/selectd/echo.sock" ]; }; };""")
