@@ -959,11 +959,11 @@ static void report_syntax(struct reader *r, const config_t *tree)
         const char *text = "", *file;
         char shown[ESCAPE_SIZE(SHOWN_BYTES)];
         unsigned line = (unsigned)config_error_line(tree), at;
-        size_t n = source_line(r->source, line, &text);
+        size_t n;
 
         /* What is missing at the end of a file is missed on the last line that says something. */
-        while ((n == 0 || text[0] == '#' || strncmp(text, "//", 2) == 0) && line > 1)
-                n = source_line(r->source, --line, &text);
+        line = source_last(r->source, line);
+        n = source_line(r->source, line, &text);
         escape_bytes(shown, text, n < SHOWN_BYTES ? n : SHOWN_BYTES);
         source_locate(r->source, line, &file, &at);
         report_at(r, file, at, "%s: \"%s\"%s", config_error_text(tree), shown,

@@ -206,7 +206,7 @@ static void on_link_error(struct link *link, int error)
         fail(of_link(link), error);
 }
 
-static void connection_linger(struct connection *c, const char *reason);
+static void connection_linger(struct side *side, const char *reason);
 
 static void on_limit(struct link *link)
 {
@@ -216,7 +216,7 @@ static void on_limit(struct link *link)
         (void)snprintf(reason, sizeof(reason), "limit %" PRIu64 " B",
                        (link == &c->client.link ? c->service->to_client : c->service->to_upstream)
                                .limit_bytes);
-        connection_linger(c, reason);
+        connection_linger(of_link(link), reason);
 }
 
 static const struct link_events side_link_events = {
@@ -633,14 +633,23 @@ void connection_close(struct connection *c, const char *reason)
 
 /* Lingering: an end that lets what has been passed on arrive first */
 
+/* Whether the peer has ended too, or is gone. */
 static bool is_done(const struct side *side)
 {
         return !side->stream.events || stream_has_ended(&side->stream);
 }
 
+static bool has_arrived(const struct side *side)
+{
+        return is_done(side) || stream_has_arrived(&side->stream);
+}
+
+/* The one who was sent all that may pass has time to read it; the other side only to get it. */
 static void leave_when_done(struct connection *c)
 {
-        if (is_done(&c->client) && (!has_upstream(c) || is_done(c->peer)))
+        struct side *other = c->lingers_for == c->peer ? &c->client : c->peer;
+
+        if (is_done(c->lingers_for) && (other == c->lingers_for || has_arrived(other)))
                 connection_leave(c);
 }
 
@@ -681,8 +690,7 @@ static void on_linger_timer(evutil_socket_t fd, short what, void *arg)
 
         (void)fd;
         (void)what;
-        if (--c->lingers == 0 || (stream_has_arrived(&c->client.stream) &&
-                                  (!has_upstream(c) || stream_has_arrived(&c->peer->stream))))
+        if (--c->lingers == 0 || (has_arrived(&c->client) && has_arrived(c->peer)))
                 connection_leave(c);
 }
 
@@ -692,14 +700,16 @@ static void linger(struct side *side)
                 stream_stop(&side->stream);
 }
 
-/* As connection_close(), but what has been passed on is given the time to arrive. */
-static void connection_linger(struct connection *c, const char *reason)
+/* As connection_close(), but what has been passed on to @side is given the time to arrive. */
+static void connection_linger(struct side *side, const char *reason)
 {
+        struct connection *c = side->connection;
         const struct timeval interval = loop_timeval(LINGER_USEC);
 
         if (c->closed)
                 return;
         connection_end(c, reason);
+        c->lingers_for = side;
         c->lingers = LINGERS;
         c->linger = event_new(loop_base(c->loop), -1, EV_PERSIST, on_linger_timer, c);
         if (!c->linger || event_add(c->linger, &interval) < 0) {

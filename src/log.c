@@ -3,11 +3,14 @@
  * journal with its fields, or write to standard error without them.
  *
  * While clients are served it must not block: a reader of the log that hangs would stop them all.
- * So it is asked first whether a line would be taken, and what is not, a moment later, is counted.
+ * What is not taken within a moment is counted. sd_journal_sendv(3) blocks, and there is no asking
+ * before whether it would: so records go to the journal's socket from here, in its native protocol,
+ * which is a line for each field without a line end in it
+ * (systemd.io/JOURNAL_NATIVE_PROTOCOL).
  */
-#define SD_JOURNAL_SUPPRESS_LOCATION /* every record would be said to come from this file */
 #include "log.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -18,7 +21,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-journal.h>
 #include <time.h>
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket" /* the journal's native protocol */
@@ -28,6 +30,7 @@
 #define IMPATIENCE_SEC 10
 
 #define FIELD      "MESSAGE="
+#define STEP_MSEC  10
 #define LINE_SIZE  8192
 #define FIELD_SIZE 4352 /* a path, and the field's name */
 #define FIELDS_MAX 13
@@ -65,9 +68,8 @@ static const struct {
 };
 
 static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
-static bool to_journal;
+static int journal = -1; /* a socket for records; -1: lines go to standard error */
 static bool never_waits;
-static int taker = STDERR_FILENO; /* tells by poll(2) whether a line would be taken */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* between asking and writing; of: */
 static uint64_t n_lost;
@@ -78,10 +80,13 @@ void log_init(void)
         char own[64];
         struct stat st;
 
+        closep(&journal);
+        journal = -1;
         if (!stream || fstat(STDERR_FILENO, &st) < 0)
                 return;
         (void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
-        to_journal = strcmp(stream, own) == 0;
+        if (strcmp(stream, own) == 0)
+                journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
 void log_set_level(enum log_level level)
@@ -94,26 +99,27 @@ bool log_wants(enum log_kind kind)
         return kinds[kind].level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
-/* The fields of one journal record; their text lives as long as this does. */
+/* The fields of one journal record, each with its line end; their text lives as long as this. */
 struct record {
         struct iovec fields[FIELDS_MAX];
         char text[FIELDS_MAX][FIELD_SIZE];
-        int n;
+        size_t n;
 };
 
 _printf_(2, 3) static void record_add(struct record *r, const char *format, ...)
 {
+        char *text = r->text[r->n];
         va_list args;
         int length;
 
         va_start(args, format);
-        length = vsnprintf(r->text[r->n], FIELD_SIZE, format, args);
+        length = vsnprintf(text, FIELD_SIZE - 1, format, args);
         va_end(args);
         if (length < 0)
                 return;
-        r->fields[r->n].iov_base = r->text[r->n];
-        r->fields[r->n].iov_len = (size_t)length < FIELD_SIZE ? (size_t)length : FIELD_SIZE - 1;
-        r->n++;
+        length = length < FIELD_SIZE - 2 ? length : FIELD_SIZE - 2;
+        text[length] = '\n';
+        r->fields[r->n++] = (struct iovec){ text, (size_t)length + 1 };
 }
 
 static void record_add_about(struct record *r, const struct log_about *about)
@@ -138,20 +144,42 @@ static void record_add_about(struct record *r, const struct log_about *about)
                 record_add(r, "CONFIG_LINE=%u", about->config_line);
 }
 
-static void send_to_journal(enum log_kind kind, const struct log_about *about, char *message)
+/* @message: "MESSAGE=" and @length bytes with the line end. Return: whether it was taken. */
+static bool put_to_journal(enum log_kind kind, const struct log_about *about, char *message,
+                           size_t length)
 {
+        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
         struct record r;
+        struct msghdr header = { .msg_name = &address,
+                                 .msg_namelen = sizeof(address),
+                                 .msg_iov = r.fields };
 
         r.n = 1;
-        r.fields[0].iov_base = message;
-        r.fields[0].iov_len = strlen(message);
+        r.fields[0] = (struct iovec){ message, length };
         record_add(&r, "PRIORITY=%d", (int)kinds[kind].level);
         record_add(&r, "MESSAGE_ID=%s", kinds[kind].message_id);
         /* The journal finds out what else it wants to know, but not of a process that has ended. */
         record_add(&r, "SYSLOG_IDENTIFIER=selectd");
         if (about)
                 record_add_about(&r, about);
-        (void)sd_journal_sendv(r.fields, r.n);
+        header.msg_iovlen = r.n;
+        return sendmsg(journal, &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EAGAIN;
+}
+
+/* @line: of @length bytes with the line end. Return: whether it was taken. */
+static bool put_to_stderr(char *line, size_t length)
+{
+        struct pollfd ask = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+        if (never_waits && poll(&ask, 1, 0) == 0)
+                return false;
+        /* A pipe that polls writable takes so much at once (pipe(7)). */
+        if (never_waits && length > PIPE_BUF) {
+                length = PIPE_BUF;
+                line[length - 1] = '\n';
+        }
+        (void)!write(STDERR_FILENO, line, length);
+        return true;
 }
 
 static time_t now_sec(void)
@@ -163,38 +191,27 @@ static time_t now_sec(void)
 }
 
 /*
- * Whether a line would be taken. A reader that is only slow, in a flood of lines, is given a
- * moment; one that let it pass is not waited for again soon.
+ * Writes "MESSAGE=" and @length more, the last of which is the line end. A reader that is only
+ * slow, in a flood of lines, is given a moment; one that let it pass is not waited for again soon.
+ * Return: whether it was taken.
  */
-static bool is_taken(void)
+static bool put(enum log_kind kind, const struct log_about *about, char *message, size_t length)
 {
+        const size_t head = sizeof(FIELD) - 1;
         static time_t impatient_until;
-        struct pollfd ask = { .fd = taker, .events = POLLOUT };
 
-        if (!never_waits || poll(&ask, 1, 0) != 0)
-                return true;
-        if (now_sec() < impatient_until)
-                return false;
-        if (poll(&ask, 1, PATIENCE_MSEC) != 0)
-                return true;
-        impatient_until = now_sec() + IMPATIENCE_SEC;
-        return false;
-}
-
-/* Writes "MESSAGE=" and @length more, which has room for a byte behind it. */
-static void put(enum log_kind kind, const struct log_about *about, char *message, size_t length)
-{
-        char *line = message + sizeof(FIELD) - 1;
-
-        if (to_journal) {
-                send_to_journal(kind, about, message);
-                return;
+        for (int waited = 0;; waited += STEP_MSEC) {
+                if (journal >= 0 ? put_to_journal(kind, about, message, head + length)
+                                 : put_to_stderr(message + head, length))
+                        return true;
+                if (now_sec() < impatient_until)
+                        return false;
+                if (waited >= PATIENCE_MSEC) {
+                        impatient_until = now_sec() + IMPATIENCE_SEC;
+                        return false;
+                }
+                (void)poll(NULL, 0, STEP_MSEC);
         }
-        /* A pipe that polls writable takes so much at once (pipe(7)). */
-        if (never_waits && length > PIPE_BUF - 1)
-                length = PIPE_BUF - 1;
-        line[length] = '\n';
-        (void)!write(STDERR_FILENO, line, length + 1);
 }
 
 /* Says how many lines were lost, before the next one. */
@@ -202,12 +219,11 @@ static void put_lost(void)
 {
         char message[128];
         int n = snprintf(message, sizeof(message),
-                         FIELD "%" PRIu64 " record%s lost: nobody took them from here", n_lost,
+                         FIELD "%" PRIu64 " record%s lost: nobody took them from here\n", n_lost,
                          n_lost == 1 ? " was" : "s were");
 
-        if (log_wants(LOG_LOST))
-                put(LOG_LOST, NULL, message, (size_t)n - (sizeof(FIELD) - 1));
-        n_lost = 0;
+        if (!log_wants(LOG_LOST) || put(LOG_LOST, NULL, message, (size_t)n - (sizeof(FIELD) - 1)))
+                n_lost = 0;
 }
 
 void log_write(enum log_kind kind, const struct log_about *about, const char *words, ...)
@@ -230,13 +246,12 @@ void log_write(enum log_kind kind, const struct log_about *about, const char *wo
                 va_end(args);
         }
         length = length < room ? length : room - 1;
+        line[length++] = '\n';
 
         (void)pthread_mutex_lock(&lock);
-        if (n_lost && is_taken())
+        if (n_lost)
                 put_lost();
-        if (is_taken())
-                put(kind, about, buffer, length);
-        else
+        if (n_lost || !put(kind, about, buffer, length))
                 n_lost++;
         (void)pthread_mutex_unlock(&lock);
 }
@@ -246,7 +261,7 @@ bool log_report_lost(void)
         bool none;
 
         (void)pthread_mutex_lock(&lock);
-        if (n_lost && is_taken())
+        if (n_lost)
                 put_lost();
         none = n_lost == 0;
         (void)pthread_mutex_unlock(&lock);
@@ -255,19 +270,5 @@ bool log_report_lost(void)
 
 void log_never_wait(void)
 {
-        const struct sockaddr_un journal = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
-        int fd;
-
         never_waits = true;
-        if (!to_journal)
-                return;
-        /* libsystemd keeps its own socket to itself; one connected to the same place polls alike.
-         */
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, (const struct sockaddr *)&journal, sizeof(journal)) == 0)
-                taker = fd;
-        else
-                never_waits = false; /* it can't be asked */
-        if (fd >= 0 && fd != taker)
-                (void)close(fd);
 }

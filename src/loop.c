@@ -20,14 +20,20 @@
 /* What the pipe holds: a socket's buffer, mostly. */
 #define PIPE_BYTES (256 * 1024)
 
+struct dns_file {
+        struct timespec changed;
+        off_t size;
+        ino_t inode;
+};
+
 struct loop {
         struct event_base *base;
         struct event *exceptions; /* @exceptions_fd is readable */
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct loop_task *deferred;
-        struct evdns_base *dns;         /* NULL until needed */
-        struct timespec dns_changed[2]; /* the files it has read */
-        struct event *on_posts;         /* @posts_fd is readable; NULL: nobody posts */
+        struct evdns_base *dns;       /* NULL until needed */
+        struct dns_file dns_files[2]; /* as it has read them */
+        struct event *on_posts;       /* @posts_fd is readable; NULL: nobody posts */
         int posts_fd;
         pthread_mutex_t lock; /* of the next two */
         struct loop_task *posted, **posted_end;
@@ -186,42 +192,61 @@ const char *loop_backend(const struct loop *loop)
  * a query that is already late. libevent's 3 s are longer than many a connect_timeout. */
 #define DNS_SKEW "0.2"
 
-/* When the files were changed that say how names are looked up; nothing of one that is not there.
- */
-static void stat_dns_files(struct timespec changed[2])
+/* What tells that the files have changed which say how names are looked up; all 0 of one that is
+ * not there. */
+static void stat_dns_files(struct dns_file files[2])
 {
-        static const char *const files[] = { "/etc/resolv.conf", "/etc/hosts" };
+        static const char *const names[] = { "/etc/resolv.conf", "/etc/hosts" };
 
-        for (size_t i = 0; i < ELEMENTS(files); i++) {
-                struct stat st = { 0 };
+        memset(files, 0, 2 * sizeof(*files)); /* they are compared whole */
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                struct stat st;
 
-                changed[i] = stat(files[i], &st) == 0 ? st.st_ctim : (struct timespec){ 0 };
+                if (stat(names[i], &st) < 0)
+                        continue;
+                files[i].changed = st.st_ctim;
+                files[i].size = st.st_size;
+                files[i].inode = st.st_ino;
         }
 }
 
-/* Reads them; what is under way is asked again. Without any name server names of /etc/hosts do. */
+/*
+ * Reads them; what is under way is asked again. Without any name server names of /etc/hosts do.
+ * Options that are not there have libevent's defaults (evdns.c), but for one.
+ */
 static void read_dns_files(struct loop *loop)
 {
+        static const struct {
+                const char *name, *value;
+        } options[] = { { "timeout:", "5" },
+                        { "attempts:", "3" },
+                        { "max-timeouts:", "3" },
+                        { "max-inflight:", "64" },
+                        { "randomize-case:", "1" },
+                        { "initial-probe-timeout:", "10" },
+                        { "getaddrinfo-allow-skew:", DNS_SKEW } };
+
         (void)evdns_base_clear_nameservers_and_suspend(loop->dns);
         evdns_base_clear_host_addresses(loop->dns);
         evdns_base_search_clear(loop->dns);
+        for (size_t i = 0; i < ELEMENTS(options); i++)
+                (void)evdns_base_set_option(loop->dns, options[i].name, options[i].value);
         (void)evdns_base_resolv_conf_parse(loop->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
-        (void)evdns_base_set_option(loop->dns, "getaddrinfo-allow-skew:", DNS_SKEW);
         (void)evdns_base_resume(loop->dns);
 }
 
 struct evdns_base *loop_dns(struct loop *loop)
 {
-        struct timespec changed[2];
+        struct dns_file files[2];
 
-        stat_dns_files(changed);
-        if (loop->dns && memcmp(changed, loop->dns_changed, sizeof(changed)) == 0)
+        stat_dns_files(files);
+        if (loop->dns && memcmp(files, loop->dns_files, sizeof(files)) == 0)
                 return loop->dns;
         if (!loop->dns)
                 loop->dns = evdns_base_new(loop->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
         if (!loop->dns)
                 return NULL;
-        memcpy(loop->dns_changed, changed, sizeof(changed));
+        memcpy(loop->dns_files, files, sizeof(files));
         read_dns_files(loop);
         return loop->dns;
 }

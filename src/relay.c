@@ -73,8 +73,10 @@ static void on_dialed(void *arg, int fd, const char *name)
         }
         if (fd >= 0 && r < 0)
                 (void)close(fd);
-        if (r < 0)
+        if (fd < 0)
                 give_up(c, name, r);
+        else if (r < 0)
+                connection_reset(c, connection_error_reason(r));
         c->relay->dialer = dialer_free(c->relay->dialer); /* and with it the name */
 }
 

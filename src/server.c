@@ -659,7 +659,6 @@ static int server_serve(struct server *s)
         log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s", n, plural(n),
                   loop_backend(s->loop), s->n_workers, plural(s->n_workers));
         tell_ready(s);
-        log_never_wait();
 
         while (!s->stopping || s->listeners || count_connections(s) > 0) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
@@ -713,6 +712,7 @@ int server_run(struct config *config)
         int status = EX_OSERR;
 
         log_set_level(config->log_level);
+        log_never_wait();
         if (server_prepare(&s) == 0)
                 status = server_listen(&s);
         if (status == EX_OK)

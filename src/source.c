@@ -172,13 +172,16 @@ static void copy_number(struct cursor *c)
         if (end == c->p)
                 end++; /* a sign that belongs to no number */
         copy(c, (size_t)(end - c->p));
-        if (errno == ERANGE && !hex)
+        if (errno == ERANGE && !hex && *end != 'L')
                 (void)fputs(".0", c->source->out); /* which no integer key takes */
         else if ((value > INT32_MAX || value < INT32_MIN) && *end != 'L')
                 (void)fputc('L', c->source->out);
 }
 
-/* Whether an include stands here; sets @path to a copy of its name and moves the cursor past it. */
+/*
+ * Whether an include stands here; sets @path to a copy of its name, or leaves it NULL where that
+ * does not end, which is a mistake, and moves the cursor past it.
+ */
 static int take_include(struct cursor *c, char **path)
 {
         static const char word[] = "@include";
@@ -191,8 +194,13 @@ static int take_include(struct cursor *c, char **path)
         if (*p != ' ' && *p != '\t')
                 return 0;
         p += strspn(p, " \t");
-        if (!token_end(p) || *p != '"')
+        if (*p != '"')
                 return 0;
+        if (!token_end(p)) {
+                mistake(c->source, c->file, c->line, "a string that does not end on its line");
+                c->p += strcspn(c->p, "\n");
+                return 1;
+        }
         p++;
         *path = malloc(strcspn(p, "\n") + 1);
         if (!*path)
@@ -237,11 +245,13 @@ static int append_text(struct cursor *c)
                         _cleanup_(freep) char *name = NULL;
 
                         r = take_include(c, &name);
-                        if (r > 0)
-                                r = include(c, name);
-                        line_start = name; /* the rest of the line begins one, for libconfig too */
-                        if (r < 0 || name)
+                        if (r != 0) {
+                                if (name)
+                                        r = include(c, name);
+                                r = r < 0 ? r : 0;
+                                line_start = true; /* the rest begins one, for libconfig too */
                                 continue;
+                        }
                 }
                 if (isalpha((unsigned char)*c->p) || *c->p == '*')
                         r = copy_name(c);
@@ -475,25 +485,50 @@ static char *statement_begin(char *p, char *to)
                 else if (!begin && !strchr(" \t\r\n#/", *p))
                         begin = p;
         }
-        return begin ? begin : to;
+        return begin ? begin : p; /* which may be behind @to, where a comment goes on to */
 }
 
-/* Where the brackets opened from @p on are closed, at @to or behind it; NULL: nowhere. */
+/*
+ * Where a statement ends: at @to or behind it, with its brackets closed, or where what stands there
+ * says that one of them never is; NULL: nowhere.
+ */
 static char *statement_end(char *p, const char *to)
 {
-        int depth = 0;
+        char open[32]; /* brackets */
+        size_t n = 0;
         char *end;
 
-        for (; *p && (p < to || depth > 0); p = end) {
+        for (; *p && (p < to || n > 0); p = end) {
+                bool in_group = n > 0 && open[n - 1] == '{';
+
                 end = token_end(p);
-                if (!end)
+                if (!end || n == sizeof(open))
                         return NULL;
                 if (strchr("{[(", *p))
-                        depth++;
-                else if (strchr("}])", *p) && depth-- == 0)
+                        open[n++] = *p;
+                else if (*p == ';' && n > 0 && !in_group)
+                        return end;
+                else if (*p == '}' && !in_group)
                         return p;
+                else if (strchr("])", *p) && (n == 0 || in_group))
+                        return p;
+                else if (strchr("}])", *p))
+                        n--;
         }
-        return depth > 0 ? NULL : p + strspn(p, " \t\r\n;");
+        return n > 0 ? NULL : p + strspn(p, " \t\r\n;");
+}
+
+/*
+ * libconfig 1.5 takes an include at the beginning of a line by itself, whatever it names. What is
+ * one has been taken here; what has come to stand there since is none.
+ */
+static void disarm_includes(struct source *s)
+{
+        for (char *p = s->text; p; p = strchr(p, '\n')) {
+                p += strspn(p, "\n \t");
+                if (*p == '@')
+                        *p = ' ';
+        }
 }
 
 bool source_strike(struct source *s, unsigned line)
@@ -507,6 +542,7 @@ bool source_strike(struct source *s, unsigned line)
                 if (*p != '\n')
                         *p = ' ';
         }
+        disarm_includes(s);
         return any;
 }
 
@@ -538,4 +574,22 @@ size_t source_line(const struct source *s, unsigned line, const char **text)
                 end--;
         *text = p;
         return (size_t)(end - p);
+}
+
+unsigned source_last(const struct source *s, unsigned line)
+{
+        const char *p = line_begin(s, line);
+
+        if (!p)
+                return 1;
+        for (;;) {
+                const char *word = p + strspn(p, " \t\r");
+
+                if (line == 1 || !(*word == '\0' || *word == '\n' || *word == '#' ||
+                                   strncmp(word, "//", 2) == 0))
+                        return line;
+                for (p--; p > s->text && p[-1] != '\n'; p--)
+                        ;
+                line--;
+        }
 }

@@ -75,5 +75,8 @@ void source_locate(const struct source *source, unsigned line, const char **file
  */
 unsigned source_find(const struct source *source, unsigned line, const char *word);
 
+/* The last line up to @line that says something: it is not empty, nor a comment with # or //. */
+unsigned source_last(const struct source *source, unsigned line);
+
 /* Line @line of the text, not terminated. Return: its length without leading and closing space. */
 size_t source_line(const struct source *source, unsigned line, const char **text);

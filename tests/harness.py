@@ -462,16 +462,18 @@ def name_of(sock):
 _held = []
 
 
-def free_port(host="127.0.0.1"):
+def free_port():
     """A port nobody listens on, and nobody else gets until the tests of this file have ended.
 
     A socket is bound to it that doesn't listen. Linux lets others listen there that ask for it by
-    its number, with SO_REUSEADDR as servers set it, but gives it to nobody who asks for any port.
+    its number, with SO_REUSEADDR as servers set it, but gives it to nobody who asks for any port. It
+    is held on every address: a client that goes out from one of them keeps "*" from being had.
     """
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock = socket.socket(socket.AF_INET6)
     _held.append(sock)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((host, 0))
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", 0))
     return sock.getsockname()[1]
 
 

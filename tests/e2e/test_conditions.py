@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, LOOP_KBYTES, Daemon, config, echo, pattern, push, recv_exactly,
-                     recv_until_eof, sending, service, until)
+from harness import (DEADLINE, LOOP_KBYTES, Daemon, config, echo, in_time, pattern, push,
+                     recv_exactly, recv_until_eof, reset, sending, service, until)
 from test_slow_reader import ENV
 
 EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
@@ -229,6 +229,33 @@ def test_the_limit_of_to_upstream():
                 client.sendall(pattern(3000))
                 assert recv_until_eof(server) == pattern(1000)
                 closed(daemon, "limit 1000 B")
+
+
+@pytest.mark.parametrize("gone", [reset, socket.socket.close], ids=["reset", "close"])
+def test_limit_frees_its_place(backend, gone):
+    """As soon as the client has read all, or is gone without; though the upstream stays."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        upstream = "127.0.0.1:%d" % listener.getsockname()[1]
+        with echoing(backend, mode="relay", upstream=upstream,
+                     to_client=group(limit="1M")) as daemon:
+            before = len(daemon.descriptors())
+
+            def served():
+                n = len(daemon.lines(" closed: limit "))
+                client = daemon.connect()
+                server, _ = listener.accept()
+                with server:
+                    server.sendall(bytes(2 << 20))
+                    daemon.wait_for(" closed: limit 1048576 B", n + 1)
+                    if gone is not reset:
+                        assert len(recv_until_eof(client)) == 1 << 20
+                    began = time.monotonic()
+                    gone(client)
+                    until(lambda: len(daemon.descriptors()) == before, "the end of the connection")
+                    return time.monotonic() - began
+
+            in_time(served, 0.7)  # of a second that others are given
 
 
 def test_stop_ends_a_limited_one_that_lingers(backend):

@@ -259,6 +259,18 @@ def test_include(head, files, what):
     assert re.match(what, said), said
 
 
+@pytest.mark.parametrize("head, mistakes", [
+    ('@include "{fifo}\n', [r"selectd\.conf:1: a string that does not end on its line"]),
+    ('a = = {{\n}} @include "{fifo}"\n', [r'selectd\.conf:1: syntax error: "a = = {{"']),
+], ids=["quote missing", "behind what is struck out"])
+def test_no_include_by_the_back_door(head, mistakes, tmp_path):
+    """What looks like an include to the parser alone is none: of a FIFO it would never come back."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    said = all_three_ways(head.format(fifo=fifo) + config())
+    assert len(said) <= 2 and re.match(mistakes[0].replace("{{", "{"), said[0]), said
+
+
 def test_include_works(tmp_path):
     (tmp_path / "echo.conf").write_text(service("included"))
     text = 'services = {\n  @include "echo.conf"\n};\n'

@@ -89,7 +89,7 @@ def test_backlog():
 def test_listeners_come_and_go(backend, tmp_path):
     path = f"unix:{tmp_path}/echo.sock"
     before = config(service(), service("old", listen=path), backend=backend)
-    after = config(service(listen=["127.0.0.1:0", f"[::1]:{free_port('::1')}"]), service("new"),
+    after = config(service(listen=["127.0.0.1:0", f"[::1]:{free_port()}"]), service("new"),
                    backend=backend)
     with Daemon(before) as daemon, daemon.connect() as client, daemon.connect("old") as orphan:
         echo(orphan)

@@ -2,28 +2,42 @@
  * The log: which lines are written at which level, what stands in one, the fields of a journal
  * record, and the catalog that explains each kind.
  *
- * Standard error is a file while a line is written; the journal is a function of this test.
+ * Standard error is a file while a line is written; what goes to the journal a function here takes.
  */
-#define SD_JOURNAL_SUPPRESS_LOCATION
 #include "log.h"
 #include "unit.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <systemd/sd-journal.h>
+#include <sys/un.h>
 
 static char journal[32768]; /* the fields of the records, a line each */
 
-/* In place of libsystemd's. */
-int sd_journal_sendv(const struct iovec *iov, int n)
+static bool journal_hangs;
+static size_t n_asked; /* how often it was tried to send one */
+
+/* In place of the system's. */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
         size_t used = strlen(journal);
 
-        for (int i = 0; i < n; i++)
-                used += (size_t)snprintf(journal + used, sizeof(journal) - used, "%.*s\n",
-                                         (int)iov[i].iov_len, (const char *)iov[i].iov_base);
-        return 0;
+        assert_true(fd >= 0);
+        assert_true(flags & MSG_DONTWAIT);
+        assert_string_equal(((struct sockaddr_un *)message->msg_name)->sun_path,
+                            "/run/systemd/journal/socket");
+        n_asked++;
+        if (journal_hangs) {
+                errno = EAGAIN;
+                return -1;
+        }
+        for (size_t i = 0; i < message->msg_iovlen; i++)
+                used += (size_t)snprintf(journal + used, sizeof(journal) - used, "%.*s",
+                                         (int)message->msg_iov[i].iov_len,
+                                         (const char *)message->msg_iov[i].iov_base);
+        return 1;
 }
 
 /* Standard error goes to a file from here on. Return: what brings it back. */
@@ -206,6 +220,35 @@ static void journal_record(void **state)
         assert_non_null(strstr(journal, "MESSAGE=\nPRIORITY=5\n"));
 }
 
+/* What it does not take in a moment is lost, the next ones at once; that is said when it is back.
+ */
+static void journal_that_hangs(void **state)
+{
+        (void)state;
+        set_journal_stream(0, "");
+        journal_hangs = true;
+        (void)write_line(LOG_READY, NULL, "one");
+        assert_in_range(n_asked, 2, 1000);
+        n_asked = 0;
+        (void)write_line(LOG_READY, NULL, "two");
+        assert_int_equal(n_asked, 1);
+        assert_false(log_report_lost());
+        (void)write_line(LOG_WAITING, NULL, "of no interest");
+        journal_hangs = false;
+        (void)write_line(LOG_READY, NULL, "three");
+        assert_non_null(strstr(journal, "MESSAGE=2 records were lost: "));
+        assert_non_null(strstr(journal, "PRIORITY=4\n"));
+        assert_true(strstr(journal, "MESSAGE=three\n") > strstr(journal, "MESSAGE=2 "));
+        assert_true(log_report_lost());
+
+        journal_hangs = true;
+        (void)write_line(LOG_READY, NULL, "four");
+        journal_hangs = false;
+        journal[0] = '\0';
+        assert_true(log_report_lost());
+        assert_non_null(strstr(journal, "MESSAGE=1 record was lost: "));
+}
+
 /* Somebody else's JOURNAL_STREAM, or junk: standard error it is. */
 static void not_the_journal(void **state)
 {
@@ -290,6 +333,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(line, reset, reset),
                 cmocka_unit_test_setup_teardown(long_lines, reset, reset),
                 cmocka_unit_test_setup_teardown(journal_record, reset, reset),
+                cmocka_unit_test_setup_teardown(journal_that_hangs, reset, reset),
                 cmocka_unit_test_setup_teardown(not_the_journal, reset, reset),
                 cmocka_unit_test(catalog),
         };

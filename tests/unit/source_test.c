@@ -345,6 +345,7 @@ static void wide_integers(void **state)
                 { "a = 9223372036854775807;", "a = 9223372036854775807L;" },
                 { "a = 9223372036854775808;", "a = 9223372036854775808.0;" },
                 { "a = -99999999999999999999;", "a = -99999999999999999999.0;" },
+                { "a = 99999999999999999999L;", "a = 99999999999999999999L;" },
                 { "a = 0x7fffffff;", "a = 0x7fffffff;" },
                 { "a = 0xFFFFFFFF;", "a = 0xFFFFFFFFL;" },
                 { "a = 0XfffffffffL;", "a = 0XfffffffffL;" },
@@ -438,7 +439,13 @@ static void strike(void **state)
                 { "a = [ 1,\n here,\n ( 3 ) ];\nb = 4;", "\n\n\nb = 4;" },
                 { "a = \";{\"; # ;\nhere = \"}\"; /* { */ // }\nb = 1;",
                   "a = \";{\"; # ;\n\nb = 1;" },
-                { "here = [ 1;\nb = 2;\n", NULL },
+                { "here = [ 1;\nb = 2;\n", "\nb = 2;\n" },
+                { "a = {\n here = ( 1, [ 2;\n b = 2;\n};\nc = 3;", "a = {\n\n b = 2;\n};\nc = 3;" },
+                { "a = {\n here = ( 1, 2\n};\nc = 3;", "a = {\n\n};\nc = 3;" },
+                { "here = {\nb = ( { c = 1; }, 2 );\n};\nd = 1;", "\n\n\nd = 1;" },
+                { "here = {\nb = 1;\n", NULL },
+                { "/* a\nb */ here 1;\nc = 2;", "/* a\nb */\nc = 2;" },
+                { "here = {\n} @include \"x\"\nb = 1;", "\n   include \"x\"\nb = 1;" },
                 { "}; here", NULL },
         };
 
@@ -464,6 +471,19 @@ static void two_on_a_line(void **state)
         gather_text("@include \"part\" @include \"/\"", "main:1: @include \"/\": Is a directory\n");
 }
 
+static void last(void **state)
+{
+        (void)state;
+        gather_text("a = 1;\nb = 2; # c\n\n # d\n\t// e\n\n", "");
+        assert_int_equal(source_last(source, text_line_of("a =")), text_line_of("a ="));
+        for (unsigned i = 0; i < 7; i++)
+                assert_int_equal(source_last(source, text_line_of("b =") + i), text_line_of("b ="));
+        assert_int_equal(source_last(source, 1), 1);
+        assert_int_equal(source_last(source, 1000), 1);
+        gather_text("\n\n# a\n", "");
+        assert_int_equal(source_last(source, 4), 1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -481,6 +501,7 @@ int main(void)
                 cmocka_unit_test_teardown(unfinished, release),
                 cmocka_unit_test_teardown(open_ended, release),
                 cmocka_unit_test_teardown(strike, release),
+                cmocka_unit_test_teardown(last, release),
                 cmocka_unit_test_teardown(two_on_a_line, release),
                 cmocka_unit_test_teardown(unreadable, release),
         };
