@@ -14,6 +14,7 @@
 
 #include "util.h"
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -61,13 +62,6 @@ struct event_base *loop_base(const struct loop *loop);
 
 /* The backend really in use, in libevent's word. */
 const char *loop_backend(const struct loop *loop);
-
-/*
- * Whether a long wait ends when it is due. Linux lets select and poll oversleep by 0.1 % of the
- * wait, by 0.5 % when niced (fs/select.c; measured: 5 ms at 5 s); with epoll libevent sets a
- * timerfd.
- */
-bool loop_is_punctual(const struct loop *loop);
 
 /* For name look-ups, as /etc/resolv.conf and /etc/hosts say now; NULL: out of memory. */
 struct evdns_base *loop_dns(struct loop *loop);
@@ -138,6 +132,36 @@ void loop_unwatch(struct loop *loop, int fd);
 
 /* CLOCK_MONOTONIC in microseconds. */
 uint64_t loop_now_usec(void);
+
+/*
+ * A moment to be woken at, of which a loop may have thousands; embedded in its owner, all members
+ * are its own. Never early. Late by about as many microseconds as there are timers set, and by half
+ * a millisecond at most: so those that are close together share a wake-up, which costs more than
+ * what is done in it (measured, 1,000 of them within 100 ms: 22 µs each, not 40).
+ */
+struct loop_timer {
+        struct event event;
+        struct loop *loop;
+        void (*on_time)(struct loop_timer *timer);
+        uint64_t until_usec;
+        bool set;
+};
+
+void loop_timer_init(struct loop_timer *timer, struct loop *loop,
+                     void (*on_time)(struct loop_timer *timer));
+
+/**
+ * loop_timer_set() - be woken at @until_usec, not at what was set before
+ * @now_usec: now
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int loop_timer_set(struct loop_timer *timer, uint64_t now_usec, uint64_t until_usec);
+
+/* It may be set no longer, or not at all. */
+void loop_timer_stop(struct loop_timer *timer);
+
+bool loop_timer_is_set(const struct loop_timer *timer);
 
 /* The timeval that libevent's timers take. */
 struct timeval loop_timeval(uint64_t usec);

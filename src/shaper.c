@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/event_struct.h>
 
 struct chunk {
         uint64_t arrived_usec, delay_usec;
@@ -21,8 +20,7 @@ struct chunk {
 
 struct shaper {
         struct evbuffer *bytes, *chunks;
-        struct event timer;
-        bool punctual; /* the loop is */
+        struct loop_timer timer;
         struct conditions conditions;
         struct bucket *bucket;        /* a reference */
         struct random jitter, slices; /* rows of their own: they are drawn in no fixed order */
@@ -48,12 +46,10 @@ static uint64_t most(uint64_t a, uint64_t b)
         return a > b ? a : b;
 }
 
-static void shaper_on_timer(evutil_socket_t fd, short what, void *arg)
+static void shaper_on_timer(struct loop_timer *timer)
 {
-        struct shaper *shaper = arg;
+        struct shaper *shaper = container_of(timer, struct shaper, timer);
 
-        (void)fd;
-        (void)what;
         shaper->on_due(shaper->arg);
 }
 
@@ -75,8 +71,7 @@ int shaper_new(struct loop *loop, const struct shaping *shaping, const struct ra
 
         if (!shaper)
                 return -ENOMEM;
-        evtimer_assign(&shaper->timer, loop_base(loop), shaper_on_timer, shaper);
-        shaper->punctual = loop_is_punctual(loop);
+        loop_timer_init(&shaper->timer, loop, shaper_on_timer);
         shaper->jitter = *random;
         shaper->slices = random_new(random->state, 0, 0);
         shaper->on_due = on_due;
@@ -115,7 +110,7 @@ struct shaper *shaper_free(struct shaper *shaper)
         if (!shaper)
                 return NULL;
         unchoose(shaper);
-        (void)evtimer_del(&shaper->timer);
+        loop_timer_stop(&shaper->timer);
         if (shaper->bytes)
                 evbuffer_free(shaper->bytes);
         if (shaper->chunks)
@@ -269,21 +264,13 @@ static uint64_t stalled_until(const struct shaper *shaper, uint64_t now)
         return most(now, shaper->stall_usec + c->stall_for_usec);
 }
 
-/* How long to wait first when so much is left: where a long wait ends late, the rest once more. */
-static uint64_t wait_usec(const struct shaper *shaper, uint64_t left)
-{
-        return shaper->punctual || left < 20 * USEC_PER_MSEC ? left : left - left / 128;
-}
-
 /* Nothing leaves before @until. */
 static int wait_until(struct shaper *shaper, uint64_t now, uint64_t until, unsigned fault)
 {
-        const struct timeval wait = loop_timeval(wait_usec(shaper, until - now));
-
         shaper->faults |= fault;
         if (until == CONDITIONS_FOREVER)
                 return 0;
-        return evtimer_add(&shaper->timer, &wait) < 0 ? -ENOMEM : 0;
+        return loop_timer_set(&shaper->timer, now, until);
 }
 
 /* Removes the piece that was chosen. */
@@ -358,9 +345,9 @@ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_e
 
 int shaper_yield(struct shaper *shaper)
 {
-        static const struct timeval now;
+        uint64_t now = loop_now_usec();
 
-        return evtimer_add(&shaper->timer, &now) < 0 ? -ENOMEM : 0;
+        return loop_timer_set(&shaper->timer, now, now);
 }
 
 unsigned shaper_faults(const struct shaper *shaper)
@@ -390,5 +377,5 @@ bool shaper_is_full(const struct shaper *shaper)
 
 bool shaper_is_waiting(const struct shaper *shaper)
 {
-        return evtimer_pending(&shaper->timer, NULL);
+        return loop_timer_is_set(&shaper->timer);
 }
