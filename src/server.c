@@ -356,11 +356,12 @@ static const char *show_path(const char *path, char *out)
 
 static void log_mistake(void *arg, const char *file, unsigned line, const char *text)
 {
-        const struct log_about about = { .config_file = file, .config_line = line };
         char shown[ESCAPE_SIZE(PATH_MAX)];
+        const struct log_about about = { .config_file = show_path(file, shown),
+                                         .config_line = line };
 
         (void)arg;
-        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", show_path(file, shown), line, text);
+        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", shown, line, text);
 }
 
 int server_load(const char *path, struct config **out)
