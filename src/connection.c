@@ -14,9 +14,14 @@
 /* How much of what is received and sent log_payload shows. */
 #define PAYLOAD_SHOWN_BYTES 64
 
-/* How often, and how many times, it is looked whether what was sent before an end has arrived. */
-#define LINGER_USEC USEC_PER_SEC
-#define LINGERS     30
+/*
+ * When it is first looked whether what was sent before an end has arrived; then after twice as
+ * long, each time, up to a second. After so many looks, about a second, that is enough; after so
+ * many, half a minute, it is given up.
+ */
+#define LINGER_FIRST_USEC (30 * USEC_PER_MSEC)
+#define LINGER_READING    5
+#define LINGER_LOOKS      34
 
 struct log_about connection_about(const struct connection *c)
 {
@@ -684,13 +689,27 @@ static const struct stream_events late_stream_events = {
         .on_error = on_late_error,
 };
 
+static int look_later(struct connection *c)
+{
+        uint64_t usec = LINGER_FIRST_USEC << (c->looks < 16 ? c->looks : 16);
+        const struct timeval wait = loop_timeval(usec < USEC_PER_SEC ? usec : USEC_PER_SEC);
+
+        c->looks++;
+        return evtimer_add(c->linger, &wait) < 0 ? -ENOMEM : 0;
+}
+
 static void on_linger_timer(evutil_socket_t fd, short what, void *arg)
 {
         struct connection *c = arg;
+        bool arrived = has_arrived(&c->client) && has_arrived(c->peer);
 
         (void)fd;
         (void)what;
-        if (--c->lingers == 0 || (has_arrived(&c->client) && has_arrived(c->peer)))
+        if (c->looks == LINGER_LOOKS || (arrived && c->looks >= LINGER_READING))
+                connection_leave(c);
+        else
+                leave_when_done(c);
+        if (c->linger && look_later(c) < 0)
                 connection_leave(c);
 }
 
@@ -704,15 +723,13 @@ static void linger(struct side *side)
 static void connection_linger(struct side *side, const char *reason)
 {
         struct connection *c = side->connection;
-        const struct timeval interval = loop_timeval(LINGER_USEC);
 
         if (c->closed)
                 return;
         connection_end(c, reason);
         c->lingers_for = side;
-        c->lingers = LINGERS;
-        c->linger = event_new(loop_base(c->loop), -1, EV_PERSIST, on_linger_timer, c);
-        if (!c->linger || event_add(c->linger, &interval) < 0) {
+        c->linger = evtimer_new(loop_base(c->loop), on_linger_timer, c);
+        if (!c->linger || look_later(c) < 0) {
                 connection_leave(c);
                 return;
         }

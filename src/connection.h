@@ -88,7 +88,7 @@ struct connection {
         uint64_t active_usec;     /* when a byte last moved; kept only with an idle_timeout */
         uint64_t idle_sent;       /* bytes sent by then */
         unsigned open_links;      /* whose end has not been passed on */
-        unsigned lingers;         /* looks left, of one that lingers */
+        unsigned looks;           /* that have been taken, of one that lingers */
         struct side *lingers_for; /* who is given the time to read what it was sent */
         bool closed;
         char client_name[CONNECTION_CLIENT_SIZE];

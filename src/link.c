@@ -12,8 +12,9 @@
 /* Pieces sent in one turn of the loop: few enough to take less than a millisecond. */
 #define PUMP_PIECES 64
 
-/* Splicing goes on while it moves as much. */
+/* Splicing goes on while it moves as much, or less only so many times in a row. */
 #define BULK_LEAST_BYTES 16384
+#define BULK_PATIENCE    4
 
 static bool link_is_empty(const struct link *link)
 {
@@ -171,13 +172,13 @@ int link_set_shaping(struct link *link, const struct shaping *shaping, const str
  */
 static void link_choose_bulk(struct link *link, size_t n)
 {
-        bool bulk = link->full_reads == BULK_READS;
+        bool bulk = link->full_reads >= BULK_READS;
 
-        if (n < (bulk ? BULK_LEAST_BYTES : LOOP_SCRATCH_BYTES))
-                link->full_reads = 0;
-        else if (!bulk)
-                link->full_reads++;
-        stream_set_bulk(link->from, link->full_reads == BULK_READS);
+        if (n >= (bulk ? BULK_LEAST_BYTES : LOOP_SCRATCH_BYTES))
+                link->full_reads = bulk ? BULK_READS + BULK_PATIENCE : link->full_reads + 1;
+        else
+                link->full_reads = bulk ? link->full_reads - 1 : 0;
+        stream_set_bulk(link->from, link->full_reads >= BULK_READS);
 }
 
 void link_set_bulk(struct link *link, bool bulk)

@@ -11,14 +11,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
 /* Posted tasks run in one turn: however fast they come, events get their turn too. */
 #define POSTS_BATCH 64
-
-/* What the pipe holds: a socket's buffer, mostly. */
-#define PIPE_BYTES (256 * 1024)
 
 struct dns_file {
         struct timespec changed;
@@ -39,8 +37,9 @@ struct loop {
         int posts_fd;
         pthread_mutex_t lock; /* of the next two */
         struct loop_task *posted, **posted_end;
-        int pipe[2];
-        size_t pipe_bytes; /* in it */
+        struct pipe *pipe;  /* empty, but within a callback; NULL: none now */
+        unsigned n_taken;   /* pipes that streams have, */
+        unsigned pipes_max; /* at most */
         uint8_t scratch[LOOP_SCRATCH_BYTES], scratch_out[LOOP_SCRATCH_BYTES];
 };
 
@@ -91,15 +90,6 @@ static int base_new(const char *backend, struct event_base **out)
         return r;
 }
 
-static int open_pipe(struct loop *loop)
-{
-        if (pipe2(loop->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-                return -errno;
-        /* More at a time is better; without the permission the default does. */
-        (void)fcntl(loop->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
-        return 0;
-}
-
 static void loop_freep(struct loop **loop)
 {
         loop_free(*loop);
@@ -126,20 +116,20 @@ static int check_descriptors(void)
 int loop_new(const char *backend, struct loop **out)
 {
         _cleanup_(loop_freep) struct loop *loop = calloc(1, sizeof(*loop));
+        struct rlimit limit;
         int r;
 
         if (!loop)
                 return -ENOMEM;
         loop->posts_fd = -1;
-        loop->pipe[0] = loop->pipe[1] = -1;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+                loop->pipes_max = loop_pipes_max(limit.rlim_cur);
         loop->posted_end = &loop->posted;
         (void)pthread_mutex_init(&loop->lock, NULL); /* which can't fail on Linux */
         loop->exceptions_fd = epoll_create1(EPOLL_CLOEXEC);
         if (loop->exceptions_fd < 0)
                 return -errno;
-        r = open_pipe(loop);
-        if (r == 0)
-                r = check_descriptors();
+        r = check_descriptors();
         if (r == 0)
                 r = base_new(backend, &loop->base);
         if (r < 0)
@@ -174,8 +164,7 @@ struct loop *loop_free(struct loop *loop)
                 event_base_free(loop->base);
         closep(&loop->exceptions_fd);
         closep(&loop->posts_fd);
-        closep(&loop->pipe[0]);
-        closep(&loop->pipe[1]);
+        pipe_free(loop->pipe);
         (void)pthread_mutex_destroy(&loop->lock);
         free(loop);
         return NULL;
@@ -259,66 +248,39 @@ uint8_t *loop_scratch(struct loop *loop)
         return loop->scratch;
 }
 
-/* Splicing */
+/* Pipes */
 
-ssize_t loop_splice_in(struct loop *loop, int fd)
+struct pipe *loop_pipe(struct loop *loop)
 {
-        ssize_t n;
-
-        if (loop->pipe_bytes > 0)
-                return -EINVAL; /* it could not be emptied: never again */
-        n = splice(fd, NULL, loop->pipe[1], NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-        if (n < 0)
-                return -errno;
-        loop->pipe_bytes = (size_t)n;
-        return n;
+        if (!loop->pipe && pipe_new(&loop->pipe) < 0)
+                return NULL;
+        return loop->pipe;
 }
 
-ssize_t loop_splice_out(struct loop *loop, int fd, size_t n)
+struct pipe *loop_take_pipe(struct loop *loop)
 {
-        size_t left = n;
+        struct pipe *pipe = loop->pipe;
 
-        while (left > 0) {
-                ssize_t out = splice(loop->pipe[0], NULL, fd, NULL, left,
-                                     SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-
-                if (out < 0 && errno != EAGAIN && errno != EINTR)
-                        return -errno;
-                if (out <= 0)
-                        break;
-                left -= (size_t)out;
-                loop->pipe_bytes -= (size_t)out;
-        }
-        return (ssize_t)(n - left);
+        if (!pipe || loop->n_taken == loop->pipes_max)
+                return NULL;
+        loop->pipe = NULL;
+        loop->n_taken++;
+        return pipe;
 }
 
-int loop_splice_rest(struct loop *loop, uint8_t *out, size_t n)
+struct pipe *loop_give_pipe(struct loop *loop, struct pipe *pipe)
 {
-        while (n > 0) {
-                ssize_t got = read(loop->pipe[0], out, n);
-
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got <= 0)
-                        return -EIO;
-                out += got;
-                n -= (size_t)got;
-                loop->pipe_bytes -= (size_t)got;
-        }
-        return 0;
+        loop->n_taken--;
+        if (loop->pipe || pipe_held(pipe) > 0)
+                return pipe_free(pipe);
+        loop->pipe = pipe;
+        return NULL;
 }
 
-void loop_splice_discard(struct loop *loop)
+void loop_empty_pipe(struct loop *loop)
 {
-        while (loop->pipe_bytes > 0) {
-                ssize_t n = read(loop->pipe[0], loop->scratch, sizeof(loop->scratch));
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return;
-                loop->pipe_bytes -= (size_t)n;
-        }
+        if (loop->pipe && pipe_held(loop->pipe) > 0)
+                loop->pipe = pipe_free(loop->pipe);
 }
 
 uint8_t *loop_scratch_out(struct loop *loop)

@@ -1,17 +1,17 @@
 /*
  * One event loop: a libevent base, and what all its streams share.
  *
- * Adds to libevent what the data path needs: one scratch buffer that every read lands in first, one
- * pipe that bulk is spliced through, a
- * watch for urgent data and for resets of streams that are not being read (one epoll set of all
- * descriptors that is itself one event of the base), clean-up that runs when no callback is on the
- * stack, and work posted by other threads.
+ * Adds to libevent what the data path needs: one scratch buffer that every read lands in first,
+ * pipes that bulk is spliced through, a watch for urgent data and for resets of streams that are
+ * not being read (one epoll set of all descriptors that is itself one event of the base), clean-up
+ * that runs when no callback is on the stack, and work posted by other threads.
  *
  * Thread: a loop and all that hangs on it belong to the thread that turns it; loop_post() alone may
  * be called by any.
  */
 #pragma once
 
+#include "pipe.h"
 #include "util.h"
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -21,6 +21,15 @@
 
 /* The size of the scratch buffer, and so the most that one read takes. */
 #define LOOP_SCRATCH_BYTES 65536
+
+/*
+ * How many pipes the streams of a loop may have at once, where the process may have so many
+ * descriptors: none where they are few, for these are better used for connections.
+ */
+static inline unsigned loop_pipes_max(uint64_t descriptors)
+{
+        return descriptors < 4096 ? 0 : 8;
+}
 
 struct loop;
 struct evdns_base;
@@ -72,24 +81,17 @@ uint8_t *loop_scratch(struct loop *loop);
 /* As many for bytes that leave, for what was read may still be needed then. */
 uint8_t *loop_scratch_out(struct loop *loop);
 
-/**
- * loop_splice_in() - move what a socket has received into the loop's pipe, which is empty
- * Return: how many bytes; 0: end of stream; -EAGAIN; -EINVAL: the socket can't be spliced; what
- * else splice(2) fails with.
- */
-ssize_t loop_splice_in(struct loop *loop, int fd);
+/* The pipe that bulk passes through, empty between two callbacks; NULL: there can be none now. */
+struct pipe *loop_pipe(struct loop *loop);
 
-/**
- * loop_splice_out() - move @n bytes, all there are in the pipe, to a socket, as far as it takes
- * them Return: how many it took; what splice(2) fails with, -EAGAIN excepted.
- */
-ssize_t loop_splice_out(struct loop *loop, int fd, size_t n);
+/* That pipe for the caller alone, with what is in it; NULL: there are loop_pipes_max() already. */
+struct pipe *loop_take_pipe(struct loop *loop);
 
-/* Copies the @n bytes left in the pipe. Return: 0; -EIO: they were not there. */
-_must_use_ int loop_splice_rest(struct loop *loop, uint8_t *out, size_t n);
+/* Takes it back, whatever is in it. Return: NULL. */
+struct pipe *loop_give_pipe(struct loop *loop, struct pipe *pipe);
 
-/* Empties the pipe. */
-void loop_splice_discard(struct loop *loop);
+/* Sees to it that nothing is in the loop's pipe. */
+void loop_empty_pipe(struct loop *loop);
 
 /**
  * loop_turn() - wait for events, run their callbacks, then what they deferred

@@ -26,7 +26,7 @@
 /* Descriptors that are not connections: the log's, files read at a reload, … */
 #define RESERVED_FDS 20
 
-/* Of each loop: what it waits with, its pipe, name look-ups. */
+/* Of each loop: what it waits with, its pipe, name look-ups; but for the pipes of its streams. */
 #define LOOP_FDS 12
 
 /* How long to wait for a descriptor when no connection of ours ends. */
@@ -332,11 +332,12 @@ static size_t descriptors_each(const struct config *config)
 static void set_connection_limit(struct server *s, const struct config *config)
 {
         size_t loops = s->n_workers > 1 ? s->n_workers + 1 : 1, most = 1;
-        size_t used = RESERVED_FDS + LOOP_FDS * loops + listeners_count(s->listeners);
+        size_t used = RESERVED_FDS + listeners_count(s->listeners);
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 limit.rlim_cur = FD_SETSIZE;
+        used += loops * (LOOP_FDS + 2 * loop_pipes_max(limit.rlim_cur));
         if (limit.rlim_cur > used)
                 most = (limit.rlim_cur - used) / descriptors_each(config);
         if (config->max_connections && config->max_connections <= most)

@@ -15,11 +15,20 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+/* Bulk that the socket has not taken yet: it waits in the pipe it came through. */
+struct rest {
+        struct event writable;
+        struct pipe *pipe;
+};
+
 /* Less than this is copied for each stream: a reference has its own cost. */
 #define SHARE_MIN_BYTES 4096
 
 /* How much is read once the peer has reset: more than the system keeps for a socket (tcp_rmem). */
 #define LAST_READS 256
+
+/* How often in one turn bulk is read once more: a few MB, in less than a millisecond. */
+#define BULK_ROUNDS 8
 
 /* @n bytes were read, or 0 at the end, or it failed: -errno. */
 static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
@@ -40,12 +49,13 @@ static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n
 static bool stream_splice(struct stream *stream)
 {
         struct loop *loop = stream->loop;
-        ssize_t n = loop_splice_in(loop, stream->fd);
+        struct pipe *pipe = loop_pipe(loop);
+        ssize_t n = pipe ? pipe_fill(pipe, stream->fd) : -ENOMEM;
 
         if (n == -EINVAL || n == -ENOMEM)
                 return false;
         stream_on_read(stream, NULL, n);
-        loop_splice_discard(loop); /* if nobody wanted it */
+        loop_empty_pipe(loop); /* if nobody wanted it */
         return true;
 }
 
@@ -66,16 +76,22 @@ static bool stream_read(struct stream *stream)
         return n > 0;
 }
 
-static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
-{
-        (void)fd;
-        (void)what;
-        (void)stream_read(arg);
-}
-
 static bool is_reading(const struct stream *stream)
 {
         return stream->events && event_pending(&stream->read, EV_READ, NULL);
+}
+
+static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+        struct stream *stream = arg;
+
+        (void)fd;
+        (void)what;
+        /* Bulk is moved for as long as it comes, within reason: each turn of the loop costs more.
+         */
+        for (int i = 0; stream_read(stream) && stream->bulk && is_reading(stream); i++)
+                if (i == BULK_ROUNDS)
+                        return;
 }
 
 /* The socket's pending error, negative; 0: none. Asking clears it. */
@@ -150,9 +166,22 @@ int stream_init(struct stream *stream, struct loop *loop, int fd,
         return 0;
 }
 
+static void drop_rest(struct stream *stream)
+{
+        struct rest *rest = stream->rest;
+
+        if (!rest)
+                return;
+        stream->rest = NULL;
+        (void)event_del(&rest->writable);
+        loop_give_pipe(stream->loop, rest->pipe);
+        free(rest);
+}
+
 void stream_deinit(struct stream *stream)
 {
         stream_stop(stream);
+        drop_rest(stream);
         if (stream->queue)
                 bufferevent_free(stream->queue);
         stream->queue = NULL;
@@ -162,6 +191,8 @@ void stream_deinit(struct stream *stream)
 
 static void stop_queue(struct stream *stream)
 {
+        if (stream->rest)
+                (void)event_del(&stream->rest->writable);
         if (!stream->queue)
                 return;
         bufferevent_setcb(stream->queue, NULL, NULL, NULL, NULL);
@@ -274,7 +305,7 @@ static int share_keep(struct loop *loop, struct share *share, size_t sent)
         if (share->data)
                 memcpy(copy->data, share->data, share->n);
         else
-                r = loop_splice_rest(loop, copy->data, share->n - sent);
+                r = pipe_read(loop_pipe(loop), copy->data, share->n - sent);
         if (r < 0)
                 copy = share_copy_unref(copy);
         share->copy = copy;
@@ -308,13 +339,56 @@ static int stream_queue_reference(struct stream *stream, struct evbuffer *queue,
         return 0;
 }
 
+static void on_rest_writable(evutil_socket_t fd, short what, void *arg)
+{
+        struct stream *stream = arg;
+        ssize_t n = pipe_drain(stream->rest->pipe, fd);
+
+        (void)what;
+        if (n < 0) {
+                stream->events->on_error(stream, (int)n);
+                return;
+        }
+        if (pipe_held(stream->rest->pipe) > 0)
+                return;
+        drop_rest(stream);
+        stream->on_drained(stream->drained_arg);
+}
+
+/* Keeps what is in the loop's pipe there, until the socket takes it. Return: 0; -ENOMEM; -EMFILE:
+ * there is no pipe to be had. */
+static int keep_rest(struct stream *stream)
+{
+        _cleanup_(freep) struct rest *rest = malloc(sizeof(*rest));
+
+        if (!rest)
+                return -ENOMEM;
+        rest->pipe = loop_take_pipe(stream->loop);
+        if (!rest->pipe)
+                return -EMFILE;
+        event_assign(&rest->writable, loop_base(stream->loop), stream->fd, EV_WRITE | EV_PERSIST,
+                     on_rest_writable, stream);
+        stream->rest = rest;
+        rest = NULL;
+        return event_add(&stream->rest->writable, NULL) < 0 ? -ENOMEM : 0;
+}
+
 /* Queues all but the first @sent bytes: small ones are copied, for a reference costs more. */
 static int stream_queue(struct stream *stream, struct share *share, size_t sent)
 {
-        struct evbuffer *queue = stream_get_queue(stream);
+        struct evbuffer *queue;
         size_t n = share->n - sent;
-        int r = queue ? 0 : -ENOMEM;
+        int r;
 
+        if (!share->data && stream_queued(stream) == 0) {
+                r = keep_rest(stream);
+                if (r == 0)
+                        stream->accepted += n;
+                if (r != -EMFILE)
+                        return r;
+        }
+        queue = stream_get_queue(stream);
+        r = queue ? 0 : -ENOMEM;
         if (r == 0 && share->data && n < SHARE_MIN_BYTES)
                 r = evbuffer_add(queue, share->data + sent, n) < 0 ? -ENOMEM : 0;
         else if (r == 0)
@@ -333,7 +407,7 @@ static ssize_t send_now(const struct stream *stream, const struct share *share)
         ssize_t n;
 
         if (!share->data)
-                return loop_splice_out(stream->loop, stream->fd, share->n);
+                return pipe_drain(loop_pipe(stream->loop), stream->fd);
         n = send(stream->fd, share->data, share->n, MSG_NOSIGNAL);
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -373,7 +447,8 @@ void stream_set_reset(struct stream *stream)
 
 size_t stream_queued(const struct stream *stream)
 {
-        return stream->queue ? evbuffer_get_length(bufferevent_get_output(stream->queue)) : 0;
+        return (stream->queue ? evbuffer_get_length(bufferevent_get_output(stream->queue)) : 0) +
+               (stream->rest ? pipe_held(stream->rest->pipe) : 0);
 }
 
 uint64_t stream_sent(const struct stream *stream)

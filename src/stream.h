@@ -3,7 +3,8 @@
  *
  * Reading goes through the loop's scratch buffer, writing straight to the socket; what the socket
  * does not take waits in a bufferevent, which is made when first needed, so that an idle stream and
- * one whose peer keeps up never pay for it. A stream never buffers what it reads.
+ * one whose peer keeps up never pay for it; bulk that is spliced waits in its pipe. A stream never
+ * buffers what it reads.
  *
  * Thread: the loop's. Callbacks may call stream_pause() and stream_resume(), but stream_deinit()
  * only between two turns (see loop_defer()).
@@ -36,6 +37,7 @@ struct stream {
         const struct stream_events *events;
         struct event read;
         struct bufferevent *queue; /* NULL until the socket first refused bytes */
+        struct rest *rest;         /* of bulk that it refused; NULL: none; then @queue is empty */
         struct loop_watch watch;
         void (*on_drained)(void *arg);
         void *drained_arg;

@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 
-#define PERIOD     251
-#define HOLD_BYTES ((size_t)256 * 1024) /* by a shaper */
+#define PERIOD          251
+#define HOLD_BYTES      ((size_t)256 * 1024) /* by a shaper */
+#define PIPE_MOST_BYTES (1024 * 1024)        /* that a pipe holds, /proc/sys/fs/pipe-max-size */
 
 /* One echo, and what its callbacks were told. */
 struct echo {
@@ -209,7 +211,7 @@ static void watch_turn(void)
         turn();
         if (stream_queued(&echo->stream) > most_queued)
                 most_queued = stream_queued(&echo->stream);
-        assert_in_range(most_queued, 0, LOOP_SCRATCH_BYTES);
+        assert_in_range(most_queued, 0, echo->link.bulk ? PIPE_MOST_BYTES : LOOP_SCRATCH_BYTES);
         assert_true(stream_sent(&echo->stream) <= echo->stream.in);
 }
 
@@ -433,7 +435,15 @@ static void read_full(int n)
         }
 }
 
-/* Reads that fill the buffer one after the other are spliced in the end, until there is less. */
+/* Sends a little, and has it back. */
+static void a_little(void)
+{
+        assert_int_equal(peer_send(100), 100);
+        peer_until(peer_received == peer_sent, peer_receive(1000));
+}
+
+/* Reads that fill the buffer one after the other are spliced in the end, until there is less for a
+ * while. */
 static void bulk(void **state)
 {
         (void)state;
@@ -444,12 +454,65 @@ static void bulk(void **state)
         assert_int_equal(echo->largest_read, LOOP_SCRATCH_BYTES);
         read_full(2);
         assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES);
-        assert_int_equal(peer_send(100), 100); /* which is spliced, and is the last */
-        peer_until(peer_received == peer_sent, peer_receive(1000));
-        assert_int_equal(peer_send(100), 100);
-        peer_until(peer_received == peer_sent, peer_receive(1000));
-        assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES + 100);
+        for (int i = 0; i < 4; i++)
+                a_little();
+        assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES + 400);
+        read_full(1); /* so it goes on */
+        for (int i = 0; i < 8; i++)
+                a_little();
+        assert_int_equal(echo->spliced, 3 * LOOP_SCRATCH_BYTES + 900);
+        read_full(1);
+        assert_int_equal(echo->spliced, 3 * LOOP_SCRATCH_BYTES + 900);
         expect_whole(0);
+}
+
+/* What the peer does not take waits in its pipe; where there is none left, copied. */
+static void bulk_waits(void **state)
+{
+        struct pipe *taken[16];
+        int most = (int)loop_pipes_max(UINT64_MAX);
+
+        (void)state;
+        for (int few = 0; few < 2; few++) {
+                start_unix();
+                link_set_bulk(&echo->link, true);
+                read_full(4);
+                for (int i = 0; few && i < most; i++) {
+                        assert_non_null(loop_pipe(loop));
+                        taken[i] = loop_take_pipe(loop);
+                        assert_non_null(taken[i]);
+                }
+                assert_ptr_equal(few ? loop_take_pipe(loop) : NULL, NULL);
+                fill();
+                assert_true(echo->spliced > 0);
+                assert_true(stream_queued(&echo->stream) > 0);
+                assert_int_equal(echo->stream.rest == NULL, few);
+                assert_int_equal(stream_sent(&echo->stream) + stream_queued(&echo->stream),
+                                 echo->stream.in);
+                peer_until(peer_received == peer_sent, peer_receive(1 << 20));
+                expect_whole(0);
+                assert_null(echo->stream.rest);
+                for (int i = 0; few && i < most; i++)
+                        loop_give_pipe(loop, taken[i]);
+                free_echo(echo);
+                echo = NULL;
+                peer_sent = peer_received = 0;
+        }
+}
+
+/* With bytes in its pipe it can be stopped and freed. */
+static void bulk_waits_in_vain(void **state)
+{
+        (void)state;
+        start_unix();
+        link_set_bulk(&echo->link, true);
+        read_full(4);
+        fill();
+        assert_non_null(echo->stream.rest);
+        stop(echo);
+        peer_receive(1 << 20);
+        turn_a_while();
+        assert_int_equal(echo->errors + echo->ends, 0);
 }
 
 /* Who wants that no more sees every byte, from the next one on. */
@@ -828,6 +891,17 @@ static void random_conditions(void **state)
         expect_whole(1);
 }
 
+/* So many descriptors that streams may have pipes. */
+static void raise_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 4096) {
+                limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+                (void)setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -839,6 +913,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(never_reads, reset_peer, end),
                 cmocka_unit_test_setup_teardown(read_max, reset_peer, end),
                 cmocka_unit_test_setup_teardown(bulk, reset_peer, end),
+                cmocka_unit_test_setup_teardown(bulk_waits, reset_peer, end),
+                cmocka_unit_test_setup_teardown(bulk_waits_in_vain, reset_peer, end),
                 cmocka_unit_test_setup_teardown(bulk_ended, reset_peer, end),
                 cmocka_unit_test_setup_teardown(bulk_of_one_that_stopped, reset_peer, end),
                 cmocka_unit_test_setup_teardown(order, reset_peer, end),
@@ -860,5 +936,6 @@ int main(void)
         };
 
         (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: bufferevents use writev(2) */
+        raise_limit();
         return run_on_all_backends(tests);
 }

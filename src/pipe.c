@@ -1,0 +1,91 @@
+/* Pipes, by splice(2). */
+#include "pipe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* What it holds: a socket's buffer, mostly. */
+#define PIPE_BYTES (512 * 1024)
+
+struct pipe {
+        int in, out;
+        size_t held;
+};
+
+int pipe_new(struct pipe **out)
+{
+        struct pipe *pipe = malloc(sizeof(*pipe));
+        int ends[2];
+
+        if (!pipe)
+                return -ENOMEM;
+        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+                int r = -errno;
+
+                free(pipe);
+                return r;
+        }
+        /* More at a time is better; without the permission the default does. */
+        (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
+        *pipe = (struct pipe){ .in = ends[1], .out = ends[0] };
+        *out = pipe;
+        return 0;
+}
+
+struct pipe *pipe_free(struct pipe *pipe)
+{
+        if (pipe) {
+                closep(&pipe->in);
+                closep(&pipe->out);
+        }
+        free(pipe);
+        return NULL;
+}
+
+ssize_t pipe_fill(struct pipe *pipe, int fd)
+{
+        ssize_t n = splice(fd, NULL, pipe->in, NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+        if (n < 0)
+                return -errno;
+        pipe->held += (size_t)n;
+        return n;
+}
+
+ssize_t pipe_drain(struct pipe *pipe, int fd)
+{
+        size_t before = pipe->held;
+
+        while (pipe->held > 0) {
+                ssize_t n = splice(pipe->out, NULL, fd, NULL, pipe->held,
+                                   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+                if (n < 0 && errno != EAGAIN && errno != EINTR)
+                        return -errno;
+                if (n <= 0)
+                        break;
+                pipe->held -= (size_t)n;
+        }
+        return (ssize_t)(before - pipe->held);
+}
+
+int pipe_read(struct pipe *pipe, uint8_t *out, size_t n)
+{
+        while (n > 0) {
+                ssize_t got = read(pipe->out, out, n);
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got <= 0)
+                        return -EIO;
+                out += got;
+                n -= (size_t)got;
+                pipe->held -= (size_t)got;
+        }
+        return 0;
+}
+
+size_t pipe_held(const struct pipe *pipe)
+{
+        return pipe->held;
+}
