@@ -129,7 +129,9 @@ int loop_new(const char *backend, struct loop **out)
         loop->exceptions_fd = epoll_create1(EPOLL_CLOEXEC);
         if (loop->exceptions_fd < 0)
                 return -errno;
-        r = check_descriptors();
+        r = pipe_new(&loop->pipe);
+        if (r == 0)
+                r = check_descriptors();
         if (r == 0)
                 r = base_new(backend, &loop->base);
         if (r < 0)
@@ -271,16 +273,20 @@ struct pipe *loop_take_pipe(struct loop *loop)
 struct pipe *loop_give_pipe(struct loop *loop, struct pipe *pipe)
 {
         loop->n_taken--;
-        if (loop->pipe || pipe_held(pipe) > 0)
-                return pipe_free(pipe);
-        loop->pipe = pipe;
+        if (!loop->pipe && pipe_held(pipe) == 0)
+                loop->pipe = pipe;
+        else
+                pipe_free(pipe);
+        (void)loop_pipe(loop);
         return NULL;
 }
 
 void loop_empty_pipe(struct loop *loop)
 {
-        if (loop->pipe && pipe_held(loop->pipe) > 0)
-                loop->pipe = pipe_free(loop->pipe);
+        if (!loop->pipe || pipe_held(loop->pipe) == 0)
+                return;
+        loop->pipe = pipe_free(loop->pipe);
+        (void)loop_pipe(loop);
 }
 
 uint8_t *loop_scratch_out(struct loop *loop)

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 
 /* What it holds: a socket's buffer, mostly. */
-#define PIPE_BYTES (512 * 1024)
+#define PIPE_BYTES (256 * 1024)
 
 struct pipe {
         int in, out;
