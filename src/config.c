@@ -157,7 +157,7 @@ static const char *show_value(config_setting_t *setting, char *out)
         case CONFIG_TYPE_FLOAT:
                 (void)snprintf(out, size, "%.15g", config_setting_get_float(setting));
                 if (!strpbrk(out, ".en")) /* or it would look like an integer */
-                        (void)strcat(out, ".0");
+                        (void)snprintf(out + strlen(out), size - strlen(out), ".0");
                 break;
         case CONFIG_TYPE_BOOL:
                 (void)snprintf(out, size, "%s",
@@ -916,6 +916,8 @@ static void read_services(struct reader *r, const struct key *key, config_settin
                 report_value(r, setting, key->legal);
                 return;
         }
+        if (n == 0)
+                return;
         r->config->services = calloc((size_t)n, sizeof(*r->config->services));
         if (!r->config->services) {
                 r->no_memory = true;

@@ -145,7 +145,8 @@ static void record_add_about(struct record *r, const struct log_about *about)
 }
 
 /* @message: "MESSAGE=" and @length bytes with the line end. Return: whether it was taken. */
-static bool put_to_journal(enum log_kind kind, const struct log_about *about, char *message,
+static bool put_to_journal(enum log_kind kind, const struct log_about *about,
+                           char *message, /* NOLINT(readability-non-const-parameter): an iovec's */
                            size_t length)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };

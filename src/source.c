@@ -472,7 +472,7 @@ static char *line_begin(const struct source *s, unsigned line)
 }
 
 /* Where the statement begins that goes on at @to, as far as it can be told; NULL: it can't. */
-static char *statement_begin(char *p, char *to)
+static char *statement_begin(char *p, const char *to)
 {
         char *begin = NULL, *end;
 
@@ -494,7 +494,7 @@ static char *statement_begin(char *p, char *to)
  */
 static char *statement_end(char *p, const char *to)
 {
-        char open[32]; /* brackets */
+        char open[32] = ""; /* brackets */
         size_t n = 0;
         char *end;
 
@@ -508,9 +508,7 @@ static char *statement_end(char *p, const char *to)
                         open[n++] = *p;
                 else if (*p == ';' && n > 0 && !in_group)
                         return end;
-                else if (*p == '}' && !in_group)
-                        return p;
-                else if (strchr("])", *p) && (n == 0 || in_group))
+                else if ((*p == '}' && !in_group) || (strchr("])", *p) && (n == 0 || in_group)))
                         return p;
                 else if (strchr("}])", *p))
                         n--;
