@@ -654,9 +654,7 @@ static bool has_arrived(const struct side *side)
 /* The one who was sent all that may pass has time to read it; the other side only to get it. */
 static void leave_when_done(struct connection *c)
 {
-        struct side *other = c->lingers_for == c->peer ? &c->client : c->peer;
-
-        if (is_done(c->lingers_for) && (other == c->lingers_for || has_arrived(other)))
+        if (is_done(c->lingers_for) && has_arrived(other(c->lingers_for)))
                 connection_leave(c);
 }
 
