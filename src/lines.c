@@ -84,6 +84,14 @@ static void on_sent(struct bufferevent *server, void *arg)
         half_close_when_sent(l);
 }
 
+bool lines_flush(void)
+{
+        if (fflush(stdout) == 0)
+                return true;
+        (void)fprintf(stderr, "selectc: cannot write output: %s\n", strerrordesc_np(errno));
+        return false;
+}
+
 static void print(struct lines *l, const char *text, size_t n, bool ends)
 {
         if (!l->in_line)
@@ -109,10 +117,8 @@ static void print_received(struct lines *l, bool all)
                 print(l, rest, (size_t)evbuffer_remove(received, rest, sizeof(rest)), false);
         if (all && l->in_line)
                 print(l, "", 0, true);
-        if (fflush(stdout) == 0)
-                return;
-        (void)fprintf(stderr, "selectc: cannot write output: %s\n", strerrordesc_np(errno));
-        finish(l, EXIT_FAILURE);
+        if (!lines_flush())
+                finish(l, EXIT_FAILURE);
 }
 
 static void on_received(struct bufferevent *server, void *arg)

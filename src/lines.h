@@ -4,9 +4,13 @@
 #pragma once
 
 #include <event2/event.h>
+#include <stdbool.h>
 
 /* What the clients say when a server goes away. */
 #define SERVER_DOWN "Server Down!"
+
+/* Writes out what has been printed. Return: whether it could; if not, that is said. */
+bool lines_flush(void);
 
 /**
  * lines_run() - send standard input, print each line that comes back as "RECEIVE: LINE"

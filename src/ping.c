@@ -118,12 +118,10 @@ static void on_received(struct bufferevent *server, void *arg)
 
         while (evbuffer_get_length(input) >= p->options->size && p->received < p->sent)
                 receive_one(p, input);
-        if (fflush(stdout) != 0) {
-                (void)fprintf(stderr, "selectc: cannot write output: %s\n", strerrordesc_np(errno));
+        if (!lines_flush())
                 fail(p);
-        } else if (p->received == p->options->count) {
+        else if (p->received == p->options->count)
                 (void)event_base_loopbreak(p->base);
-        }
 }
 
 static void on_event(struct bufferevent *server, short what, void *arg)

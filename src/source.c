@@ -122,19 +122,22 @@ static char *token_end(char *p)
         return p + 1;
 }
 
+static void mistake_open_string(struct cursor *c)
+{
+        mistake(c->source, c->file, c->line, "a string that does not end on its line");
+}
+
 /*
  * Copies what begins here and does not end. A comment would go on in the file that includes this
  * one; a string is closed at the end of its line, for no value has two.
  */
 static int copy_open(struct cursor *c)
 {
-        bool string = *c->p == '"';
-
-        mistake(c->source, c->file, c->line, "a %s",
-                string ? "string that does not end on its line"
-                       : "comment that does not end in this file");
-        if (!string)
+        if (*c->p != '"') {
+                mistake(c->source, c->file, c->line, "a comment that does not end in this file");
                 return -EINVAL;
+        }
+        mistake_open_string(c);
         copy(c, strcspn(c->p, "\n"));
         (void)fputs(c->p[-1] == '\\' ? " \"" : "\"", c->source->out);
         return 0;
@@ -197,7 +200,7 @@ static int take_include(struct cursor *c, char **path)
         if (*p != '"')
                 return 0;
         if (!token_end(p)) {
-                mistake(c->source, c->file, c->line, "a string that does not end on its line");
+                mistake_open_string(c);
                 c->p += strcspn(c->p, "\n");
                 return 1;
         }

@@ -1176,6 +1176,16 @@ static void shared(void **state)
         free_members();
 }
 
+/* Each has @n bytes to send, the first one's leave, and the others have reserved theirs. */
+static void make_members_wait(size_t n)
+{
+        make_members();
+        for (size_t i = 0; i < MEMBERS; i++)
+                put_for_member(i, n);
+        for (size_t i = 0; i < MEMBERS; i++)
+                assert_int_equal(take_for_member(i), i == 0 ? n : 0);
+}
+
 /* Nor does who waits behind those who go away wait for long, or its time would be nobody's. */
 static void shared_behind_those_who_leave(void **state)
 {
@@ -1184,11 +1194,7 @@ static void shared_behind_those_who_leave(void **state)
         (void)state;
         conditions.rate = 100000;
         conditions.burst_bytes = 50000;
-        make_members();
-        for (size_t i = 0; i < MEMBERS; i++)
-                put_for_member(i, 50000);
-        for (size_t i = 0; i < MEMBERS; i++)
-                assert_int_equal(take_for_member(i), i == 0 ? 50000 : 0);
+        make_members_wait(50000);
         for (size_t i = 0; i + 1 < MEMBERS; i++)
                 members[i].shaper = shaper_free(members[i].shaper);
         while (take_for_member(MEMBERS - 1) == 0 && stopped_usec < began + HOUR)
@@ -1205,11 +1211,7 @@ static void shared_with_one_who_leaves(void **state)
         (void)state;
         conditions.rate = 1000;
         conditions.burst_bytes = 1000;
-        make_members();
-        for (size_t i = 0; i < MEMBERS; i++)
-                put_for_member(i, 1000);
-        for (size_t i = 0; i < MEMBERS; i++)
-                assert_int_equal(take_for_member(i), i == 0 ? 1000 : 0);
+        make_members_wait(1000);
         for (size_t i = 1; i < MEMBERS; i++)
                 members[i].shaper = shaper_free(members[i].shaper);
         put_for_member(0, 500);
