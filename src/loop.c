@@ -395,11 +395,6 @@ int loop_watch(struct loop *loop, int fd, struct loop_watch *watch)
         return epoll_ctl(loop->exceptions_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-void loop_unwatch(struct loop *loop, int fd)
-{
-        (void)epoll_ctl(loop->exceptions_fd, EPOLL_CTL_DEL, fd, NULL);
-}
-
 uint64_t loop_now_usec(void)
 {
         struct timespec now;

@@ -123,14 +123,12 @@ void loop_post(struct loop *loop, struct loop_task *task);
  * loop_watch() - report urgent data and errors of a socket, whether or not it is being read
  *
  * Errors are those epoll always reports: a reset above all. Each is reported once. The watch ends
- * when the descriptor is closed, provided no duplicate of it is open, or with loop_unwatch().
+ * when the descriptor is closed, provided no duplicate of it is open; @watch may go once that has
+ * been done between two turns.
  *
  * Return: 0, or what epoll_ctl(2) fails with: -ENOMEM, -ENOSPC.
  */
 _must_use_ int loop_watch(struct loop *loop, int fd, struct loop_watch *watch);
-
-/* Ends the watch of a descriptor that is still open. */
-void loop_unwatch(struct loop *loop, int fd);
 
 /* CLOCK_MONOTONIC in microseconds. */
 uint64_t loop_now_usec(void);

@@ -111,7 +111,7 @@ static void stream_on_watch(struct loop_watch *watch, bool urgent)
         int error;
 
         if (!stream->events)
-                return; /* stopped earlier in this turn */
+                return; /* stopped, and only not closed yet */
         if (urgent) {
                 stream->events->on_exception(stream);
                 return;
@@ -206,7 +206,6 @@ void stream_stop(struct stream *stream)
         stream->events = NULL;
         (void)event_del(&stream->read);
         stop_queue(stream);
-        loop_unwatch(stream->loop, stream->fd);
 }
 
 int stream_linger(struct stream *stream, const struct stream_events *events)

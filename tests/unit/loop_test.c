@@ -364,22 +364,6 @@ static void watch(void **state)
         turn_a_while();
         assert_int_equal(watched.errors + watched.urgent, 2);
         assert_int_equal(close(pair[0]), 0);
-}
-
-static void unwatch(void **state)
-{
-        struct watched watched = { .watch.on_exception = on_exception };
-        int pair[2];
-
-        (void)state;
-        tcp_pair(pair);
-        assert_int_equal(loop_watch(loop, pair[0], &watched.watch), 0);
-        loop_unwatch(loop, pair[0]);
-        assert_int_equal(send(pair[1], "!", 1, MSG_OOB), 1);
-        assert_int_equal(close(pair[1]), 0);
-        turn_a_while();
-        assert_int_equal(watched.urgent + watched.errors, 0);
-        assert_int_equal(close(pair[0]), 0);
         assert_true(loop_watch(loop, -1, &watched.watch) < 0);
 }
 
@@ -496,7 +480,6 @@ int main(void)
                 cmocka_unit_test_setup_teardown(posted_twice, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(posts_do_not_starve, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(watch, start_loop, stop_loop),
-                cmocka_unit_test_setup_teardown(unwatch, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(a_few_alarms, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(many_alarms, start_loop, stop_loop),
         };
