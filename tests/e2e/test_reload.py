@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness import (DEADLINE, Daemon, Steady, backlog_of, config, connect, echo, free_port,
-                     recv_exactly, recv_until_eof, service, until)
+                     name_of, recv_exactly, recv_until_eof, service, until)
 
 EARLY = 0.001
 KEPT = "; keeping the old configuration$"
@@ -111,6 +111,30 @@ def test_listeners_come_and_go(backend, tmp_path):
         orphan.shutdown(socket.SHUT_WR)
         assert recv_until_eof(orphan) == b""
         daemon.wait_for(r"^old: .* closed: end of stream, 10 B in, 10 B out, ")
+
+
+def test_port_of_the_system_stays_with_its_service(backend):
+    """Port 0 is no address that services could mix up, in whatever order they come."""
+    a, b = service("a"), service("b")
+    with Daemon(config(a, b, backend=backend)) as daemon:
+        daemon.reload(config(b, a, backend=backend))
+        for name in ("a", "b"):
+            with daemon.connect(name) as client:
+                echo(client)
+                daemon.wait_for(f"^{name}: {name_of(client)} connected$")
+        assert len(daemon.lines("listening on")) == 2
+
+
+def test_unix_file_that_is_gone(tmp_path):
+    """A socket that nobody can find any more is of no use: a reload makes a new one."""
+    path = tmp_path / "echo.sock"
+    text = config(service(listen=f"unix:{path}"))
+    with Daemon(text) as daemon, daemon.connect() as client:
+        path.unlink()
+        daemon.reload(text)
+        with daemon.connect() as other:
+            echo(other)
+        echo(client)
 
 
 def test_listener_changes_hands(backend):
