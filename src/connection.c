@@ -457,8 +457,7 @@ int connection_start(struct connection *c)
 }
 
 /* The client is known: the session begins. @by: the proxy that speaks for it; NULL: none. */
-static void connection_open(struct connection *c, const struct address *peer,
-                            const struct proxy_header *header, const char *by)
+static void connection_open(struct connection *c, const struct proxy_header *header, const char *by)
 {
         const struct log_about about = connection_about(c);
         int r;
@@ -471,7 +470,7 @@ static void connection_open(struct connection *c, const struct address *peer,
         }
         r = set_reset_after(c);
         if (r == 0)
-                r = c->mode->open(c, peer, header);
+                r = c->mode->open(c, header);
         if (r < 0)
                 connection_reset(c, connection_error_reason(r));
 }
@@ -494,12 +493,9 @@ static const char *header_error_reason(int error)
 
 static void on_header(void *arg, int error, const struct proxy_header *header)
 {
-        struct address peer = { .length = sizeof(peer.storage) };
         struct connection *c = arg;
         char proxy[CONNECTION_CLIENT_SIZE];
 
-        if (error == 0 && getpeername(c->client.stream.fd, &peer.sa, &peer.length) < 0)
-                error = -errno;
         if (error < 0) {
                 connection_reset(c, header_error_reason(error));
                 return;
@@ -508,7 +504,7 @@ static void on_header(void *arg, int error, const struct proxy_header *header)
         memcpy(proxy, c->client_name, sizeof(proxy));
         if (header->source.sa.sa_family != AF_UNSPEC)
                 name_client(c, &header->source);
-        connection_open(c, &peer, header, proxy);
+        connection_open(c, header, proxy);
 }
 
 /* Waits for the header that every client of the service has to send first. */
@@ -556,7 +552,7 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
         if (service->proxy_accept)
                 await_header(c, peer);
         else
-                connection_open(c, peer, NULL, NULL);
+                connection_open(c, NULL, NULL);
         return 0;
 }
 

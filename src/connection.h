@@ -35,11 +35,10 @@ struct connection_owner {
 struct mode {
         /*
          * Sets connection->peer and calls connection_start(), at once or later; until then nothing
-         * is read from the client. May end the connection. @peer: whose socket is connected;
-         * @header: for whom, as that proxy said; NULL: for itself. Return: 0 or -errno.
+         * is read from the client. May end the connection. @header: what a proxy said about the
+         * client; NULL: nothing. Return: 0 or -errno.
          */
-        int (*open)(struct connection *connection, const struct address *peer,
-                    const struct proxy_header *header);
+        int (*open)(struct connection *connection, const struct proxy_header *header);
         /* Bytes came in on a side; see on_data in stream.h. NULL: they go to the other side. */
         void (*put)(struct side *side, const uint8_t *data, size_t n);
         /* Stops every callback of what open made, but for the other side's; NULL: there is none. */

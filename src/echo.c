@@ -1,10 +1,8 @@
 /* Echo. The client is its own other side. */
 #include "echo.h"
 
-static int echo_open(struct connection *c, const struct address *peer,
-                     const struct proxy_header *header)
+static int echo_open(struct connection *c, const struct proxy_header *header)
 {
-        (void)peer;
         (void)header;
         c->peer = &c->client;
         return connection_start(c);

@@ -97,21 +97,6 @@ void hops_set_limit(struct hops *hops, unsigned limit)
         (void)pthread_mutex_unlock(&hops->lock);
 }
 
-bool hops_has(struct hops *hops, const struct address *peer)
-{
-        const struct address anywhere = { 0 };
-        const struct hop *hop;
-        struct hops_key key;
-        bool has = false;
-
-        (void)make_key(peer, &anywhere, &key);
-        (void)pthread_mutex_lock(&hops->lock);
-        LIST_FOREACH(hop, &hops->buckets[bucket(&key)], entry)
-                has |= equal_ends(&hop->key.from, &key.from);
-        (void)pthread_mutex_unlock(&hops->lock);
-        return has;
-}
-
 unsigned hops_before(struct hops *hops, const struct address *peer, const struct address *local)
 {
         struct hops_key key;

@@ -45,9 +45,6 @@ struct hops *hops_free(struct hops *hops);
 /* How long a chain may be: the number of relays in the configuration. */
 void hops_set_limit(struct hops *hops, unsigned limit);
 
-/* Whether one of ours might come from @peer: else there is no need to ask hops_before(). */
-bool hops_has(struct hops *hops, const struct address *peer);
-
 /* How many relays lie before a connection from @peer to @local; 0: none, it is not ours. */
 unsigned hops_before(struct hops *hops, const struct address *peer, const struct address *local);
 

@@ -46,12 +46,10 @@ static struct hub *hub_get(struct hub_list *hubs, const char *name)
         return hub;
 }
 
-static int hub_open(struct connection *c, const struct address *peer,
-                    const struct proxy_header *header)
+static int hub_open(struct connection *c, const struct proxy_header *header)
 {
         struct hub *hub;
 
-        (void)peer;
         (void)header;
         c->member = calloc(1, sizeof(*c->member));
         hub = c->member ? hub_get(&c->owner->hubs, c->service->name) : NULL;

@@ -123,8 +123,8 @@ void loop_post(struct loop *loop, struct loop_task *task);
  * loop_watch() - report urgent data and errors of a socket, whether or not it is being read
  *
  * Errors are those epoll always reports: a reset above all. Each is reported once. The watch ends
- * when the descriptor is closed, provided no duplicate of it is open; between two turns, for within
- * one @watch may still be told what is known by then.
+ * when the descriptor is closed, provided no duplicate of it is open. It is to be closed between
+ * two turns: within one, @watch may still be told what is known by then.
  *
  * Return: 0, or what epoll_ctl(2) fails with: -ENOMEM, -ENOSPC.
  */

@@ -105,31 +105,27 @@ static int make_greeting(struct connection *c, const struct address *peer,
         return 0;
 }
 
-static int relay_open(struct connection *c, const struct address *peer,
-                      const struct proxy_header *header)
+static int relay_open(struct connection *c, const struct proxy_header *header)
 {
-        struct address local = { .length = sizeof(local.storage) };
-        struct hops *hops = c->owner->hops;
-        bool ours = hops_has(hops, peer);
+        struct address peer = { .length = sizeof(peer.storage) }, local = peer;
         int r = 0;
 
-        /* A system call less for nearly every client. */
-        if ((ours || c->service->send_proxy) &&
+        if (getpeername(c->client.stream.fd, &peer.sa, &peer.length) < 0 ||
             getsockname(c->client.stream.fd, &local.sa, &local.length) < 0)
                 return -errno;
         c->relay = calloc(1, sizeof(*c->relay));
         if (!c->relay)
                 return -ENOMEM;
-        c->relay->hop.depth = (ours ? hops_before(hops, peer, &local) : 0) + 1;
-        if (hops_exceeds(hops, c->relay->hop.depth)) {
+        c->relay->hop.depth = hops_before(c->owner->hops, &peer, &local) + 1;
+        if (hops_exceeds(c->owner->hops, c->relay->hop.depth)) {
                 connection_reset(c, "relay loop: its upstream leads back to it");
                 return 0;
         }
         if (c->service->send_proxy)
-                r = make_greeting(c, peer, &local, header);
+                r = make_greeting(c, &peer, &local, header);
         if (r == 0)
-                r = dialer_new(c->loop, c->config, c->service, hops, &c->relay->hop, &dialer_events,
-                               c, &c->relay->dialer);
+                r = dialer_new(c->loop, c->config, c->service, c->owner->hops, &c->relay->hop,
+                               &dialer_events, c, &c->relay->dialer);
         return r;
 }
 
