@@ -13,7 +13,6 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* Posted tasks run in one turn: however fast they come, events get their turn too. */
 #define POSTS_BATCH 64
@@ -26,8 +25,7 @@ struct dns_file {
 
 struct loop {
         struct event_base *base;
-        bool punctual;            /* the backend, in long waits */
-        uint64_t n_timers;        /* that are set */
+        struct timers *timers;
         struct event *exceptions; /* @exceptions_fd is readable */
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct loop_task *deferred;
@@ -68,12 +66,8 @@ static int base_new(const char *backend, struct event_base **out)
                 if (strcmp(methods[i], backend) != 0 &&
                     event_config_avoid_method(config, methods[i]) < 0)
                         r = -ENOMEM;
-        /*
-         * Precise: without it timers are up to 2.7 ms off (measured), for libevent reads the coarse
-         * clock. The environment must not override what the configuration asks for.
-         */
-        if (r == 0 && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER |
-                                                            EVENT_BASE_FLAG_IGNORE_ENV |
+        /* The environment must not override what the configuration asks for. */
+        if (r == 0 && event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV |
                                                             EVENT_BASE_FLAG_NOLOCK) < 0)
                 r = -ENOMEM;
         if (r == 0) {
@@ -136,7 +130,9 @@ int loop_new(const char *backend, struct loop **out)
                 r = base_new(backend, &loop->base);
         if (r < 0)
                 return r;
-        loop->punctual = strcmp(loop_backend(loop), "epoll") == 0;
+        r = timers_new(loop->base, &loop->timers);
+        if (r < 0)
+                return r;
         loop->exceptions = event_new(loop->base, loop->exceptions_fd, EV_READ | EV_PERSIST,
                                      loop_on_exceptions, loop);
         /*
@@ -162,6 +158,7 @@ struct loop *loop_free(struct loop *loop)
                 event_free(loop->exceptions);
         if (loop->on_posts)
                 event_free(loop->on_posts);
+        timers_free(loop->timers);
         if (loop->base)
                 event_base_free(loop->base);
         closep(&loop->exceptions_fd);
@@ -395,101 +392,13 @@ int loop_watch(struct loop *loop, int fd, struct loop_watch *watch)
         return epoll_ctl(loop->exceptions_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-uint64_t loop_now_usec(void)
+struct timers *loop_timers(const struct loop *loop)
 {
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+        return loop->timers;
 }
 
 struct timeval loop_timeval(uint64_t usec)
 {
         return (struct timeval){ .tv_sec = (time_t)(usec / USEC_PER_SEC),
                                  .tv_usec = (suseconds_t)(usec % USEC_PER_SEC) };
-}
-
-/* Timers */
-
-/* The coarsest grid that timers are put on: a power of two. */
-#define GRID_MOST_USEC ((uint64_t)512)
-
-/*
- * The next mark of a grid of about as many microseconds as there are timers. The marks of a coarser
- * one are some of a finer one's.
- */
-static uint64_t to_grid(const struct loop *loop, uint64_t until)
-{
-        uint64_t grid = 1;
-
-        while (grid < loop->n_timers && grid < GRID_MOST_USEC)
-                grid *= 2;
-        return (until + grid - 1) / grid * grid;
-}
-
-/*
- * How long to wait first when so much is left. Linux lets poll and select oversleep by 0.1 % of the
- * wait, by 0.5 % when niced (fs/select.c; measured: 5 ms at 5 s): so a long wait is ended early,
- * and the short rest is waited for once more. With epoll libevent sets a timerfd, which is
- * punctual.
- */
-static uint64_t first_wait(const struct loop *loop, uint64_t left)
-{
-        return loop->punctual || left < 20 * USEC_PER_MSEC ? left : left - left / 128;
-}
-
-static int timer_add(struct loop_timer *timer, uint64_t now)
-{
-        uint64_t left = timer->until_usec > now ? timer->until_usec - now : 0;
-        const struct timeval wait = loop_timeval(first_wait(timer->loop, left));
-
-        /* Else it would count from the beginning of this turn. */
-        (void)event_base_update_cache_time(timer->loop->base);
-        return evtimer_add(&timer->event, &wait) < 0 ? -ENOMEM : 0;
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-        struct loop_timer *timer = arg;
-        uint64_t now = loop_now_usec();
-
-        (void)fd;
-        (void)what;
-        /* Without memory to wait for the rest it is early. */
-        if (now < timer->until_usec && timer_add(timer, now) == 0)
-                return;
-        loop_timer_stop(timer);
-        timer->on_time(timer);
-}
-
-void loop_timer_init(struct loop_timer *timer, struct loop *loop,
-                     void (*on_time)(struct loop_timer *timer))
-{
-        *timer = (struct loop_timer){ .loop = loop, .on_time = on_time };
-        evtimer_assign(&timer->event, loop->base, on_timer, timer);
-}
-
-int loop_timer_set(struct loop_timer *timer, uint64_t now, uint64_t until)
-{
-        timer->loop->n_timers += !timer->set;
-        timer->set = true;
-        timer->until_usec = to_grid(timer->loop, until);
-        if (timer_add(timer, now) == 0)
-                return 0;
-        loop_timer_stop(timer);
-        return -ENOMEM;
-}
-
-void loop_timer_stop(struct loop_timer *timer)
-{
-        if (!timer->set)
-                return;
-        (void)evtimer_del(&timer->event);
-        timer->set = false;
-        timer->loop->n_timers--;
-}
-
-bool loop_timer_is_set(const struct loop_timer *timer)
-{
-        return timer->set;
 }

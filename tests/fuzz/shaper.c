@@ -16,11 +16,12 @@
 #define SIZE_MOST    ((uint64_t)1 << 40)
 
 /* The linker gives these the shaper's calls. */
-uint64_t __wrap_loop_now_usec(void);
-int __wrap_event_add(struct event *event, const struct timeval *timeout);
-int __real_event_add(struct event *event, const struct timeval *timeout);
+uint64_t __wrap_now_usec(void);
+int __wrap_timer_set(struct timer *timer, uint64_t until_usec);
+int __real_timer_set(struct timer *timer, uint64_t until_usec);
 
-static uint64_t now_usec, timer_usec; /* the timer is set to then; 0: it is not */
+static uint64_t clock_usec; /* the time, as far as the shaper can tell */
+static uint64_t timer_usec; /* the moment that the timer is set to; 0: it is not set */
 static struct loop *loop;
 static struct shaper *shaper;
 static struct model model;
@@ -30,20 +31,16 @@ static struct bucket *bucket; /* that all of a service share */
 static const uint8_t *input;
 static size_t input_bytes;
 
-uint64_t __wrap_loop_now_usec(void)
+uint64_t __wrap_now_usec(void)
 {
-        return now_usec;
+        return clock_usec;
 }
 
-int __wrap_event_add(struct event *event, const struct timeval *timeout)
+int __wrap_timer_set(struct timer *timer, uint64_t until_usec)
 {
-        if (!timeout)
-                return __real_event_add(event, timeout); /* one of the loop's own */
-        MUST(timeout->tv_sec >= 0 && timeout->tv_usec >= 0 && timeout->tv_usec < 1000000);
-        timer_usec =
-                now_usec + (uint64_t)timeout->tv_sec * USEC_PER_SEC + (uint64_t)timeout->tv_usec;
-        MUST(timer_usec > now_usec);
-        return 0;
+        MUST(until_usec > clock_usec);
+        timer_usec = until_usec;
+        return __real_timer_set(timer, until_usec);
 }
 
 /* The next byte; 0 when there are no more. */
@@ -100,7 +97,7 @@ static void set(bool none)
 {
         struct conditions conditions = conditions_none;
         struct shaping shaping = { .conditions = &conditions,
-                                   .began_usec = model.began_usec ? model.began_usec : now_usec };
+                                   .began_usec = model.began_usec ? model.began_usec : clock_usec };
         struct random random;
 
         if (!none) {
@@ -110,12 +107,12 @@ static void set(bool none)
         }
         if (shaper) {
                 shaper_set(shaper, &shaping);
-                model_set(&model, now_usec, &shaping);
+                model_set(&model, clock_usec, &shaping);
                 return;
         }
         random = random_new(next(), 0, 0);
         MUST(shaper_new(loop, &shaping, &random, NULL, NULL, &shaper) == 0);
-        model_init(&model, now_usec, &shaping, &random);
+        model_init(&model, clock_usec, &shaping, &random);
 }
 
 static void put(size_t n)
@@ -127,7 +124,7 @@ static void put(size_t n)
                 return;
         model_write(data, n, model.in_bytes);
         MUST(shaper_put(shaper, data, n) == 0);
-        model_put(&model, now_usec, n);
+        model_put(&model, clock_usec, n);
 }
 
 static void put_end(void)
@@ -135,7 +132,7 @@ static void put_end(void)
         if (model.ended)
                 return;
         MUST(shaper_put_end(shaper) == 0);
-        model_put(&model, now_usec, 0);
+        model_put(&model, clock_usec, 0);
 }
 
 /* Return: whether there may be more to take. */
@@ -150,9 +147,9 @@ static bool take(void)
         MUST(n <= sizeof(buffer));
         for (size_t i = 0; i < n; i++)
                 MUST(buffer[i] == model_byte(model.out_bytes + i));
-        model_take(&model, now_usec, event, n);
+        model_take(&model, clock_usec, event, n);
         if (model.wake_usec != MODEL_NEVER)
-                MUST(timer_usec > now_usec && timer_usec <= model.wake_usec);
+                MUST(timer_usec > clock_usec && timer_usec <= model.wake_usec);
         else
                 MUST(timer_usec == 0);
         return event == SHAPER_BYTES || event == SHAPER_END;
@@ -167,8 +164,8 @@ static void take_due(void)
 /* Time goes to when the timer fires, and is a little early for it. */
 static void go_to_timer(unsigned early_usec)
 {
-        if (timer_usec > now_usec + early_usec)
-                now_usec = timer_usec - early_usec;
+        if (timer_usec > clock_usec + early_usec)
+                clock_usec = timer_usec - early_usec;
 }
 
 static void step(void)
@@ -181,7 +178,7 @@ static void step(void)
                 put(1 + next_up_to(LOOP_SCRATCH_BYTES - 1));
                 break;
         case 2:
-                now_usec += next_up_to(DURATION_MAX);
+                clock_usec += next_up_to(DURATION_MAX);
                 break;
         case 3:
                 go_to_timer(next() % 2);
@@ -229,7 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 MUST(loop_new("auto", &loop) == 0);
         input = data;
         input_bytes = n;
-        now_usec = USEC_PER_SEC;
+        clock_usec = USEC_PER_SEC;
         timer_usec = 0;
         model.began_usec = 0;
         MUST(bucket_new(&bucket) == 0);

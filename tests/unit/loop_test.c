@@ -1,6 +1,6 @@
 /*
- * The loop on each backend: its name, its timers, what is deferred, what other threads post, and
- * the watch of descriptors.
+ * The loop on each backend: its name, what is deferred, what other threads post, and the watch of
+ * descriptors.
  */
 #include "turning.h"
 
@@ -38,35 +38,6 @@ static void values(void **state)
         assert_int_equal(tv.tv_sec, 3);
         assert_int_equal(tv.tv_usec, 7);
         memset(loop_scratch(loop), 0xff, LOOP_SCRATCH_BYTES);
-        assert_true(loop_now_usec() <= loop_now_usec());
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-        (void)fd;
-        (void)what;
-        *(uint64_t *)arg = loop_now_usec();
-}
-
-/* None early. As to late: a busy machine may delay any one, but hardly each of them. */
-static void timers(void **state)
-{
-        uint64_t least_late = UINT64_MAX;
-
-        (void)state;
-        for (unsigned i = 0; i < 40; i++) {
-                uint64_t wait = i * 337, fired = 0, due = loop_now_usec() + wait;
-                const struct timeval tv = loop_timeval(wait);
-
-                assert_int_equal(event_base_once(loop_base(loop), -1, EV_TIMEOUT, on_timer, &fired,
-                                                 &tv),
-                                 0);
-                turn_until(fired);
-                assert_true(fired >= due);
-                if (fired - due < least_late)
-                        least_late = fired - due;
-        }
-        assert_in_range(least_late, 0, 5 * USEC_PER_MSEC);
 }
 
 /* Deferred work */
@@ -367,112 +338,11 @@ static void watch(void **state)
         assert_true(loop_watch(loop, -1, &watched.watch) < 0);
 }
 
-/* Timers of our own */
-
-#define ALARMS 1000
-
-static struct alarm {
-        struct loop_timer timer;
-        uint64_t due_usec;
-        unsigned rings, again; /* how often it is to be set once more */
-} alarms[ALARMS];
-
-static unsigned rings;
-
-static void set_alarm(struct alarm *alarm, uint64_t usec)
-{
-        uint64_t now = loop_now_usec();
-
-        alarm->due_usec = now + usec;
-        assert_int_equal(loop_timer_set(&alarm->timer, now, alarm->due_usec), 0);
-        assert_true(loop_timer_is_set(&alarm->timer));
-        assert_in_range(alarm->timer.until_usec - alarm->due_usec, 0, 511);
-}
-
-static void on_alarm(struct loop_timer *timer)
-{
-        struct alarm *alarm = container_of(timer, struct alarm, timer);
-
-        assert_true(loop_now_usec() >= alarm->due_usec);
-        assert_false(loop_timer_is_set(timer));
-        alarm->rings++;
-        rings++;
-        if (alarm->again && alarm->again--)
-                set_alarm(alarm, 100);
-}
-
-static void make_alarms(void)
-{
-        rings = 0;
-        for (size_t i = 0; i < ALARMS; i++) {
-                alarms[i] = (struct alarm){ 0 };
-                loop_timer_init(&alarms[i].timer, loop, on_alarm);
-        }
-}
-
-static void a_few_alarms(void **state)
-{
-        uint64_t now;
-
-        (void)state;
-        make_alarms();
-        set_alarm(&alarms[0], 30 * USEC_PER_MSEC);
-        assert_int_equal(alarms[0].timer.until_usec, alarms[0].due_usec); /* to the microsecond */
-        turn_until(rings == 1);
-
-        alarms[0].again = 3;
-        set_alarm(&alarms[0], 0);
-        turn_until(rings == 5);
-
-        set_alarm(&alarms[0], 1);
-        set_alarm(&alarms[0], 20 * USEC_PER_MSEC); /* instead */
-        set_alarm(&alarms[1], 1);
-        loop_timer_stop(&alarms[1].timer);
-        loop_timer_stop(&alarms[1].timer);
-        assert_false(loop_timer_is_set(&alarms[1].timer));
-        turn_until(rings == 6);
-        assert_int_equal(alarms[0].rings, 6);
-
-        now = loop_now_usec();
-        assert_int_equal(loop_timer_set(&alarms[2].timer, now, now - 1000), 0); /* long ago */
-        turn_until(rings == 7);
-        turn_a_while();
-        assert_int_equal(rings, 7);
-        set_alarm(&alarms[0], 1000); /* as exact as at first: none is counted that is over */
-        assert_int_equal(alarms[0].timer.until_usec, alarms[0].due_usec);
-        loop_timer_stop(&alarms[0].timer);
-}
-
-/* They meet at few moments, each soon after it is due. */
-static void many_alarms(void **state)
-{
-        unsigned moments = 0;
-        uint64_t last = 0;
-
-        (void)state;
-        make_alarms();
-        for (size_t i = 0; i < ALARMS; i++)
-                set_alarm(&alarms[i], 50 * USEC_PER_MSEC);
-        for (size_t i = 0; i < ALARMS; i++)
-                set_alarm(&alarms[i], 50 * USEC_PER_MSEC + 100 * i);
-        for (size_t i = 0; i < ALARMS; i++) {
-                moments += alarms[i].timer.until_usec != last;
-                last = alarms[i].timer.until_usec;
-        }
-        assert_in_range(moments, 100,
-                        300); /* 100 ms of half a millisecond, and what setting took */
-        turn_until(rings == ALARMS);
-        turn_a_while();
-        for (size_t i = 0; i < ALARMS; i++)
-                assert_int_equal(alarms[i].rings, 1);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(names, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(values, start_loop, stop_loop),
-                cmocka_unit_test_setup_teardown(timers, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(deferred, start_loop, stop_loop),
                 cmocka_unit_test_setup_teardown(posted_by_many, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(posted_one_by_one, start_posts, stop_loop),
@@ -480,8 +350,6 @@ int main(void)
                 cmocka_unit_test_setup_teardown(posted_twice, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(posts_do_not_starve, start_posts, stop_loop),
                 cmocka_unit_test_setup_teardown(watch, start_loop, stop_loop),
-                cmocka_unit_test_setup_teardown(a_few_alarms, start_loop, stop_loop),
-                cmocka_unit_test_setup_teardown(many_alarms, start_loop, stop_loop),
         };
 
         return run_on_all_backends(tests);
