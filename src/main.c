@@ -10,8 +10,6 @@
 
 #include <event2/event.h>
 
-#define DEFAULT_CONFIG "/etc/selectd.conf"
-
 static const char usage[] =
         "Usage: selectd [-c FILE] [-t]\n"
         "TCP echo and relay daemon; runs in the foreground.\n"
