@@ -219,6 +219,23 @@ def test_kill_9_while_a_client_connects():
             until("the next daemon", lambda: prop("MainPID") not in ("0", str(pid)))
 
 
+def test_restart_behind_the_socket_unit_waits_for_the_drain(cursor):
+    """An idle client holds up those who connect during the restart, for as long as drain_timeout."""
+    CONF.write_text(ORIGINAL.replace('drain_timeout = "30s"', 'drain_timeout = "1s"'))
+    run("systemctl start selectd.socket selectd.service")
+    pid = prop("MainPID")
+    with connect() as idle:
+        exchange(idle, b"x")
+        began = time.monotonic()
+        restart = subprocess.Popen(["systemctl", "restart", "selectd"])
+        until("the drain", lambda: "stopping: 1 connection left, waiting at most 1 s" in messages(cursor))
+        with connect() as client:
+            assert exchange(client, b"hello") == b"hello"
+            assert 1 <= time.monotonic() - began < 30  # the default of drain_timeout
+            assert prop("MainPID") not in ("0", pid)
+    assert restart.wait(DEADLINE) == 0
+
+
 def test_kill_9_without_the_socket_unit_restarts():
     run("systemctl start selectd")
     pid = prop("MainPID")
