@@ -182,6 +182,53 @@ bool address_overlaps(const struct address *a, const struct address *b)
                (address_equal(a, b) || covers(a, b) || covers(b, a));
 }
 
+/* Where a connection to @to goes. */
+static struct address destination(const struct address *to)
+{
+        struct address address = *to;
+
+        if (!address_is_any(to))
+                return address;
+        if (to->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&to->in6.sin6_addr))
+                address.in6.sin6_addr = in6addr_loopback;
+        else if (to->sa.sa_family == AF_INET)
+                address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        return address;
+}
+
+bool address_reaches(const struct address *to, const struct address *listen)
+{
+        const struct address there = destination(to);
+
+        return address_equal(&there, listen) ||
+               (address_is_loopback(&there) && address_overlaps(&there, listen));
+}
+
+static bool same_ip(const struct address *a, const struct address *b)
+{
+        if (a->sa.sa_family != b->sa.sa_family)
+                return false;
+        switch (a->sa.sa_family) {
+        case AF_INET:
+                return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+        case AF_INET6:
+                return IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+        default:
+                return false;
+        }
+}
+
+/* To connect a datagram socket looks up the route, and sends nothing. */
+bool address_is_local(const struct address *address)
+{
+        _cleanup_(closep) int fd = socket(address->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct address own = { .length = sizeof(own.storage) };
+
+        return address->sa.sa_family != AF_UNIX && fd >= 0 &&
+               connect(fd, &address->sa, address->length) == 0 &&
+               getsockname(fd, &own.sa, &own.length) == 0 && same_ip(&own, address);
+}
+
 unsigned address_port(const struct address *address)
 {
         switch (address->sa.sa_family) {

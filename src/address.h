@@ -65,6 +65,18 @@ bool address_equal(const struct address *a, const struct address *b);
  * A port that the system is to choose is no other's. */
 bool address_overlaps(const struct address *a, const struct address *b);
 
+/*
+ * Whether a connection to @to from this host arrives at a socket that listens on @listen, as far as
+ * the two addresses tell. To connect to 0.0.0.0 or :: is to connect to 127.0.0.1 or ::1 (ip(7)).
+ */
+bool address_reaches(const struct address *to, const struct address *listen);
+
+/*
+ * Whether an IP address is one of this host, as its routes tell: the system would send from the
+ * same address. Of several addresses of one network only the first is found (false for the others).
+ */
+bool address_is_local(const struct address *address);
+
 /* Whether it is 127.0.0.0/8 or ::1; whether it stands for every address of the host. Of IPv4
  * addresses also as mapped to IPv6. */
 bool address_is_loopback(const struct address *address);

@@ -664,13 +664,6 @@ static void read_group(struct reader *r, config_setting_t *setting, const struct
 #define BYTES_LEGAL "bytes such as 1000 or \"64K\", to \"1024G\""
 #define SPAN_LEGAL  "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
 
-/* Whether a connection to @to arrives at a socket that listens on @listen, on the same host. */
-static bool reaches(const struct address *to, const struct address *listen)
-{
-        return address_equal(to, listen) ||
-               (address_is_loopback(to) && address_overlaps(to, listen));
-}
-
 #define CONDITION(member) offsetof(struct conditions, member)
 
 static const struct key condition_keys[] = {
@@ -845,7 +838,7 @@ static const struct service *find_relay(const struct config *config,
         for (size_t i = 0; !upstream->host && i < config->n_services; i++)
                 for (size_t j = 0; j < config->services[i].n_listen; j++)
                         if (config->services[i].mode == SERVICE_RELAY &&
-                            reaches(&upstream->address, &config->services[i].listen[j]))
+                            address_reaches(&upstream->address, &config->services[i].listen[j]))
                                 return &config->services[i];
         return NULL;
 }

@@ -46,6 +46,8 @@ const char *connection_error_reason(int error)
                 return "out of memory";
         case -EHOSTDOWN: /* as the dialer has it */
                 return "its name cannot be looked up";
+        case -EDEADLK: /* as the dialer has it */
+                return "the service itself listens there";
         case -EHOSTUNREACH:
         case -ENETUNREACH:
                 return "unreachable";

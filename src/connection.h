@@ -9,7 +9,6 @@
 #pragma once
 
 #include "config.h"
-#include "hops.h"
 #include "link.h"
 #include "log.h"
 #include "proxy.h"
@@ -26,7 +25,6 @@ struct connection_owner {
          */
         void (*on_closed)(struct connection_owner *owner, struct connection *connection);
         struct hub_list hubs;
-        struct hops *hops;
 };
 
 /*

@@ -22,8 +22,6 @@ struct dialer {
         struct loop *loop;
         struct config *config; /* a reference */
         const struct service *service;
-        struct hops *hops;
-        struct hop *hop;
         const struct dialer_events *events;
         void *arg;
         struct event event;
@@ -84,35 +82,7 @@ static void fail(struct dialer *d, int error)
         d->events->on_failed(d->arg, error, current(d)->text);
 }
 
-static void on_connected(evutil_socket_t fd, short what, void *arg)
-{
-        struct dialer *d = arg;
-        int error = 0;
-        socklen_t length = sizeof(error);
-
-        if (!(what & EV_WRITE))
-                error = ETIMEDOUT;
-        else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
-                error = errno;
-        if (error) {
-                fail(d, -error);
-                return;
-        }
-        d->fd = -1;
-        done(d, fd);
-}
-
-/*
- * Whether the system has connected the socket with itself: it may, when nobody listens on a port
- * that is free for the local end. To go on would keep the one who should listen from doing so.
- */
-static bool is_self(const struct address *local, const struct address *peer)
-{
-        return address_port(local) && address_port(local) == address_port(peer) &&
-               (address_is_any(peer) || address_equal(local, peer));
-}
-
-/* Gives up a socket at once: none that lingers is to keep its port. */
+/* Gives up a connected socket with a reset, so that it does not keep its port (TIME_WAIT). */
 static void drop(struct dialer *d, int error)
 {
         const struct linger none = { .l_onoff = 1 };
@@ -121,18 +91,66 @@ static void drop(struct dialer *d, int error)
         fail(d, error);
 }
 
+/*
+ * Whether a connection to @address would come back to the service. A service that listens on all
+ * addresses may well have an upstream of the same port on another host.
+ */
+static bool is_listened_on(const struct service *service, const struct address *address)
+{
+        for (size_t i = 0; i < service->n_listen; i++)
+                if (address_reaches(address, &service->listen[i]) ||
+                    (address_overlaps(address, &service->listen[i]) && address_is_local(address)))
+                        return true;
+        return false;
+}
+
+/*
+ * Whether a connected socket is connected to itself. When nobody listens on a port of this host,
+ * Linux may choose that port for the local end as well. To keep such a socket would keep the real
+ * upstream from listening there.
+ */
+static bool is_self(const struct dialer *d)
+{
+        struct address local = { .length = sizeof(local.storage) };
+
+        return getsockname(d->fd, &local.sa, &local.length) == 0 && address_port(&local) &&
+               address_port(&local) == address_port(&d->address) &&
+               (address_is_any(&d->address) || address_equal(&local, &d->address));
+}
+
+static int check_connected(const struct dialer *d)
+{
+        socklen_t length = sizeof(int);
+        int error = 0;
+
+        if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+                return -errno;
+        if (error)
+                return -error;
+        return is_self(d) ? -ECONNREFUSED : 0;
+}
+
+static void on_connected(evutil_socket_t fd, short what, void *arg)
+{
+        struct dialer *d = arg;
+        int r = what & EV_WRITE ? check_connected(d) : -ETIMEDOUT;
+
+        if (r < 0) {
+                drop(d, r);
+                return;
+        }
+        d->fd = -1;
+        done(d, fd);
+}
+
 static int make_socket(const struct address *address)
 {
         int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        const struct sockaddr own = { .sa_family = AF_UNIX };
         const int on = 1;
 
         if (fd < 0)
                 return -errno;
-        if (address->sa.sa_family == AF_UNIX) {
-                /* A name of its own, so that the other end can tell who it is (unix(7)). */
-                (void)bind(fd, &own, sizeof(own.sa_family));
-        } else {
+        if (address->sa.sa_family != AF_UNIX) {
                 (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
                 (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
         }
@@ -162,18 +180,15 @@ static void try_again(struct dialer *d)
 
 static void start_connecting(struct dialer *d)
 {
-        struct address local;
         int r = make_socket(&d->address);
 
         d->fd = r < 0 ? -1 : r;
         if (r >= 0)
-                r = hops_connect(d->hops, d->hop, d->fd, &d->address, &local);
+                r = connect(d->fd, &d->address.sa, d->address.length) < 0 ? -errno : 0;
         if (r == -EAGAIN && d->address.sa.sa_family == AF_UNIX)
                 try_again(d);
-        else if (r < 0)
+        else if (r < 0 && r != -EINPROGRESS)
                 fail(d, r);
-        else if (is_self(&local, &d->address))
-                drop(d, -ECONNREFUSED);
         else
                 await(d, d->fd, EV_WRITE, on_connected, d->service->connect_timeout_usec);
 }
@@ -182,7 +197,10 @@ static void try_address(struct dialer *d, const struct address *address)
 {
         d->address = *address;
         d->tried_usec = loop_now_usec();
-        start_connecting(d);
+        if (is_listened_on(d->service, address))
+                fail(d, -EDEADLK);
+        else
+                start_connecting(d);
 }
 
 static void stop_look_up(struct dialer *d)
@@ -279,8 +297,7 @@ static void try_next(struct dialer *d)
 }
 
 int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-               struct hops *hops, struct hop *hop, const struct dialer_events *events, void *arg,
-               struct dialer **out)
+               const struct dialer_events *events, void *arg, struct dialer **out)
 {
         struct dialer *d = calloc(1, sizeof(*d));
 
@@ -289,8 +306,6 @@ int dialer_new(struct loop *loop, struct config *config, const struct service *s
         d->loop = loop;
         d->config = config_ref(config);
         d->service = service;
-        d->hops = hops;
-        d->hop = hop;
         d->events = events;
         d->arg = arg;
         d->began_usec = loop_now_usec() + service->connect_delay_usec;

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "config.h"
-#include "hops.h"
 #include "loop.h"
 
 /* What a name of an upstream takes at most, with the NUL. */
@@ -22,8 +21,9 @@ struct dialer_events {
         /*
          * It is over, once: @fd is the connected socket, the callee's: non-blocking, close-on-exec,
          * TCP_NODELAY and SO_KEEPALIVE set; or -errno of the last failure: -ECONNREFUSED,
-         * -ETIMEDOUT, -EHOSTDOWN for a name that can't be looked up, -EMFILE, … Never called from
-         * within dialer_new(). May free the dialer.
+         * -ETIMEDOUT, -EHOSTDOWN for a name that can't be looked up, -EDEADLK for an address at
+         * which the service itself listens, -EMFILE, … Never called from within dialer_new(). May
+         * free the dialer.
          */
         void (*on_done)(void *arg, int fd, const char *name);
 };
@@ -34,16 +34,13 @@ struct dialer_events {
  * @service: of @config; its upstreams in order, each address of a name in turn, each for
  * connect_timeout, not before connect_delay has passed; and all again, after a pause, for as long
  * as connect_wait says
- * @hops, @hop: where each try is made known; both outlive the connection made, and @hop's depth is
- *           set
  * @events:  called with @arg
  * @out:     set to the dialer; freed with dialer_free()
  *
  * Return: 0; -ENOMEM.
  */
 _must_use_ int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-                          struct hops *hops, struct hop *hop, const struct dialer_events *events,
-                          void *arg, struct dialer **out);
+                          const struct dialer_events *events, void *arg, struct dialer **out);
 
 /**
  * dialer_free() - give up what is under way

@@ -11,7 +11,6 @@
 struct relay {
         struct side upstream;
         struct dialer *dialer; /* NULL once it is done */
-        struct hop hop;        /* of the upstream */
         uint8_t *greeting;     /* the PROXY header to send first; NULL: none */
         size_t greeting_bytes;
         char *name; /* of the upstream */
@@ -86,17 +85,21 @@ static const struct dialer_events dialer_events = {
 };
 
 /* Prepares the header that tells the upstream who the client is, and where it connected to. */
-static int make_greeting(struct connection *c, const struct address *peer,
-                         const struct address *local, const struct proxy_header *header)
+static int make_greeting(struct connection *c, const struct proxy_header *header)
 {
+        struct address peer = { .length = sizeof(peer.storage) }, local = peer;
+        const struct address *source = &peer, *destination = &local;
         uint8_t greeting[PROXY_FORMAT_MAX];
         size_t n;
 
-        if (header && header->source.sa.sa_family != AF_UNSPEC)
-                n = proxy_format((unsigned)c->service->send_proxy, &header->source,
-                                 &header->destination, greeting);
-        else
-                n = proxy_format((unsigned)c->service->send_proxy, peer, local, greeting);
+        if (header && header->source.sa.sa_family != AF_UNSPEC) {
+                source = &header->source;
+                destination = &header->destination;
+        } else if (getpeername(c->client.stream.fd, &peer.sa, &peer.length) < 0 ||
+                   getsockname(c->client.stream.fd, &local.sa, &local.length) < 0) {
+                return -errno;
+        }
+        n = proxy_format((unsigned)c->service->send_proxy, source, destination, greeting);
         c->relay->greeting = malloc(n);
         if (!c->relay->greeting)
                 return -ENOMEM;
@@ -107,25 +110,16 @@ static int make_greeting(struct connection *c, const struct address *peer,
 
 static int relay_open(struct connection *c, const struct proxy_header *header)
 {
-        struct address peer = { .length = sizeof(peer.storage) }, local = peer;
         int r = 0;
 
-        if (getpeername(c->client.stream.fd, &peer.sa, &peer.length) < 0 ||
-            getsockname(c->client.stream.fd, &local.sa, &local.length) < 0)
-                return -errno;
         c->relay = calloc(1, sizeof(*c->relay));
         if (!c->relay)
                 return -ENOMEM;
-        c->relay->hop.depth = hops_before(c->owner->hops, &peer, &local) + 1;
-        if (hops_exceeds(c->owner->hops, c->relay->hop.depth)) {
-                connection_reset(c, "relay loop: its upstream leads back to it");
-                return 0;
-        }
         if (c->service->send_proxy)
-                r = make_greeting(c, &peer, &local, header);
+                r = make_greeting(c, header);
         if (r == 0)
-                r = dialer_new(c->loop, c->config, c->service, c->owner->hops, &c->relay->hop,
-                               &dialer_events, c, &c->relay->dialer);
+                r = dialer_new(c->loop, c->config, c->service, &dialer_events, c,
+                               &c->relay->dialer);
         return r;
 }
 
@@ -143,7 +137,6 @@ static void relay_free(struct connection *c)
                 return;
         if (c->peer)
                 stream_deinit(&relay->upstream.stream);
-        hops_remove(c->owner->hops, &relay->hop);
         free(relay->greeting);
         free(relay->name);
         free(relay);

@@ -5,7 +5,6 @@
 #include "server.h"
 #include "escape.h"
 #include "gate.h"
-#include "hops.h"
 #include "listeners.h"
 #include "notify.h"
 #include "quantity.h"
@@ -48,7 +47,6 @@ struct server {
         struct worker **workers;
         size_t n_workers;
         uint64_t last_id; /* of a connection */
-        struct hops *hops;
         struct gate *gate;
         struct listeners *listeners;
         int signal_fd;
@@ -381,7 +379,6 @@ static void put_into_force(struct server *s, struct config *config)
 {
         log_set_level(config->log_level);
         set_connection_limit(s, config);
-        hops_set_limit(s->hops, count_relays(config));
         if (config->exit_on_idle_usec != s->config->exit_on_idle_usec)
                 (void)evtimer_del(s->idle);
         config_ref(config);
@@ -604,8 +601,8 @@ static int start_workers(struct server *s)
         if (n > 1)
                 r = loop_open_posts(s->loop);
         while (r == 0 && s->n_workers < n) {
-                r = worker_new(n > 1 ? s->config->backend : NULL, s->loop, s->hops, &worker_events,
-                               s, &s->workers[s->n_workers]);
+                r = worker_new(n > 1 ? s->config->backend : NULL, s->loop, &worker_events, s,
+                               &s->workers[s->n_workers]);
                 s->n_workers += r == 0;
         }
         return r;
@@ -618,8 +615,6 @@ static int server_prepare(struct server *s)
 
         set_descriptor_limit(s);
         r = loop_new(s->config->backend, &s->loop);
-        if (r == 0)
-                r = hops_new(&s->hops);
         if (r == 0)
                 r = gate_new(s->loop, &s->gate);
         if (r == 0)
@@ -698,7 +693,6 @@ static void server_deinit(struct server *s)
                 (void)close(s->signal_fd);
         gate_free(s->gate);
         loop_free(s->loop);
-        hops_free(s->hops);
         free(s->workers);
         config_unref(s->config);
 }

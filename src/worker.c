@@ -257,8 +257,8 @@ static void worker_freep(struct worker **worker)
         worker_free(*worker);
 }
 
-int worker_new(const char *backend, struct loop *home, struct hops *hops,
-               const struct worker_events *events, void *arg, struct worker **out)
+int worker_new(const char *backend, struct loop *home, const struct worker_events *events,
+               void *arg, struct worker **out)
 {
         _cleanup_(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
         int r = 0;
@@ -270,7 +270,6 @@ int worker_new(const char *backend, struct loop *home, struct hops *hops,
         STAILQ_INIT(&worker->orders.clients);
         (void)pthread_mutex_init(&worker->lock, NULL);
         worker->owner.on_closed = worker_on_closed;
-        worker->owner.hops = hops;
         worker->on_orders.run = on_orders;
         worker->on_news.run = on_news;
         worker->home = home;

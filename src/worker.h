@@ -12,7 +12,6 @@
 #include "config.h"
 #include "loop.h"
 
-struct hops;
 struct worker;
 
 /* What a worker tells its owner; none may free it. */
@@ -32,12 +31,11 @@ struct worker_events {
  * @backend: NULL: the worker runs on @home, which the caller turns; else it makes a loop of that
  *           backend, see loop_new(), and a thread of its own that turns it
  * @home:    the caller's loop, open for posts if there is a @backend
- * @hops:    where relays find out whether they lead back to this process; see hops.h
  * @out:     set to the worker; freed with worker_free()
  *
  * Return: 0; -ENOMEM; see loop_new(); what pthread_create(3) fails with.
  */
-_must_use_ int worker_new(const char *backend, struct loop *home, struct hops *hops,
+_must_use_ int worker_new(const char *backend, struct loop *home,
                           const struct worker_events *events, void *arg, struct worker **out);
 
 /**

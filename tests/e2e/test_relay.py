@@ -312,6 +312,8 @@ def test_descriptors_come_back(backend):
     (relay(["a b:1"]), r':5: services\.relay\.upstream: "a b:1" is not legal, '),
     (relay("127.0.0.1:7777", listen="*:7777"),
      r':5: services\.relay\.upstream: "127\.0\.0\.1:7777" is where the service itself listens'),
+    (relay("0.0.0.0:7777", listen="*:7777"),
+     r':5: services\.relay\.upstream: "0\.0\.0\.0:7777" is where the service itself listens'),
     (relay("127.0.0.1:1", connect_timeout=0), r":6: services\.relay\.connect_timeout: 0 is not legal"),
 ])
 def test_mistakes(text, mistake):

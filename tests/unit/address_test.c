@@ -296,6 +296,66 @@ static void overlaps(void **state)
         }
 }
 
+static void reaches(void **state)
+{
+        static const struct {
+                const char *to, *listen;
+                bool expected;
+        } cases[] = {
+                { "127.0.0.1:7", "127.0.0.1:7", true },
+                { "127.0.0.1:7", "127.0.0.1:8", false },
+                { "127.0.0.1:7", "127.0.0.2:7", false },
+                { "127.0.0.1:7", "0.0.0.0:7", true },
+                { "127.0.0.1:7", "*:7", true },
+                { "[::1]:7", "*:7", true },
+                { "[::1]:7", "[::]:7", true },
+                { "[::1]:7", "0.0.0.0:7", false },
+                { "192.0.2.1:7", "192.0.2.1:7", true },
+                { "192.0.2.1:7", "*:7", false }, /* it may be another host's */
+                { "0.0.0.0:7", "127.0.0.1:7", true },
+                { "0.0.0.0:7", "*:7", true },
+                { "0.0.0.0:7", "192.0.2.1:7", false },
+                { "0.0.0.0:7", "[::]:7", false },
+                { "[::]:7", "[::1]:7", true },
+                { "[::]:7", "127.0.0.1:7", false },
+                { "unix:/a", "unix:/a", true },
+                { "unix:/a", "unix:/b", false },
+                { "unix:/a", "*:7", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct address to, listen;
+
+                parse_good(cases[i].to, &to);
+                parse_good(cases[i].listen, &listen);
+                if (address_reaches(&to, &listen) != cases[i].expected)
+                        fail_msg("%s to %s", cases[i].to, cases[i].listen);
+        }
+}
+
+static void is_local(void **state)
+{
+        static const struct {
+                const char *text;
+                bool expected;
+        } cases[] = {
+                { "127.0.0.1:7", true },
+                { "127.0.0.1:0", true },
+                { "198.51.100.1:7", false },
+                { "unix:/a", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct address address;
+
+                parse_good(cases[i].text, &address);
+                if (address_is_local(&address) != cases[i].expected)
+                        fail_msg("%s", cases[i].text);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -303,6 +363,7 @@ int main(void)
                 cmocka_unit_test(scoped),   cmocka_unit_test(round_trip),
                 cmocka_unit_test(equal),    cmocka_unit_test(unnamed_and_abstract),
                 cmocka_unit_test(overlaps), cmocka_unit_test(resolve),
+                cmocka_unit_test(reaches),  cmocka_unit_test(is_local),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
