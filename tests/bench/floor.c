@@ -5,15 +5,12 @@
  * does not take is kept, and nothing more is read from that client until it has gone. No
  * configuration, log, limits or time-outs. Prints its port and serves until it is killed.
  */
+#include "serve.h"
+
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (64 * 1024)
@@ -27,12 +24,6 @@ struct client {
 
 static int epoll;
 static uint8_t buffer[BUFFER_BYTES];
-
-static void fail(const char *what)
-{
-        perror(what);
-        exit(EXIT_FAILURE);
-}
 
 static void client_free(struct client *c)
 {
@@ -109,26 +100,10 @@ static void on_accept(int listener)
                 client_free(c);
 }
 
-static int listen_somewhere(void)
-{
-        struct sockaddr_in address = { .sin_family = AF_INET,
-                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        socklen_t length = sizeof(address);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-
-        if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
-            bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, SOMAXCONN) < 0 ||
-            getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-                fail("listen");
-        (void)printf("%d\n", ntohs(address.sin_port));
-        (void)fflush(stdout);
-        return fd;
-}
-
 int main(void)
 {
         struct epoll_event events[EVENTS_MAX], accepting = { .events = EPOLLIN };
-        int listener = listen_somewhere(), n;
+        int listener = listen_somewhere(SOCK_NONBLOCK, SOMAXCONN), n;
 
         epoll = epoll_create1(EPOLL_CLOEXEC);
         if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &accepting) < 0)

@@ -7,7 +7,8 @@
  *     upload BYTES LISTENER            as fast as it goes, one way: the load is the upstream too,
  *     download BYTES LISTENER          and accepts the relay on this inherited descriptor
  *     connect CONNECTIONS TOTAL        new connections, a byte forth and back on each
- *     idle CONNECTIONS                 nothing, but the connections are open
+ *     fan MEMBERS MESSAGES SIZE        of a hub: one member sends, the next message when all have
+ * it idle CONNECTIONS                 nothing, but the connections are open
  *
  * Opens its connections, each of which has got a first byte across by then, and says "ready". Then
  * does a round of its work for each line of standard input, and says "ready" after each: what the
@@ -51,6 +52,7 @@ struct load {
         size_t n, busy;
         uint64_t messages, bytes, size; /* what a round is, and the size of a message */
         uint64_t messages_left;
+        size_t waiting; /* members of a hub that have not got all of the message yet */
         int epoll, listener;
         uint16_t port;
 };
@@ -245,6 +247,53 @@ static void connect_go_on(struct load *load, struct connection *c, uint32_t read
         connect_begin(load, c);
 }
 
+/* Fan */
+
+/* Each member says one byte, so that all of them have joined when the last byte is there. */
+static void fan_open(struct load *load)
+{
+        for (size_t i = 0; i < load->n; i++) {
+                connection_open(load, &load->connections[i]);
+                if (i > 0 && send_some(&load->connections[i], 1, 0) != 1)
+                        fail("send", "interrupted");
+                for (size_t j = 0; j < i; j++)
+                        if (receive_some(&load->connections[j], 1, 0) != 1)
+                                fail("connect", "no first byte");
+        }
+}
+
+static void fan_send(struct load *load)
+{
+        if (load->messages_left == 0) {
+                load->busy = 0;
+                return;
+        }
+        load->messages_left--;
+        load->waiting = load->n - 1;
+        for (size_t i = 1; i < load->n; i++)
+                load->connections[i].to_receive = load->size;
+        if (send_some(&load->connections[0], load->size, 0) < load->size)
+                fail("send", "interrupted");
+}
+
+static void fan_begin(struct load *load, struct connection *c)
+{
+        if (c == &load->connections[load->n - 1])
+                fan_send(load);
+}
+
+static void fan_go_on(struct load *load, struct connection *c, uint32_t ready)
+{
+        size_t n = receive_some(c, sizeof(received), MSG_DONTWAIT);
+
+        (void)ready;
+        if (n > c->to_receive || memcmp(received, pattern + load->size - c->to_receive, n) != 0)
+                fail("fan", "not what was sent");
+        c->to_receive -= n;
+        if (n > 0 && c->to_receive == 0 && --load->waiting == 0)
+                fan_send(load);
+}
+
 /* Idle */
 
 static void idle_begin(struct load *load, struct connection *c)
@@ -253,7 +302,7 @@ static void idle_begin(struct load *load, struct connection *c)
         load->busy--;
 }
 
-enum { PING, BULK, UPLOAD, DOWNLOAD, CONNECT, IDLE, MODES };
+enum { PING, BULK, UPLOAD, DOWNLOAD, CONNECT, FAN, IDLE, MODES };
 
 static const struct mode modes[MODES] = {
         [PING] = { "ping", "CONNECTIONS MESSAGES SIZE", echo_open, ping_begin, ping_go_on },
@@ -261,6 +310,7 @@ static const struct mode modes[MODES] = {
         [UPLOAD] = { "upload", "BYTES LISTENER", ends_open, upload_begin, bulk_go_on },
         [DOWNLOAD] = { "download", "BYTES LISTENER", ends_open, download_begin, bulk_go_on },
         [CONNECT] = { "connect", "CONNECTIONS TOTAL", connect_open, connect_begin, connect_go_on },
+        [FAN] = { "fan", "MEMBERS MESSAGES SIZE", fan_open, fan_begin, fan_go_on },
         [IDLE] = { "idle", "CONNECTIONS", echo_open, idle_begin, NULL },
 };
 
@@ -318,7 +368,7 @@ static void parse(struct load *load, int argc, char **argv)
         while (mode < modes + MODES && (argc < 4 || strcmp(mode->name, argv[2]) != 0))
                 mode++;
         load->mode = mode;
-        if (mode == &modes[PING] && argc == 6) {
+        if ((mode == &modes[PING] || mode == &modes[FAN]) && argc == 6) {
                 load->n = number(argv[3], UINT16_MAX);
                 load->messages = number(argv[4], UINT64_MAX);
                 load->size = number(argv[5], MESSAGE_BYTES);

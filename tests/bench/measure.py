@@ -18,7 +18,10 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
+
+import table
 
 MESSAGE_BYTES = 64
 SPARE_DESCRIPTORS = 64
@@ -60,13 +63,26 @@ class Load:
         self.process.communicate(timeout=TIMEOUT)
 
 
+class Paced(Load):
+    """A load on a schedule; see paced.c. A round returns in ms how late messages were."""
+
+    def round(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the load failed: {self.name}")
+        return [int(usec) / 1000 for usec in line.split()]
+
+
 class Bench:
     """The programs, and the CPUs they run on."""
 
-    def __init__(self, arguments):
-        self.selectd = arguments.selectd or os.path.join(arguments.build_dir, "selectd")
-        self.floor = os.path.join(arguments.build_dir, "tests", "bench-floor")
-        self.load_program = os.path.join(arguments.build_dir, "tests", "bench-load")
+    def __init__(self, build_dir, selectd=None):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.selectd = selectd or os.path.join(build_dir, "selectd")
+        self.build_dir = build_dir
         self.used = self.waited = 0  # seconds, by selectd: others' processes wait for each other
         cpus = sorted(os.sched_getaffinity(0))
         self.server_cpu = cpus[-1]
@@ -87,31 +103,58 @@ class Bench:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=TIMEOUT)
 
-    @contextlib.contextmanager
-    def start_floor(self, pinned=True):
-        with self.start([self.floor], pinned, stdout=subprocess.PIPE, text=True) as process:
-            yield Server(process.pid, int(process.stdout.readline()))
+    def program(self, name):
+        """The path of tests/bench/NAME.c, built."""
+        return os.path.join(self.build_dir, "tests", f"bench-{name}")
 
     @contextlib.contextmanager
-    def start_passed(self, command, listener, **options):
-        """Passes the socket as systemd does, so that nobody waits for a server to listen."""
+    def start_program(self, name, *arguments, pinned=True):
+        """Starts a server of tests/bench, which prints its port."""
+        with self.start([self.program(name), *map(str, arguments)], pinned, stdout=subprocess.PIPE,
+                        text=True) as process:
+            yield Server(process.pid, int(process.stdout.readline()))
+
+    def start_floor(self, pinned=True):
+        return self.start_program("floor", pinned=pinned)
+
+    @contextlib.contextmanager
+    def start_passed(self, command, listener, before=None, **options):
+        """Passes the socket as systemd does, so that nobody waits for a server to listen.
+
+        before: called with the port, before the server is started
+        """
         port = listener.getsockname()[1]
         listener.setblocking(False)
+        if before:
+            before(port)
         with self.start(["sh", "-c", AS_SYSTEMD, "sh", *command], stdin=listener,
                         **options) as process:
             listener.close()  # if the server ends, clients are not to wait for it
             yield Server(process.pid, port)
 
     @contextlib.contextmanager
-    def start_selectd(self, config):
+    def start_selectd(self, config, **options):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
             file.write(config)
             file.flush()
-            with self.start_passed([self.selectd, "-c", file.name], listen()) as server:
+            with self.start_passed([self.selectd, "-c", file.name], listen(), **options) as server:
                 yield server
 
     def load(self, server, *arguments):
-        return contextlib.closing(Load(self.load_program, server, *arguments))
+        return contextlib.closing(Load(self.program("load"), server, *arguments))
+
+
+    def count(self, before, after):
+        """Takes in what selectd used and waited between two readings. Returns what it used."""
+        used, waited = (now - then for now, then in zip(after, before))
+        self.used += used
+        self.waited += waited
+        return used
+
+
+def paced(bench, server, *arguments):
+    """A load on a schedule: CONNECTIONS MESSAGES INTERVAL_USEC LATENCY_USEC."""
+    return contextlib.closing(Paced(bench.program("paced"), server, *arguments))
 
 
 def die_with_parent():
@@ -194,8 +237,7 @@ def measure_cpu(bench, servers, turns, *load):
             for one in loads[first:] + loads[:first]:
                 one.round()
             readings.append([cpu_seconds(server.pid) for server in servers])
-    bench.used += readings[-1][0][0] - readings[0][0][0]
-    bench.waited += readings[-1][0][1] - readings[0][0][1]
+    bench.count(readings[0][0], readings[-1][0])
     return [statistics.median(after[0] - before[0] for before, after in zip(one, one[1:]))
             for one in zip(*readings)]
 
@@ -217,21 +259,22 @@ def idle_bytes(bench, servers, count):
     return growth
 
 
-def spread(values, digits):
-    low, middle, high = (f"{f(values):,.{digits}f}" for f in (min, statistics.median, max))
-    return f"{middle:>8}  {low}–{high}"
-
-
-def start(description):
+def parse(description):
     """Reads the command line and lifts the limit on descriptors. Returns both Bench and runs."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("build_dir")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=11)
     parser.add_argument("--selectd", help="measure this binary, not BUILD_DIR's")
     arguments = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return Bench(arguments), arguments.runs
+    return Bench(arguments.build_dir, arguments.selectd), arguments.runs
+
+
+def run(description, measure_all):
+    """Measures and prints all tables of one file. Exits with 1 if a target is missed."""
+    bench, runs = parse(description)
+    tables = [table.show(one) for one in measure_all(bench, runs)]
+    report_busy(bench)
+    sys.exit(any(one.met() is False for one in tables))
 
 
 def report_busy(bench):

@@ -1,6 +1,6 @@
 """What relaying costs: selectd beside nginx, HAProxy, socat and systemd-socket-proxyd.
 
-    python3 tests/bench/relay.py BUILD_DIR [--runs 5]
+    python3 tests/bench/relay.py BUILD_DIR [--runs 11]
 
 Each has one worker and the configuration an expert would give it for what is measured: no log, no
 delay, no limit in the way, and for bulk data what was measured to make that cheapest, though it
@@ -14,13 +14,12 @@ import contextlib
 import os
 import shutil
 import socket
-import statistics
-import sys
 import tempfile
 import time
 
 import measure
-from measure import MESSAGE_BYTES, spread
+from measure import MESSAGE_BYTES
+from table import Table, Target
 
 CONNECTIONS, MESSAGES = 50, 5_000  # a turn
 BULK_BYTES = 100_000_000  # a turn
@@ -72,10 +71,9 @@ HAPROXY_BULK = """
 """  # splice-auto is sometimes slow to notice
 SOCAT_BUFFER_BYTES = 65536
 
-# bulk: what counts is bytes; one_way: the load is the upstream too; higher: the better; strict:
-# level with the best of the others is not enough; limit: for selectd, whatever the others have
-Figure = collections.namedtuple("Figure", "name digits measure bulk one_way higher strict limit",
-                                defaults=[False, False, False, False, None])
+# bulk: what counts is bytes; one_way: the load is the upstream too; higher: the better
+Figure = collections.namedtuple("Figure", "name unit digits measure target bulk one_way higher",
+                                defaults=[False, False, False])
 # start: takes the bench, this, the upstream's port, a directory for files, and Figure.bulk
 Relay = collections.namedtuple("Relay", "name program start")
 
@@ -90,8 +88,8 @@ def write(directory, name, text):
     return path
 
 
-def start_selectd(bench, _, upstream, *__):
-    return bench.start_selectd(SELECTD.format(upstream=upstream))
+def start_selectd(bench, _, upstream, *__, **options):
+    return bench.start_selectd(SELECTD.format(upstream=upstream), **options)
 
 
 def start_nginx(bench, relay, upstream, directory, bulk):
@@ -132,9 +130,9 @@ def start_socat(bench, relay, upstream, *_):
         yield measure.Server(process.pid, port)
 
 
-def start_proxyd(bench, relay, upstream, *_):
+def start_proxyd(bench, relay, upstream, *_, **options):
     command = [relay.program, "--connections-max=100000", f"127.0.0.1:{upstream}"]
-    return bench.start_passed(command, measure.listen())
+    return bench.start_passed(command, measure.listen(), **options)
 
 
 def find_relays():
@@ -195,67 +193,33 @@ def connections_per_second(bench, servers):
         bench, servers, TURNS, "connect", CONNECTIONS, NEW_CONNECTIONS)]
 
 
+AHEAD = Target(1, strict=True)
+LEVEL = Target(1, medians=True)
 FIGURES = [
-    Figure(f"CPU µs per {MESSAGE_BYTES}-byte message", 2, message_usec, strict=True),
-    Figure("CPU s per bulk gigabyte, both ways", 3, bulk_seconds("bulk"), bulk=True),
-    Figure("CPU s per bulk gigabyte, upload", 3, bulk_seconds("upload"), bulk=True,
+    Figure(f"CPU per {MESSAGE_BYTES}-byte message", "µs", 2, message_usec, AHEAD),
+    Figure("CPU per bulk gigabyte, both ways", "s", 3, bulk_seconds("bulk"), LEVEL, bulk=True),
+    Figure("CPU per bulk gigabyte, upload", "s", 3, bulk_seconds("upload"), LEVEL, bulk=True,
            one_way=True),
-    Figure("CPU s per bulk gigabyte, download", 3, bulk_seconds("download"), bulk=True,
+    Figure("CPU per bulk gigabyte, download", "s", 3, bulk_seconds("download"), LEVEL, bulk=True,
            one_way=True),
-    Figure("private bytes per idle pair", 0, idle_bytes, limit=IDLE_LIMIT_BYTES),
-    Figure("new connections per CPU second", 0, connections_per_second, higher=True, strict=True),
+    Figure("private memory of an idle pair", "bytes", 0, idle_bytes,
+           Target(IDLE_LIMIT_BYTES, ratio=False)),
+    Figure("new connections", "per CPU second", 0, connections_per_second, AHEAD, higher=True),
 ]
 
 
-def measure_runs(bench, figure, relays, runs):
-    """Returns a tuple for each run, of each relay's figure."""
-    results = []
-    for _ in range(runs):
-        with serve(bench, relays, figure) as servers:
-            results.append(tuple(figure.measure(bench, servers)))
-    return results
-
-
-def is_met(figure, selectd, ratios):
-    if figure.limit is not None:
-        return statistics.median(selectd) <= figure.limit
-    if not ratios:  # nobody to compare with
-        return False
-    ratio = statistics.median(ratios)
-    if figure.higher:
-        ratio = 1 / ratio
-    return ratio < 1 or ratio == 1 and not figure.strict
-
-
-def report(figure, relays, results):
-    """Prints a table. Returns whether the target is met."""
-    best = max if figure.higher else min
-    by_relay = list(zip(*results))
-    ratios = [run[0] / best(run[1:]) for run in results if len(run) > 1]
-    met = is_met(figure, by_relay[0], ratios)
-    sign = f"{'>' if figure.higher else '<'}{'' if figure.strict else '='}"
-    target = (f"selectd <= {figure.limit:,}" if figure.limit is not None else
-              f"selectd / best of the others {sign} 1")
-    print(f"\n{figure.name}")
-    for relay, values in zip(relays, by_relay):
-        print(f"  {relay.name:24}{spread(values, figure.digits)}")
-    if ratios:
-        print(f"  {'selectd / best of others':24}{spread(ratios, 3)}")
-    print(f"  {target}: {'met' if met else 'MISSED'}", flush=True)
-    return met
-
-
-def main():
-    bench, runs = measure.start("Measure selectd's relay against others.")
+def measure_all(bench, runs):
+    """Yields the tables."""
     relays = find_relays()
-    print(f"{runs} runs of {TURNS * MESSAGES:,} messages over {CONNECTIONS} connections, "
-          f"{TURNS * BULK_BYTES / 1e9:g} GB over one, {idle_count():,} idle pairs, "
-          f"{TURNS * NEW_CONNECTIONS:,} new connections, {CONNECTIONS} at a time; "
-          "median, min–max of runs")
-    met = [report(figure, relays, measure_runs(bench, figure, relays, runs)) for figure in FIGURES]
-    measure.report_busy(bench)
-    return 0 if all(met) else 1
+    for figure in FIGURES:
+        values = {relay.name: [] for relay in relays}
+        for _ in range(runs):
+            with serve(bench, relays, figure) as servers:
+                for all_of_one, value in zip(values.values(), figure.measure(bench, servers)):
+                    all_of_one.append(value)
+        yield Table("relay", figure.name, figure.unit, figure.digits, values, figure.higher,
+                    figure.target)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    measure.run(__doc__, measure_all)
