@@ -43,11 +43,6 @@ static const struct upstream *current(const struct dialer *d)
         return &d->service->upstreams[d->next ? d->next - 1 : 0];
 }
 
-static void done(struct dialer *d, int fd)
-{
-        d->events->on_done(d->arg, fd, current(d)->text);
-}
-
 static void on_moment(evutil_socket_t fd, short what, void *arg)
 {
         (void)fd;
@@ -79,7 +74,7 @@ static void fail(struct dialer *d, int error)
         closep(&d->fd);
         d->fd = -1;
         go_on(d, 0);
-        d->events->on_failed(d->arg, error, current(d)->text);
+        d->events->on_try_failed(d->arg, error, current(d)->text);
 }
 
 /* Gives up a connected socket with a reset, so that it does not keep its port (TIME_WAIT). */
@@ -140,10 +135,11 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
                 return;
         }
         d->fd = -1;
-        done(d, fd);
+        d->events->on_connected(d->arg, fd, current(d)->text);
 }
 
-static int make_socket(const struct address *address)
+/* @out: set to a socket to connect to @address with. Return: 0; what socket(2) fails with. */
+static int make_socket(const struct address *address, int *out)
 {
         int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         const int on = 1;
@@ -154,7 +150,8 @@ static int make_socket(const struct address *address)
                 (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
                 (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
         }
-        return fd;
+        *out = fd;
+        return 0;
 }
 
 static void start_connecting(struct dialer *d);
@@ -180,10 +177,9 @@ static void try_again(struct dialer *d)
 
 static void start_connecting(struct dialer *d)
 {
-        int r = make_socket(&d->address);
+        int r = make_socket(&d->address, &d->fd);
 
-        d->fd = r < 0 ? -1 : r;
-        if (r >= 0)
+        if (r == 0)
                 r = connect(d->fd, &d->address.sa, d->address.length) < 0 ? -errno : 0;
         if (r == -EAGAIN && d->address.sa.sa_family == AF_UNIX)
                 try_again(d);
@@ -219,7 +215,8 @@ static void on_looked_up(int result, struct evutil_addrinfo *found, void *arg)
         d->query = NULL;
         d->found = found;
         d->next_found = found;
-        if (result != 0)
+        /* It may have succeeded without an address: one that is of no family of this host. */
+        if (result != 0 || !found)
                 fail(d, result == EVUTIL_EAI_MEMORY ? -ENOMEM : -EHOSTDOWN);
         else
                 go_on(d, 0);
@@ -282,7 +279,7 @@ static void try_next(struct dialer *d)
         forget_found(d);
         if (d->next == service->n_upstreams) {
                 if (now - d->began_usec >= service->connect_wait_usec) {
-                        done(d, d->error);
+                        d->events->on_failed(d->arg, d->error, current(d)->text);
                         return;
                 }
                 d->next = 0;

@@ -13,19 +13,21 @@
 
 struct dialer;
 
-/* What a dialer tells its owner. @name: the upstream, as the configuration has it; lives meanwhile.
+/*
+ * What a dialer tells its owner. Nothing is called from within dialer_new(). on_connected or
+ * on_failed is the last call, and may free the dialer.
+ *
+ * @name:  the upstream, as the configuration has it; valid until the dialer is freed
+ * @error: -ECONNREFUSED, -ETIMEDOUT, -EHOSTDOWN: the name cannot be looked up, -EDEADLK: the
+ * service itself listens at the address, -EMFILE, …
  */
 struct dialer_events {
-        /* An address could not be reached, and the next one is tried, if there is one: -errno. */
+        /* An address cannot be reached. The next one is tried, if there is one. */
+        void (*on_try_failed)(void *arg, int error, const char *name);
+        /* @fd: the callee's; non-blocking, close-on-exec, with TCP_NODELAY and SO_KEEPALIVE. */
+        void (*on_connected)(void *arg, int fd, const char *name);
+        /* No upstream can be reached. @error: of the last try. */
         void (*on_failed)(void *arg, int error, const char *name);
-        /*
-         * It is over, once: @fd is the connected socket, the callee's: non-blocking, close-on-exec,
-         * TCP_NODELAY and SO_KEEPALIVE set; or -errno of the last failure: -ECONNREFUSED,
-         * -ETIMEDOUT, -EHOSTDOWN for a name that can't be looked up, -EDEADLK for an address at
-         * which the service itself listens, -EMFILE, … Never called from within dialer_new(). May
-         * free the dialer.
-         */
-        void (*on_done)(void *arg, int fd, const char *name);
 };
 
 /**

@@ -16,18 +16,6 @@ struct relay {
         char *name; /* of the upstream */
 };
 
-static void give_up(struct connection *c, const char *name, int error)
-{
-        const struct log_about about = connection_about(c);
-        char reason[DIALER_NAME_SIZE + 128];
-
-        (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name,
-                       connection_error_reason(error));
-        log_write(LOG_UPSTREAM_DOWN, &about, "no upstream can be reached, the last one tried: %s",
-                  reason + strlen("upstream "));
-        connection_reset(c, reason);
-}
-
 /* Takes over the socket as the other side, and greets it. @fd: consumed on success. */
 static int relay_start(struct connection *c, int fd, const char *name)
 {
@@ -52,7 +40,7 @@ static int relay_start(struct connection *c, int fd, const char *name)
         return 0;
 }
 
-static void on_failed(void *arg, int error, const char *name)
+static void on_try_failed(void *arg, int error, const char *name)
 {
         const struct log_about about = connection_about(arg);
 
@@ -60,28 +48,38 @@ static void on_failed(void *arg, int error, const char *name)
                   connection_error_reason(error));
 }
 
-static void on_dialed(void *arg, int fd, const char *name)
+static void on_connected(void *arg, int fd, const char *name)
 {
         struct connection *c = arg;
         const struct log_about about = connection_about(c);
-        int r = fd;
+        int r;
 
-        if (fd >= 0) {
-                log_write(LOG_UPSTREAM_REACHED, &about, "reached upstream %s", name);
-                r = relay_start(c, fd, name);
-        }
-        if (fd >= 0 && r < 0)
+        log_write(LOG_UPSTREAM_REACHED, &about, "reached upstream %s", name);
+        r = relay_start(c, fd, name);
+        if (r < 0) {
                 (void)close(fd);
-        if (fd < 0)
-                give_up(c, name, r);
-        else if (r < 0)
                 connection_reset(c, connection_error_reason(r));
+        }
         c->relay->dialer = dialer_free(c->relay->dialer); /* and with it the name */
 }
 
+static void on_failed(void *arg, int error, const char *name)
+{
+        struct connection *c = arg;
+        const struct log_about about = connection_about(c);
+        char reason[DIALER_NAME_SIZE + 128];
+
+        (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name,
+                       connection_error_reason(error));
+        log_write(LOG_UPSTREAM_DOWN, &about, "no upstream can be reached, the last one tried: %s",
+                  reason + strlen("upstream "));
+        connection_reset(c, reason); /* which frees the dialer */
+}
+
 static const struct dialer_events dialer_events = {
+        .on_try_failed = on_try_failed,
+        .on_connected = on_connected,
         .on_failed = on_failed,
-        .on_done = on_dialed,
 };
 
 /* Prepares the header that tells the upstream who the client is, and where it connected to. */

@@ -272,11 +272,10 @@ static int append_text(struct cursor *c)
  * Opens a regular file, of which @c learns which one it is. Without O_NONBLOCK a FIFO would wait
  * for its writer.
  */
-static int open_regular(const char *path, struct cursor *c)
+static int open_regular(const char *path, struct cursor *c, int *out)
 {
         _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         struct stat st;
-        int r;
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
@@ -286,9 +285,9 @@ static int open_regular(const char *path, struct cursor *c)
                 return -ENOTSUP;
         c->device = st.st_dev;
         c->inode = st.st_ino;
-        r = fd;
+        *out = fd;
         fd = -1;
-        return r;
+        return 0;
 }
 
 /* Whether the file is one of those that led here, by whatever name. */
@@ -304,14 +303,13 @@ static bool includes_itself(const struct cursor *c)
 static int read_file(const char *path, size_t max, struct cursor *c, char **text, size_t *size)
 {
         _cleanup_(freep) char *buffer = malloc(max + 2);
-        _cleanup_(closep) int fd = open_regular(path, c);
+        _cleanup_(closep) int fd = -1;
         size_t n = 0;
         ssize_t got = 1;
+        int r = buffer ? open_regular(path, c, &fd) : -ENOMEM;
 
-        if (!buffer)
-                return -ENOMEM;
-        if (fd < 0)
-                return fd;
+        if (r < 0)
+                return r;
         if (includes_itself(c))
                 return -EDEADLK;
         while (n <= max && got > 0) {

@@ -37,8 +37,9 @@ static inline void closep(const int *fd)
 }
 
 /*
- * Opens what is closed of standard input, output and error: else the next descriptor made would be
- * taken for it, and what is meant for the log end up in a socket.
+ * Opens /dev/null for each of standard input, output and error that is closed. So no descriptor
+ * that is made later is 0, 1 or 2: else what is meant for the log would go to a socket, and a
+ * descriptor of 0 would have to be told from a member that is not set.
  */
 static inline void open_standard_fds(void)
 {
