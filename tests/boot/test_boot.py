@@ -77,7 +77,8 @@ def test_booted_debian(tmp_path):
     install(root)
     boot = run("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network",
                "--volatile=overlay", f"--bind={tmp_path}:/report",
-               f"--bind-ro={HERE / 'inside'}:/checks", "-D", root, "-b", "systemd.show_status=no",
+               f"--bind-ro={HERE / 'inside'}:/checks",
+               f"--bind-ro={HERE.parent / 'packages'}:/packages", "-D", root, "-b", "systemd.show_status=no",
                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
     output = tmp_path / "output"
     assert output.exists(), f"the checks did not run:\n{boot.stdout}"

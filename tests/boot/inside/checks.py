@@ -353,6 +353,69 @@ def test_fifteen_hundred_clients_under_select(cursor):
     assert prop("NRestarts") == "0"
 
 
+# The packages that tests need
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+# Installs a package with a service, the way Debian's packages do, in place of apt-get.
+APT = """#!/bin/sh
+case "$*" in
+*--yes*) ;;
+*) exit 0 ;;
+esac
+printf '[Service]\\nExecStart=sleep inf\\n[Install]\\nWantedBy=multi-user.target\\n' \\
+        >/usr/lib/systemd/system/server.service
+export DPKG_MAINTSCRIPT_PACKAGE=server
+deb-systemd-helper enable server.service
+deb-systemd-invoke start server.service
+touch /run/installed
+"""
+
+
+def install_packages(ending):
+    """Runs tests/packages with an apt-get that comes to such an end."""
+    apt = Path("/usr/local/bin/apt-get")
+    apt.write_text(APT + ending)
+    apt.chmod(0o755)
+    Path("/run/installed").unlink(missing_ok=True)
+    return subprocess.Popen(["/packages"], start_new_session=True,
+                            env=os.environ | {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin"})
+
+
+def installed():
+    """Whether the server of the last installation is there, and nothing else has changed."""
+    assert Path("/usr/lib/systemd/system/server.service").exists()
+    assert run("systemctl is-enabled server", check=False).stdout == "disabled\n"
+    return prop("ActiveState", "server") == "inactive"
+
+
+@pytest.mark.parametrize("ending, status", [("exit 0", 0), ("exit 100", 1), ("sleep inf", 143)])
+@pytest.mark.parametrize("policy", [None, "#!/bin/sh\nexit 0\n"])
+def test_packages_leave_no_service_behind(policy, ending, status):
+    """Whether they are installed, fail, or are interrupted."""
+    if policy:
+        POLICY.write_text(policy)
+        POLICY.chmod(0o755)
+    process = install_packages(ending)
+    if status == 143:
+        until("the installation", Path("/run/installed").exists)
+        os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(DEADLINE) == status
+    assert installed()
+    assert (POLICY.read_text() if POLICY.exists() else None) == policy
+    POLICY.unlink(missing_ok=True)
+
+
+def test_packages_after_a_run_that_was_killed():
+    process = install_packages("sleep inf")
+    until("the installation", Path("/run/installed").exists)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(DEADLINE)
+    assert POLICY.exists()
+    assert install_packages("exit 0").wait(DEADLINE) == 0
+    assert not POLICY.exists()
+    run("systemctl disable server")
+
+
 # Several instances
 
 ONE, TWO = "selectd@1", "selectd@2"
