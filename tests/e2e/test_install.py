@@ -101,6 +101,16 @@ def test_everyone_can_read_what_was_installed(tree):
         assert path.stat().st_mode & 0o777 == 0o644, path
 
 
+@pytest.mark.parametrize("name", ["my selectd", "100%", "a;b", "a$b", "a\\b"])
+def test_a_prefix_that_units_cannot_name_is_refused(tmp_path, name):
+    options = ["--prefix", f"/opt/{name}"]
+    result = subprocess.run(["cmake", "--install", BUILD, *options], env=os.environ | {"DESTDIR": str(tmp_path)},
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "units" in result.stderr and f"/opt/{name}" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_edited_file_is_kept(tmp_path):
     cmake_install(tmp_path, "/usr")
     edited = tmp_path / "etc/selectd.conf"
