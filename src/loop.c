@@ -8,6 +8,7 @@
 #include <event2/dns.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -16,6 +17,9 @@
 
 /* Posted tasks run in one turn: however fast they come, events get their turn too. */
 #define POSTS_BATCH 64
+
+/* How often a wake-up is tried before it is left to the next post. */
+#define WAKE_TRIES 1000
 
 struct dns_file {
         struct timespec changed;
@@ -33,7 +37,8 @@ struct loop {
         struct dns_file dns_files[2]; /* as it has read them */
         struct event *on_posts;       /* @posts_fd is readable; NULL: nobody posts */
         int posts_fd;
-        pthread_mutex_t lock; /* of the next two */
+        _Atomic bool look_at_posts; /* in the next turn, even if @posts_fd is not readable */
+        pthread_mutex_t lock;       /* of the next two */
         struct loop_task *posted, **posted_end;
         struct pipe *pipe;  /* empty, but within a callback; NULL: none now */
         unsigned n_taken;   /* pipes that streams have, */
@@ -303,8 +308,13 @@ void loop_run_deferred(struct loop *loop)
 
 int loop_turn(struct loop *loop)
 {
-        int r = event_base_loop(loop->base, EVLOOP_ONCE);
+        int r;
 
+        if (atomic_load(&loop->look_at_posts)) {
+                atomic_store(&loop->look_at_posts, false);
+                event_active(loop->on_posts, EV_READ, 1);
+        }
+        r = event_base_loop(loop->base, EVLOOP_ONCE);
         loop_run_deferred(loop);
         return r < 0 ? -EIO : 0;
 }
@@ -332,16 +342,23 @@ static struct loop_task *take_posted(struct loop *loop)
         return task;
 }
 
-/* Wakes the loop; can't fail, for the counter has room for 2^64 - 2. */
-static void wake(const struct loop *loop)
+/*
+ * Wakes the loop. With EAGAIN the counter is full, so the loop is awake. No other error is known to
+ * occur; if one does, and goes on, the next post or the loop's own next turn makes up for it.
+ */
+static void wake(struct loop *loop)
 {
         const uint64_t one = 1;
 
-        (void)!write(loop->posts_fd, &one, sizeof(one));
+        for (int i = 0; i < WAKE_TRIES; i++)
+                if (write(loop->posts_fd, &one, sizeof(one)) >= 0 || errno == EAGAIN)
+                        return;
+        atomic_store(&loop->look_at_posts, true);
 }
 
 static void loop_on_posts(evutil_socket_t fd, short what, void *arg)
 {
+        struct loop *loop = arg;
         struct loop_task *task;
         uint64_t posts;
 
@@ -349,12 +366,12 @@ static void loop_on_posts(evutil_socket_t fd, short what, void *arg)
         /* First: what is posted from now on wakes the loop again. */
         (void)!read(fd, &posts, sizeof(posts));
         for (int i = 0; i < POSTS_BATCH; i++) {
-                task = take_posted(arg);
+                task = take_posted(loop);
                 if (!task)
                         return;
                 task->run(task);
         }
-        wake(arg);
+        atomic_store(&loop->look_at_posts, true);
 }
 
 int loop_open_posts(struct loop *loop)
@@ -369,10 +386,10 @@ int loop_open_posts(struct loop *loop)
 
 void loop_post(struct loop *loop, struct loop_task *task)
 {
-        bool first;
+        bool must_wake;
 
         (void)pthread_mutex_lock(&loop->lock);
-        first = !loop->posted;
+        must_wake = !loop->posted || atomic_load(&loop->look_at_posts);
         if (!task->posted) {
                 task->posted = true;
                 task->next = NULL;
@@ -380,7 +397,7 @@ void loop_post(struct loop *loop, struct loop_task *task)
                 loop->posted_end = &task->next;
         }
         (void)pthread_mutex_unlock(&loop->lock);
-        if (first)
+        if (must_wake)
                 wake(loop);
 }
 
