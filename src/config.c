@@ -1016,7 +1016,7 @@ static int absolute_path(const char *path, char **out)
         directory = getcwd(NULL, 0);
         if (!directory)
                 return -errno;
-        if (asprintf(out, "%s/%s", directory, path) < 0) {
+        if (asprintf(out, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, path) < 0) {
                 *out = NULL;
                 return -ENOMEM;
         }

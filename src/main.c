@@ -72,19 +72,35 @@ static void on_library_message(int severity, const char *message)
                 log_write(LOG_LIBRARY, NULL, "libevent: %s", message);
 }
 
+/*
+ * SIGPIPE and SIGXFSZ come with an error of write(2) or send(2), which its caller handles. SIGTTOU
+ * would stop a daemon in the background that logs to a terminal (stty tostop). SIGUSR1 and SIGUSR2
+ * mean something to other daemons, such as "open the log again", and would end this one.
+ */
+static void ignore_signals(void)
+{
+        static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGTTOU, SIGUSR1, SIGUSR2 };
+
+        for (size_t i = 0; i < ELEMENTS(ignored); i++)
+                (void)signal(ignored[i], SIG_IGN);
+}
+
 int main(int argc, char **argv)
 {
         struct arguments arguments = { .config = DEFAULT_CONFIG };
         struct config *config;
+        sigset_t before;
         int status, r;
 
+        /* First: a daemon told to stop while it starts stops in order, once it has started. */
+        server_hold_signals(&before);
+        ignore_signals();
         open_standard_fds();
-        (void)signal(SIGPIPE, SIG_IGN);
         status = parse_arguments(argc, argv, &arguments);
         if (status >= 0)
                 return status;
-        if (!arguments.check)
-                server_hold_signals();
+        if (arguments.check)
+                (void)sigprocmask(SIG_SETMASK, &before, NULL);
         log_init();
         event_set_log_callback(on_library_message);
         r = server_load(arguments.config, &config);

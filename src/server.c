@@ -540,11 +540,11 @@ static sigset_t our_signals(void)
         return set;
 }
 
-void server_hold_signals(void)
+void server_hold_signals(sigset_t *before)
 {
         sigset_t set = our_signals();
 
-        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+        (void)sigprocmask(SIG_BLOCK, &set, before);
 }
 
 /*

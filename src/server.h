@@ -6,9 +6,13 @@
 #pragma once
 
 #include "config.h"
+#include <signal.h>
 
-/* SIGHUP, SIGTERM and SIGINT wait from here on until server_run(), which reads them. */
-void server_hold_signals(void);
+/**
+ * server_hold_signals() - make SIGHUP, SIGTERM and SIGINT wait until server_run() reads them
+ * @before: set to the signal mask before
+ */
+void server_hold_signals(sigset_t *before);
 
 /**
  * server_run() - serve until told to stop; behind server_hold_signals()

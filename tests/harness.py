@@ -57,6 +57,15 @@ def own_mounts():
     return command
 
 
+def preloaded(directory, source):
+    """An environment in which a program runs with this C code in the place of library functions."""
+    path = pathlib.Path(directory, "shim.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-x", "c", "-o", path, "-"],
+                   input=source.encode(), check=True)
+    options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+    return {"LD_PRELOAD": str(path), "ASAN_OPTIONS": options}
+
+
 # Configurations
 
 

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from harness import (DEADLINE, SELECTD, Daemon, config, config_in, die_with_parent,
-                     environment, free_port, pattern, recv_exactly, service, until)
+from harness import (DEADLINE, SELECTD, Daemon, config, config_in, die_with_parent, echo,
+                     environment, free_port, pattern, preloaded, recv_exactly, service, until)
 
 
 SELECTC = os.environ["SELECTC"]
@@ -56,6 +56,54 @@ def test_selectc_without_standard_input():
 def held_signals(pid):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"^SigBlk:\s+(\S+)", status, re.M)[1], 16)
+
+
+# main() holds signals, then opens /dev/null in place of closed standard descriptors.
+STOP_ON_OPEN = """
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static int stop_on(const char *name, const char *path, int flags)
+{
+        static int stopped;
+        int (*next)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, name);
+
+        if (strcmp(path, "/dev/null") == 0 && !stopped++)
+                kill(getpid(), SIGTERM);
+        return next(path, flags, 0600);
+}
+
+int open(const char *path, int flags, ...) { return stop_on("open", path, flags); }
+int open64(const char *path, int flags, ...) { return stop_on("open64", path, flags); }
+"""
+
+
+def test_stop_before_anything_else(tmp_path, backend):
+    """SIGTERM in the first instructions: the daemon starts, reads the signal and stops in order."""
+    env = preloaded(tmp_path, STOP_ON_OPEN)
+    with Daemon(config(backend=backend), wait=None, env=env) as daemon:
+        assert daemon.wait() == 0
+        assert daemon.log[-1] == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGTTOU,
+                                    signal.SIGXFSZ])
+def test_ignored_signal(number, backend):
+    with Daemon(config(backend=backend)) as daemon, daemon.connect() as client:
+        daemon.signal(number)
+        echo(client)
+        daemon.reload(config(backend=backend))
+        echo(client)
+
+
+def test_relative_path_at_the_root():
+    """The path in the error is the one that the user would type."""
+    done = subprocess.run([SELECTD, "-t", "-c", "nosuch.conf"], cwd="/", capture_output=True,
+                          timeout=DEADLINE, env=environment())
+    assert done.returncode == 78
+    assert done.stderr == b"/nosuch.conf:1: cannot read the file: No such file or directory\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
