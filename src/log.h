@@ -45,6 +45,7 @@ enum log_kind {
         LOG_RESTART_NEEDED,
         LOG_STOPPING,
         LOG_STOPPED,
+        LOG_STUCK,
         LOG_CONFIG_INVALID,
         LOG_START_FAILED,
         LOG_LOST,

@@ -38,6 +38,13 @@
 /* A failure to accept after this long without one is a new one, and is said again. */
 #define ACCEPT_QUIET_USEC (10 * USEC_PER_SEC)
 
+/*
+ * How long connections that are told to end may take, and then the workers' threads. Neither takes
+ * more than a moment, but for a thread that hangs. The service manager is told that both fit into
+ * STOP_MARGIN_USEC; see notify.c.
+ */
+#define END_USEC (2 * USEC_PER_SEC)
+
 /* The status is told at most this often. */
 #define STATUS_USEC USEC_PER_SEC
 
@@ -64,6 +71,8 @@ struct server {
         bool reloading;              /* some worker has not put the new one into force yet */
         bool worker_failed;
         bool stopping;
+        struct timer end; /* END_USEC has passed since the connections were told to end */
+        bool gave_up;     /* some of them did not */
 };
 
 /* Return: false: out of memory, it will not fire. */
@@ -172,10 +181,17 @@ static void on_retired(evutil_socket_t fd, short what, void *arg)
         stop_listening(arg);
 }
 
+static void on_end(struct timer *timer)
+{
+        container_of(timer, struct server, end)->gave_up = true;
+}
+
 /* Waits for nobody any more. */
 static void end_all(struct server *s)
 {
         stop_listening(s);
+        if (!timer_is_set(&s->end) && timer_set(&s->end, now_usec() + END_USEC) < 0)
+                s->gave_up = true;
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_close_all(s->workers[i], "stopping");
 }
@@ -580,6 +596,7 @@ static int start_watchdog(struct server *s)
 
 static int make_timers(struct server *s)
 {
+        timer_init(&s->end, loop_timers(s->loop), on_end);
         if (new_event(s, -1, 0, on_idle, &s->idle) < 0 ||
             new_event(s, -1, 0, on_drain, &s->drain) < 0 ||
             new_event(s, -1, 0, on_retired, &s->retired) < 0 ||
@@ -657,7 +674,7 @@ static int server_serve(struct server *s)
                   loop_backend(s->loop), s->n_workers, plural(s->n_workers));
         tell_ready(s);
 
-        while (!s->stopping || s->listeners || count_connections(s) > 0) {
+        while (!s->gave_up && (!s->stopping || s->listeners || count_connections(s) > 0)) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 if (loop_turn(s->loop) < 0 || s->worker_failed) {
                         log_write(LOG_LIBRARY, NULL, "the event loop failed, exiting");
@@ -665,7 +682,8 @@ static int server_serve(struct server *s)
                 }
         }
         gate_report(s->gate);
-        log_write(LOG_STOPPED, NULL, "stopped");
+        if (!s->gave_up)
+                log_write(LOG_STOPPED, NULL, "stopped");
         return EX_OK;
 }
 
@@ -675,11 +693,30 @@ static void free_event(struct event *event)
                 event_free(event);
 }
 
+/*
+ * A thread that hangs may still use anything there is: then the process ends at once, with nothing
+ * freed.
+ */
+static void stop_workers(struct server *s)
+{
+        uint64_t until = now_usec() + END_USEC;
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n_workers; i++)
+                worker_begin_stop(s->workers[i]);
+        for (size_t i = 0; i < s->n_workers; i++)
+                n += worker_stop(s->workers[i], until) < 0;
+        if (n == 0)
+                return;
+        log_write(LOG_STUCK, NULL, "%zu worker%s did not stop; exiting without %s", n, plural(n),
+                  n == 1 ? "it" : "them");
+        _exit(EX_OSERR);
+}
+
 static void server_deinit(struct server *s)
 {
         s->listeners = listeners_free(s->listeners);
-        for (size_t i = 0; i < s->n_workers; i++)
-                worker_stop(s->workers[i]);
+        stop_workers(s);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_free(s->workers[i]);
         free_event(s->idle);

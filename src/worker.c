@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 /* A client under way from home to the worker. */
 struct client {
@@ -60,9 +61,11 @@ struct worker {
 
         bool threaded; /* from here on shared: */
         pthread_t thread;
-        pthread_mutex_t lock; /* of orders and news */
+        pthread_mutex_t lock; /* of the next three */
         struct orders orders;
         struct news news;
+        bool ended;              /* nothing but the thread's return is left */
+        pthread_cond_t on_ended; /* signalled once @ended is true */
         struct loop_task on_orders, on_news;
 };
 
@@ -231,6 +234,10 @@ static void *run(void *arg)
         loop_run_deferred(worker->loop);
         if (r < 0)
                 tell(worker, &(struct news){ .failed = true });
+        (void)pthread_mutex_lock(&worker->lock);
+        worker->ended = true;
+        (void)pthread_cond_signal(&worker->on_ended);
+        (void)pthread_mutex_unlock(&worker->lock);
         return NULL;
 }
 
@@ -252,6 +259,18 @@ static int start_thread(struct worker *worker)
         return r;
 }
 
+/* Neither call fails on Linux. */
+static void init_lock(struct worker *worker)
+{
+        pthread_condattr_t attr;
+
+        (void)pthread_mutex_init(&worker->lock, NULL);
+        (void)pthread_condattr_init(&attr);
+        (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        (void)pthread_cond_init(&worker->on_ended, &attr);
+        (void)pthread_condattr_destroy(&attr);
+}
+
 static void worker_freep(struct worker **worker)
 {
         worker_free(*worker);
@@ -268,7 +287,7 @@ int worker_new(const char *backend, struct loop *home, const struct worker_event
         LIST_INIT(&worker->connections);
         LIST_INIT(&worker->owner.hubs);
         STAILQ_INIT(&worker->orders.clients);
-        (void)pthread_mutex_init(&worker->lock, NULL);
+        init_lock(worker);
         worker->owner.on_closed = worker_on_closed;
         worker->on_orders.run = on_orders;
         worker->on_news.run = on_news;
@@ -298,10 +317,8 @@ static void send_orders(struct worker *worker)
         loop_post(worker->loop, &worker->on_orders);
 }
 
-void worker_stop(struct worker *worker)
+void worker_begin_stop(struct worker *worker)
 {
-        struct orders orders;
-
         if (!worker->threaded) {
                 close_all(worker, "stopping");
                 loop_run_deferred(worker->loop);
@@ -310,6 +327,36 @@ void worker_stop(struct worker *worker)
         (void)pthread_mutex_lock(&worker->lock);
         worker->orders.stop = true;
         send_orders(worker);
+}
+
+/* Return: 0; -ETIMEDOUT. */
+static int wait_for_end(struct worker *worker, uint64_t until_usec)
+{
+        const struct timespec until = {
+                .tv_sec = (time_t)(until_usec / USEC_PER_SEC),
+                .tv_nsec = (long)(until_usec % USEC_PER_SEC) * 1000,
+        };
+        int r = 0;
+
+        (void)pthread_mutex_lock(&worker->lock);
+        while (r == 0 && !worker->ended)
+                r = -pthread_cond_timedwait(&worker->on_ended, &worker->lock, &until);
+        if (worker->ended)
+                r = 0;
+        (void)pthread_mutex_unlock(&worker->lock);
+        return r;
+}
+
+int worker_stop(struct worker *worker, uint64_t until_usec)
+{
+        struct orders orders;
+        int r;
+
+        if (!worker->threaded)
+                return 0;
+        r = wait_for_end(worker, until_usec);
+        if (r < 0)
+                return r;
         (void)pthread_join(worker->thread, NULL);
         /* What came too late, when the loop had failed. */
         orders = take_orders(worker);
@@ -318,6 +365,7 @@ void worker_stop(struct worker *worker)
                 client_free(client);
         }
         config_unref(orders.reconfigure);
+        return 0;
 }
 
 struct worker *worker_free(struct worker *worker)
@@ -326,6 +374,7 @@ struct worker *worker_free(struct worker *worker)
                 return NULL;
         if (worker->loop != worker->home)
                 loop_free(worker->loop);
+        (void)pthread_cond_destroy(&worker->on_ended);
         (void)pthread_mutex_destroy(&worker->lock);
         free(worker);
         return NULL;

@@ -39,12 +39,23 @@ _must_use_ int worker_new(const char *backend, struct loop *home,
                           const struct worker_events *events, void *arg, struct worker **out);
 
 /**
- * worker_stop() - close what connections are left, and end the thread
+ * worker_begin_stop() - tell the worker to close what connections are left and to end its thread
  *
- * Blocks until the thread's loop turns. Afterwards @home must not be turned any more; stop all
- * workers of a home before the first one is freed, for each may have posted there.
+ * Returns at once. Of several workers tell all before the first worker_stop(), so that they end
+ * side by side.
  */
-void worker_stop(struct worker *worker);
+void worker_begin_stop(struct worker *worker);
+
+/**
+ * worker_stop() - wait until the thread has ended; behind worker_begin_stop()
+ * @until_usec: when to give up, CLOCK_MONOTONIC
+ *
+ * Afterwards @home must not be turned any more; stop all workers of a home before the first one is
+ * freed, for each may have posted there.
+ *
+ * Return: 0; -ETIMEDOUT: the thread still runs, so nothing that it may use can be freed.
+ */
+_must_use_ int worker_stop(struct worker *worker, uint64_t until_usec);
 
 /**
  * worker_free() - free a stopped worker

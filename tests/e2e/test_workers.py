@@ -1,10 +1,9 @@
 """workers = N: connections are spread over N threads, and nobody who uses the daemon can tell.
 
 Which thread serves whom is read from /proc: each loop watches its connections with an epoll set,
-whose members the kernel lists. One thread alone is halted with ptrace(2).
+whose members the kernel lists.
 """
 import contextlib
-import ctypes
 import os
 import pathlib
 import re
@@ -14,20 +13,15 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, Steady, cannot_run, config, config_in, connect, echo,
-                     free_port, pattern, push, recv_exactly, recv_until_eof, reset, service, until)
+from harness import (DEADLINE, Daemon, Steady, config, config_in, connect, echo,
+                     free_port, halted, pattern, push, recv_exactly, recv_until_eof, reset, service,
+                     threads, until)
 from test_hub import exchange, hub, members
 from test_limits import MANY, crowd, served  # crowd and manager are fixtures
 from test_notify import manager
 
 N = 4
 BACKENDS = pytest.mark.parametrize("backend", ["epoll", "poll", "select"])
-
-
-def threads(daemon):
-    """The ids of its workers' threads."""
-    return [int(task.name) for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
-            if (task / "comm").read_text() == "selectd-worker\n"]
 
 
 def spread(daemon):
@@ -258,30 +252,6 @@ def test_lines_are_whole():
 
 
 # When one of them hangs
-
-
-ptrace = ctypes.CDLL(None, use_errno=True).ptrace
-ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-ptrace.restype = ctypes.c_long
-SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-
-
-@contextlib.contextmanager
-def halted(thread):
-    """Stops one thread of another process, and no other, while the block runs.
-
-    Whatever happens, it is let go, or buried: while one of its threads is traced, not even a dead
-    process is gone.
-    """
-    if ptrace(SEIZE, thread, None, None) < 0:
-        cannot_run(f"ptrace: {os.strerror(ctypes.get_errno())}")
-    assert ptrace(INTERRUPT, thread, None, None) == 0
-    os.waitpid(thread, WALL)
-    try:
-        yield
-    finally:
-        if ptrace(DETACH, thread, None, None) < 0:
-            os.waitpid(thread, WALL)
 
 
 def test_one_that_hangs(manager):
