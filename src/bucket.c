@@ -48,16 +48,16 @@ static uint64_t nsec_of(uint64_t bytes, uint64_t rate)
         return nsec < UINT64_MAX / 4 ? (uint64_t)nsec : UINT64_MAX / 4;
 }
 
-uint64_t bucket_reserve(struct bucket *bucket, uint64_t now_usec, size_t n, uint64_t rate,
+uint64_t bucket_reserve(struct bucket *bucket, uint64_t from_usec, size_t n, uint64_t rate,
                         uint64_t burst)
 {
-        uint64_t leave, now = now_usec * 1000, depth = nsec_of(burst, rate);
+        uint64_t leave, from = from_usec * 1000, depth = nsec_of(burst, rate);
 
         (void)pthread_mutex_lock(&bucket->lock);
-        if (bucket->full_nsec < now)
-                bucket->full_nsec = now;
+        if (bucket->full_nsec < from)
+                bucket->full_nsec = from;
         bucket->full_nsec += nsec_of(n, rate);
-        leave = bucket->full_nsec > now + depth ? bucket->full_nsec - depth : now;
+        leave = bucket->full_nsec > from + depth ? bucket->full_nsec - depth : from;
         (void)pthread_mutex_unlock(&bucket->lock);
         return (leave + 999) / 1000;
 }

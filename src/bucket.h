@@ -30,13 +30,14 @@ struct bucket *bucket_unref(struct bucket *bucket);
 
 /**
  * bucket_reserve() - take tokens for @n bytes
- * @now_usec: now, of CLOCK_MONOTONIC
- * @rate:     bytes a second, at least 1
- * @burst:    bytes that may leave at once when nothing left for long; at least @n
+ * @from_usec: the moment, of CLOCK_MONOTONIC, from which the bytes want to leave: now or earlier
+ * @rate:      bytes a second, at least 1
+ * @burst:     bytes that may leave at once when nothing left for long: at least @n, or 0: each
+ *             reservation waits @n / @rate, from @from_usec or from when the one before it may leave
  *
- * Return: when they may leave: @now_usec or later.
+ * Return: when they may leave: @from_usec or later.
  */
-uint64_t bucket_reserve(struct bucket *bucket, uint64_t now_usec, size_t n, uint64_t rate,
+uint64_t bucket_reserve(struct bucket *bucket, uint64_t from_usec, size_t n, uint64_t rate,
                         uint64_t burst);
 
 /* Gives the tokens of a reservation back that is of no use any more. */

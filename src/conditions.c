@@ -2,6 +2,7 @@
 #include "conditions.h"
 
 const struct conditions conditions_none = {
+        .burst_bytes = CONDITIONS_AUTO,
         .limit_bytes = CONDITIONS_NEVER,
         .stall_after_bytes = CONDITIONS_NEVER,
         .stall_after_usec = CONDITIONS_NEVER,

@@ -11,12 +11,16 @@
 
 #define CONDITIONS_FOREVER UINT64_MAX /* of a duration */
 #define CONDITIONS_NEVER   UINT64_MAX /* of what is to happen after so long, or so many bytes */
+#define CONDITIONS_AUTO    UINT64_MAX /* of a burst, where there is no rate: a tenth of the rate */
 
-/* Plain data; durations in microseconds. What is 0 is not done, unless it says otherwise. */
+/*
+ * Plain data; durations in microseconds. 0 means that nothing is done, except where CONDITIONS_NEVER
+ * or CONDITIONS_AUTO says that: there 0 is a value like any other.
+ */
 struct conditions {
         uint64_t latency_usec, jitter_usec;
-        uint64_t rate; /* bytes a second */
-        uint64_t burst_bytes;
+        uint64_t rate;        /* bytes a second */
+        uint64_t burst_bytes; /* or auto; 0: each chunk waits until its own bytes are paid for */
         struct bucket
                 *shared; /* all connections of the service draw on it; NULL: each has its own */
         uint64_t slice_bytes, slice_variation_bytes, slice_delay_usec;

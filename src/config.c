@@ -250,16 +250,52 @@ static void read_usec(struct reader *r, const struct key *key, config_setting_t 
         store(r, key, setting, ok, value, out);
 }
 
+/* Whether the value is the string @word. */
+static bool is_word(const config_setting_t *setting, const char *word)
+{
+        const char *text = config_setting_get_string(setting);
+
+        return text && strcmp(text, word) == 0;
+}
+
 /* A duration, or "forever". */
 static void read_usec_or_forever(struct reader *r, const struct key *key, config_setting_t *setting,
                                  void *out)
 {
-        const char *text = config_setting_get_string(setting);
-
-        if (text && strcmp(text, "forever") == 0)
+        if (is_word(setting, "forever"))
                 *(uint64_t *)out = CONDITIONS_FOREVER;
         else
                 read_usec(r, key, setting, out);
+}
+
+/* A duration, or "never". */
+static void read_usec_or_never(struct reader *r, const struct key *key, config_setting_t *setting,
+                               void *out)
+{
+        if (is_word(setting, "never"))
+                *(uint64_t *)out = CONDITIONS_NEVER;
+        else
+                read_usec(r, key, setting, out);
+}
+
+/* A size, or "never". */
+static void read_bytes_or_never(struct reader *r, const struct key *key, config_setting_t *setting,
+                                void *out)
+{
+        if (is_word(setting, "never"))
+                *(uint64_t *)out = CONDITIONS_NEVER;
+        else
+                read_bytes(r, key, setting, out);
+}
+
+/* A size, or "auto". */
+static void read_bytes_or_auto(struct reader *r, const struct key *key, config_setting_t *setting,
+                               void *out)
+{
+        if (is_word(setting, "auto"))
+                *(uint64_t *)out = CONDITIONS_AUTO;
+        else
+                read_bytes(r, key, setting, out);
 }
 
 /* A part of all, 0 to 1. */
@@ -278,7 +314,7 @@ static void read_share(struct reader *r, const struct key *key, config_setting_t
                 report_value(r, setting, key->legal);
 }
 
-/* A time span, or a size: a number is bytes, for what has a unit of time is a span. */
+/* "never", a time span or a size. A number without a unit is a size. */
 static void read_stall_after(struct reader *r, const struct key *key, config_setting_t *setting,
                              void *out)
 {
@@ -287,6 +323,8 @@ static void read_stall_after(struct reader *r, const struct key *key, config_set
         struct conditions *conditions = out;
         uint64_t value;
 
+        if (is_word(setting, "never"))
+                return; /* the default */
         if (text && quantity_parse_bytes(text, &value) < 0)
                 read_usec(r, &span, setting, &conditions->stall_after_usec);
         else
@@ -297,6 +335,8 @@ static void read_seed(struct reader *r, const struct key *key, config_setting_t 
 {
         struct config *config = out;
 
+        if (is_word(setting, "random"))
+                return; /* the default */
         read_count(r, key, setting, &config->seed);
         config->seeded = true;
 }
@@ -367,9 +407,7 @@ static void read_mode(struct reader *r, const struct key *key, config_setting_t 
 static void read_workers(struct reader *r, const struct key *key, config_setting_t *setting,
                          void *out)
 {
-        const char *text = config_setting_get_string(setting);
-
-        if (text && strcmp(text, "auto") == 0)
+        if (is_word(setting, "auto"))
                 *(uint64_t *)out = 0;
         else
                 read_count(r, key, setting, out);
@@ -670,20 +708,22 @@ static const struct key condition_keys[] = {
         { "latency", read_usec, CONDITION(latency_usec), 0, YEAR_USEC, SPAN_LEGAL },
         { "jitter", read_usec, CONDITION(jitter_usec), 0, YEAR_USEC, SPAN_LEGAL },
         { "rate", read_bytes, CONDITION(rate), 0, BYTES_MAX, RATE_LEGAL },
-        { "burst", read_bytes, CONDITION(burst_bytes), 1, BYTES_MAX, "bytes from 1 to \"1024G\"" },
+        { "burst", read_bytes_or_auto, CONDITION(burst_bytes), 0, BYTES_MAX,
+          BYTES_LEGAL ", or \"auto\"" },
         { "shared", read_shared, 0, 0, 0, "true or false" },
         { "slice_size", read_bytes, CONDITION(slice_bytes), 0, BYTES_MAX, BYTES_LEGAL },
         { "slice_variation", read_bytes, CONDITION(slice_variation_bytes), 0, BYTES_MAX,
           BYTES_LEGAL },
         { "slice_delay", read_usec, CONDITION(slice_delay_usec), 0, YEAR_USEC, SPAN_LEGAL },
-        { "limit", read_bytes, CONDITION(limit_bytes), 1, BYTES_MAX, "bytes from 1 to \"1024G\"" },
+        { "limit", read_bytes_or_never, CONDITION(limit_bytes), 0, BYTES_MAX,
+          BYTES_LEGAL ", or \"never\"" },
         { "stall_after", read_stall_after, 0, 0, BYTES_MAX,
           "a time span such as \"2s\", 0 to 365 days, or bytes such as 1000 or \"64K\", to "
-          "\"1024G\"" },
-        { "stall_for", read_usec_or_forever, CONDITION(stall_for_usec), 1, YEAR_USEC,
-          "seconds or a time span such as \"2s\", more than 0, to 365 days, or \"forever\"" },
-        { "reset_after", read_usec, CONDITION(reset_after_usec), 1, YEAR_USEC,
-          "seconds or a time span such as \"2s\", more than 0, to 365 days" },
+          "\"1024G\", or \"never\"" },
+        { "stall_for", read_usec_or_forever, CONDITION(stall_for_usec), 0, YEAR_USEC,
+          SPAN_LEGAL ", or \"forever\"" },
+        { "reset_after", read_usec_or_never, CONDITION(reset_after_usec), 0, YEAR_USEC,
+          SPAN_LEGAL ", or \"never\"" },
         { "close_delay", read_usec, CONDITION(close_delay_usec), 0, YEAR_USEC, SPAN_LEGAL },
         { "drop_new", read_share, CONDITION(drop_new), 0, 0, SHARE_LEGAL },
         { "probability", read_share, CONDITION(probability), 0, 0, SHARE_LEGAL },
@@ -718,7 +758,7 @@ static void read_conditions(struct reader *r, const struct key *key, config_sett
         if (c->slice_bytes && c->slice_variation_bytes >= c->slice_bytes)
                 report_value(r, config_setting_get_member(setting, "slice_variation"),
                              "less than slice_size");
-        if (!c->burst_bytes)
+        if (c->rate && c->burst_bytes == CONDITIONS_AUTO)
                 c->burst_bytes = c->rate > 10 ? c->rate / 10 : 1;
 }
 
@@ -936,7 +976,8 @@ static const struct key top_keys[] = {
           SPAN_LEGAL },
         { "drain_timeout", read_usec, offsetof(struct config, drain_timeout_usec), 0, YEAR_USEC,
           SPAN_LEGAL },
-        { "seed", read_seed, 0, 0, INT64_MAX, "a number from 0 to 9223372036854775807" },
+        { "seed", read_seed, 0, 0, INT64_MAX,
+          "a number from 0 to 9223372036854775807, or \"random\"" },
         { "services", read_services, 0, 0, 0, "a group of at least one service" },
 };
 

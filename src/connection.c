@@ -372,26 +372,28 @@ static bool is_dropped(const struct connection *c)
 
 static int set_reset_after(struct connection *c);
 
-static void on_reset_after(evutil_socket_t fd, short what, void *arg)
+static void play_reset_after(struct connection *c)
 {
         char duration[QUANTITY_TEXT_SIZE], reason[QUANTITY_TEXT_SIZE + 16];
-        struct connection *c = arg;
 
-        (void)fd;
-        (void)what;
-        /* A timer counts from the beginning of the turn that set it: it may be early. */
-        if (loop_now_usec() < c->began_usec + c->reset_after_usec) {
-                if (set_reset_after(c) < 0)
-                        connection_reset(c, connection_error_reason(-ENOMEM));
-                return;
-        }
         c->faults |= FAULT_RESET;
         (void)snprintf(reason, sizeof(reason), "reset_after %s",
                        quantity_format_usec(c->reset_after_usec, duration));
         connection_reset(c, reason);
 }
 
-/* Sets the timer to when the connection is to be reset, if ever. */
+static void on_reset_after(evutil_socket_t fd, short what, void *arg)
+{
+        struct connection *c = arg;
+
+        (void)fd;
+        (void)what;
+        /* set_reset_after() resets it; an early timer is set again. */
+        if (set_reset_after(c) < 0)
+                connection_reset(c, connection_error_reason(-ENOMEM));
+}
+
+/* Resets the connection if reset_after has passed; else sets the timer to when it will have. */
 static int set_reset_after(struct connection *c)
 {
         uint64_t after = CONDITIONS_NEVER, now = loop_now_usec();
@@ -408,10 +410,14 @@ static int set_reset_after(struct connection *c)
                 (void)evtimer_del(c->reset);
         if (after == CONDITIONS_NEVER)
                 return 0;
+        c->reset_after_usec = after;
+        if (now >= c->began_usec + after) {
+                play_reset_after(c);
+                return 0;
+        }
         if (!c->reset)
                 c->reset = evtimer_new(loop_base(c->loop), on_reset_after, c);
-        c->reset_after_usec = after;
-        wait = loop_timeval(c->began_usec + after > now ? c->began_usec + after - now : 0);
+        wait = loop_timeval(c->began_usec + after - now);
         return c->reset && evtimer_add(c->reset, &wait) == 0 ? 0 : -ENOMEM;
 }
 
@@ -422,7 +428,7 @@ static int connection_configure(struct connection *c)
         int r;
 
         r = set_reset_after(c);
-        if (c->peer && r == 0) {
+        if (c->peer && r == 0 && !c->closed) {
                 stream_set_read_max(&c->peer->stream, c->service->send_delay_usec
                                                               ? c->service->message_bytes
                                                               : LOOP_SCRATCH_BYTES);
@@ -471,7 +477,7 @@ static void connection_open(struct connection *c, const struct proxy_header *hea
                 return;
         }
         r = set_reset_after(c);
-        if (r == 0)
+        if (r == 0 && !c->closed)
                 r = c->mode->open(c, header);
         if (r < 0)
                 connection_reset(c, connection_error_reason(r));

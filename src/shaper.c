@@ -36,6 +36,13 @@ struct shaper {
         void *arg;
 };
 
+/*
+ * Without a burst a chunk that leaves late, because a timer or a turn of the loop was late, does not
+ * delay the chunks behind it, unless it is this late: then the destination did not take it, and the
+ * time that it lost must not become a burst.
+ */
+#define LATE_MAX_USEC (10 * USEC_PER_MSEC)
+
 static uint64_t least(uint64_t a, uint64_t b)
 {
         return a < b ? a : b;
@@ -198,7 +205,7 @@ static bool pull(struct shaper *shaper)
                sizeof(shaper->first);
 }
 
-/* When the first chunk, or the next piece of it, may leave, but for its tokens. */
+/* When the first chunk, or the next piece of it, may leave, but for its tokens and a stall. */
 static uint64_t due_usec(const struct shaper *shaper)
 {
         const struct conditions *c = &shaper->conditions;
@@ -208,9 +215,9 @@ static uint64_t due_usec(const struct shaper *shaper)
 
         if (first->end)
                 return most(due, shaper->left_usec) + c->close_delay_usec;
-        if (!first->started)
+        if (!first->started && shaper->send_delay_usec)
                 due = most(due, shaper->left_usec) + shaper->send_delay_usec;
-        if (shaper->left_usec)
+        if (shaper->left_usec && c->slice_delay_usec)
                 due = most(due, shaper->left_usec + c->slice_delay_usec);
         return due;
 }
@@ -226,7 +233,7 @@ static size_t choose(struct shaper *shaper)
 
                 n = least(n, slice > variation ? slice - variation : 1);
         }
-        if (c->rate)
+        if (c->rate && c->burst_bytes)
                 n = least(n, c->burst_bytes);
         /*
          * Who leaves gives back what it has reserved, but who waits behind it waits on: so that
@@ -240,16 +247,20 @@ static size_t choose(struct shaper *shaper)
         return (size_t)n;
 }
 
-/* Chooses the next piece, which is due but for its tokens. */
-static void prepare(struct shaper *shaper, uint64_t now)
+/* Chooses the next piece, which has been due since @due but for its tokens. */
+static void prepare(struct shaper *shaper, uint64_t now, uint64_t due)
 {
         const struct conditions *c = &shaper->conditions;
 
         shaper->piece = shaper->first.end ? 1 : choose(shaper);
         shaper->piece_usec = now;
-        if (c->rate && !shaper->first.end)
-                shaper->piece_usec = bucket_reserve(bucket_of(shaper), now, shaper->piece, c->rate,
-                                                    c->burst_bytes);
+        if (!c->rate || shaper->first.end)
+                return;
+        /* A burst makes up for lateness; without one the bytes are paid for from @due on. */
+        if (!c->burst_bytes)
+                now = most(due, now - LATE_MAX_USEC);
+        shaper->piece_usec = bucket_reserve(bucket_of(shaper), now, shaper->piece, c->rate,
+                                            c->burst_bytes);
 }
 
 /* When the stall that goes on ends; @now: there is none. */
@@ -314,29 +325,36 @@ static unsigned wait_fault(const struct shaper *shaper, uint64_t now)
         return fault;
 }
 
+static int reach_limit(struct shaper *shaper, enum shaper_event *event)
+{
+        shaper->faults |= FAULT_LIMIT;
+        *event = SHAPER_LIMIT;
+        return 0;
+}
+
 int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_event *event)
 {
-        uint64_t now = loop_now_usec(), until;
+        const uint64_t limit = shaper->conditions.limit_bytes;
+        uint64_t now = loop_now_usec(), due, until;
 
         *n = 0;
         *event = SHAPER_NOTHING;
-        if (shaper->out_bytes >= shaper->conditions.limit_bytes) {
-                shaper->faults |= FAULT_LIMIT;
-                *event = SHAPER_LIMIT;
-                return 0;
-        }
+        if (shaper->out_bytes > 0 && shaper->out_bytes >= limit)
+                return reach_limit(shaper, event);
         if (!pull(shaper))
                 return 0;
-        until = due_usec(shaper);
-        if (now < until)
-                return wait_until(shaper, now, until, wait_fault(shaper, now));
+        due = due_usec(shaper);
+        if (now < due)
+                return wait_until(shaper, now, due, wait_fault(shaper, now));
         until = stalled_until(shaper, now);
         if (now < until) {
                 unchoose(shaper);
                 return wait_until(shaper, now, until, FAULT_STALL);
         }
+        if (limit == 0 && !shaper->first.end)
+                return reach_limit(shaper, event);
         if (!shaper->piece)
-                prepare(shaper, now);
+                prepare(shaper, now, due);
         if (now < shaper->piece_usec)
                 return wait_until(shaper, now, shaper->piece_usec, FAULT_RATE);
         remove_piece(shaper, now, buffer, n, event);

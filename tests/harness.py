@@ -77,6 +77,8 @@ def value(v):
         return '"%s"' % v
     if isinstance(v, (list, tuple)):
         return "( %s )" % ", ".join(map(value, v))
+    if isinstance(v, dict):
+        return "{ %s }" % " ".join(f"{name} = {value(one)};" for name, one in v.items())
     return str(v)
 
 

@@ -71,7 +71,7 @@ static void next_conditions(struct conditions *c)
         c->latency_usec = next_or(0, DURATION_MAX);
         c->jitter_usec = next_or(0, DURATION_MAX);
         c->rate = next_or(0, SIZE_MOST);
-        c->burst_bytes = 1 + next_up_to(SIZE_MOST - 1);
+        c->burst_bytes = next_up_to(SIZE_MOST);
         if (next() % 4 == 1) {
                 c->rate = 10000; /* the same as long as it is shared */
                 c->burst_bytes = 2500;

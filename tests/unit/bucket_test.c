@@ -60,6 +60,18 @@ static void refill(void **state)
         assert_int_equal(wait_of(3600 * USEC_PER_SEC, 1, 1000, 1000), USEC_PER_MSEC);
 }
 
+/* Without a burst each waits for its own bytes, after those before it, however long it was quiet. */
+static void no_burst(void **state)
+{
+        (void)state;
+        assert_int_equal(wait_of(0, 600, 1000, 0), 600 * USEC_PER_MSEC);
+        assert_int_equal(wait_of(0, 1, 1000, 0), 601 * USEC_PER_MSEC);
+        assert_int_equal(wait_of(100 * USEC_PER_MSEC, 9, 1000, 0), 510 * USEC_PER_MSEC);
+        assert_int_equal(wait_of(3600 * USEC_PER_SEC, 65536, 1000, 0), 65536 * USEC_PER_MSEC);
+        bucket_return(bucket, 65536, 1000);
+        assert_int_equal(wait_of(3600 * USEC_PER_SEC, 1, 1000, 0), USEC_PER_MSEC);
+}
+
 /* What is given back can be had by the next, and only that. */
 static void returned(void **state)
 {
@@ -150,7 +162,8 @@ static void random_row(struct level *level)
 
         level->micro = (__int128)level->burst * 1000000;
         for (size_t i = 0; i < 1000; i++) {
-                size_t n = random_between(1, level->burst < 65536 ? level->burst : 65536);
+                size_t n = random_between(
+                        1, level->burst && level->burst < 65536 ? level->burst : 65536);
                 __int128 owed;
                 uint64_t waits, exact = 0;
 
@@ -176,6 +189,8 @@ static void random_rows(void **state)
                         .burst = random_between(1, (size_t)1 << random_between(0, 20))
                 };
 
+                if (i % 8 == 0)
+                        level.burst = 0;
                 (void)release(state);
                 assert_int_equal(make(state), 0);
                 random_row(&level);
@@ -236,6 +251,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(burst_then_rate, make, release),
+                cmocka_unit_test_setup_teardown(no_burst, make, release),
                 cmocka_unit_test_setup_teardown(refill, make, release),
                 cmocka_unit_test_setup_teardown(returned, make, release),
                 cmocka_unit_test_setup_teardown(filled, make, release),

@@ -27,16 +27,17 @@
 
 #define GROUP "a group { latency = …; }"
 #define RATE  "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
-#define BURST "bytes from 1 to \"1024G\""
 #define SIZE  "bytes such as 1000 or \"64K\", to \"1024G\""
+#define BURST SIZE ", or \"auto\""
+#define CUT   SIZE ", or \"never\""
 #define HOLD  "bytes from 1 to \"1G\""
-#define RESET "seconds or a time span such as \"2s\", more than 0, to 365 days"
+#define RESET SPAN ", or \"never\""
 #define SHARE "a share from 0 to 1"
-#define SEED  "a number from 0 to 9223372036854775807"
+#define SEED  "a number from 0 to 9223372036854775807, or \"random\""
 #define STALL_AFTER                                                                        \
         "a time span such as \"2s\", 0 to 365 days, or bytes such as 1000 or \"64K\", to " \
-        "\"1024G\""
-#define STALL_FOR "seconds or a time span such as \"2s\", more than 0, to 365 days, or \"forever\""
+        "\"1024G\", or \"never\""
+#define STALL_FOR SPAN ", or \"forever\""
 
 #define YEAR_USEC (365 * 24 * 3600 * USEC_PER_SEC)
 
@@ -133,6 +134,64 @@ static void defaults(void **state)
         expect_defaults(config);
         assert_int_equal(load(SOURCE_DIR "/conf/selectd.conf"), 0);
         expect_defaults(config);
+}
+
+/* Removes the "# " from lines that begin with "  # ": whole services that are commented out. */
+static void uncomment(char *text)
+{
+        for (char *p = text; p; p = strchr(p, '\n')) {
+                p += *p == '\n';
+                if (strncmp(p, "  # ", 4) == 0)
+                        memset(p, ' ', 4);
+        }
+}
+
+static void expect_same_values(const struct service *one, const struct service *other)
+{
+        struct service a = *one, b = *other;
+
+        a.name = b.name = NULL;
+        a.listen = b.listen = NULL;
+        a.upstreams = b.upstreams = NULL;
+        assert_memory_equal(&a, &b, sizeof(a));
+}
+
+static void expect_same_top(const struct config *one, const struct config *other)
+{
+        struct config a = *one, b = *other;
+
+        a.seed = b.seed; /* random */
+        a.path = b.path;
+        a.services = b.services;
+        assert_memory_equal(&a, &b, sizeof(a));
+}
+
+/* The examples in the shipped file do nothing but what they are named for: all is as by default. */
+static void examples_are_harmless(void **state)
+{
+        char *text = read_text(SOURCE_DIR "/conf/selectd.conf");
+        struct config *examples;
+
+        (void)state;
+        assert_non_null(text);
+        uncomment(text);
+        expect_legal(text);
+        free(text);
+        examples = config;
+        config = NULL;
+        expect_legal("services = {\n"
+                     "echo = { listen = \"127.0.0.1:8008\"; };\n"
+                     "db = { listen = \"127.0.0.1:13306\"; mode = \"relay\";\n"
+                     "       upstream = \"127.0.0.1:3306\"; };\n"
+                     "chat = { listen = \"127.0.0.1:8009\"; mode = \"hub\"; };\n"
+                     "};");
+        assert_int_equal(examples->n_services, config->n_services);
+        for (size_t i = 0; i < config->n_services; i++) {
+                assert_string_equal(examples->services[i].name, config->services[i].name);
+                expect_same_values(&examples->services[i], &config->services[i]);
+        }
+        expect_same_top(examples, config);
+        config_unref(examples);
 }
 
 /* libconfig knows no comment that ends with the file. */
@@ -306,11 +365,21 @@ static void conditions(void **state)
                 CASE("rate = 1000", burst_bytes, 100),
                 CASE("rate = 19", burst_bytes, 1),
                 CASE("rate = 1", burst_bytes, 1),
+                CASE("rate = 1000; burst = \"auto\"", burst_bytes, 100),
+                CASE("rate = 1000; burst = 0", burst_bytes, 0),
                 CASE("slice_size = 512", slice_bytes, 512),
                 CASE("slice_size = 2; slice_variation = 1", slice_variation_bytes, 1),
                 CASE("slice_delay = \"1us\"", slice_delay_usec, 1),
                 CASE("limit = \"10M\"", limit_bytes, 10 << 20),
                 CASE("limit = 1", limit_bytes, 1),
+                CASE("limit = 0", limit_bytes, 0),
+                CASE("limit = \"never\"", limit_bytes, CONDITIONS_NEVER),
+                CASE("stall_for = 1; stall_after = \"never\"", stall_after_bytes,
+                     CONDITIONS_NEVER),
+                CASE("stall_for = 1; stall_after = \"never\"", stall_after_usec, CONDITIONS_NEVER),
+                CASE("stall_after = 1; stall_for = 0", stall_for_usec, 0),
+                CASE("reset_after = 0", reset_after_usec, 0),
+                CASE("reset_after = \"never\"", reset_after_usec, CONDITIONS_NEVER),
                 CASE("stall_for = 1; stall_after = 1000", stall_after_bytes, 1000),
                 CASE("stall_for = 1; stall_after = 0", stall_after_bytes, 0),
                 CASE("stall_for = 1; stall_after = \"64K\"", stall_after_bytes, 65536),
@@ -405,6 +474,8 @@ static void seed(void **state)
         expect_legal(TOP("seed = 0;"));
         assert_true(config->seeded);
         assert_int_equal(config->seed, 0);
+        expect_legal(TOP("seed = \"random\";"));
+        assert_false(config->seeded);
         expect_legal(TOP(""));
         assert_false(config->seeded);
         other = config->seed;
@@ -526,24 +597,25 @@ static void each_condition(void **state)
                 { "rate = 1.5", "1.5", RATE, "" },
                 { "rate = \"1025G\"", "\"1025G\"", RATE, "" },
                 { "rate = \"1s\"", "\"1s\"", RATE, "" },
-                { "burst = 0", "0", BURST, "rate = 1;" },
+                { "burst = -1", "-1", BURST, "rate = 1;" },
+                { "burst = \"never\"", "\"never\"", BURST, "rate = 1;" },
                 { "burst = \"1025G\"", "\"1025G\"", BURST, "rate = 1;" },
                 { "shared = 1", "1", BOOL, "rate = 1;" },
                 { "slice_size = \"1T\"", "\"1T\"", SIZE, "" },
                 { "slice_variation = -5", "-5", SIZE, "slice_size = 1;" },
                 { "slice_delay = \"-1s\"", "\"-1s\"", SPAN, "" },
-                { "limit = -1", "-1", BURST, "" },
-                { "limit = 0", "0", BURST, "" },
-                { "limit = \"1s\"", "\"1s\"", BURST, "" },
+                { "limit = -1", "-1", CUT, "" },
+                { "limit = \"auto\"", "\"auto\"", CUT, "" },
+                { "limit = \"1s\"", "\"1s\"", CUT, "" },
                 { "stall_after = -1", "-1", STALL_AFTER, "stall_for = 1;" },
                 { "stall_after = 1.5", "1.5", STALL_AFTER, "stall_for = 1;" },
                 { "stall_after = \"366d\"", "\"366d\"", STALL_AFTER, "stall_for = 1;" },
                 { "stall_after = \"1025G\"", "\"1025G\"", STALL_AFTER, "stall_for = 1;" },
                 { "stall_after = \"soon\"", "\"soon\"", STALL_AFTER, "stall_for = 1;" },
-                { "stall_for = 0", "0", STALL_FOR, "stall_after = 1;" },
+                { "stall_for = -1", "-1", STALL_FOR, "stall_after = 1;" },
                 { "stall_for = \"for ever\"", "\"for ever\"", STALL_FOR, "stall_after = 1;" },
                 { "stall_for = \"366d\"", "\"366d\"", STALL_FOR, "stall_after = 1;" },
-                { "reset_after = 0", "0", RESET, "" },
+                { "reset_after = -1", "-1", RESET, "" },
                 { "reset_after = \"forever\"", "\"forever\"", RESET, "" },
                 { "close_delay = \"5\\x01\"", "\"5\\x01\"", SPAN, "" },
                 { "drop_new = -0.1", "-0.1", SHARE, "" },
@@ -1193,6 +1265,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_teardown(defaults, release),
+                cmocka_unit_test_teardown(examples_are_harmless, release),
                 cmocka_unit_test_teardown(defaults_name_every_key, release),
                 cmocka_unit_test_teardown(article, release),
                 cmocka_unit_test_teardown(words, release),

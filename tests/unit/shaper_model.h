@@ -14,6 +14,9 @@
 #define MODEL_NEVER  UINT64_MAX
 #define MODEL_PERIOD 251 /* of the bytes */
 
+/* Without a burst: a chunk that leaves up to this late does not delay those behind it. */
+#define MODEL_LATE_USEC ((uint64_t)10000)
+
 struct model_chunk {
         uint64_t arrived_usec, delay_usec;
         size_t n; /* of it left to leave; 0: the end of the stream */
@@ -79,9 +82,11 @@ static inline struct model_bucket *model_bucket(struct model *m)
         return m->conditions.shared ? &m->shared : &m->own;
 }
 
-static inline void model_fill(struct model_bucket *bucket, const struct conditions *c, uint64_t now)
+/* Full, as it was at @usec: a bucket that nothing was taken from is full since ever, at 0. */
+static inline void model_fill(struct model_bucket *bucket, const struct conditions *c,
+                              uint64_t usec)
 {
-        *bucket = (struct model_bucket){ .level = model_micro(c->burst_bytes), .usec = now };
+        *bucket = (struct model_bucket){ .level = model_micro(c->burst_bytes), .usec = usec };
 }
 
 /* Lets the level rise, to the brim and no further. */
@@ -90,18 +95,44 @@ static inline void model_rise(struct model *m, uint64_t now)
         struct model_bucket *bucket = model_bucket(m);
         const struct conditions *c = &m->conditions;
 
-        bucket->level += (__int128)c->rate * (now - bucket->usec);
+        bucket->level += (__int128)c->rate * (int64_t)(now - bucket->usec);
         bucket->usec = now;
         if (bucket->level >= model_micro(c->burst_bytes))
                 model_fill(bucket, c, now);
+}
+
+/* When the first chunk may leave, but for tokens and a stall. */
+static inline uint64_t model_due(const struct model *m)
+{
+        const struct conditions *c = &m->conditions;
+        const struct model_chunk *chunk = &m->chunks[m->first];
+        uint64_t after_delay = chunk->arrived_usec +
+                               model_least(chunk->delay_usec, c->latency_usec + c->jitter_usec);
+        uint64_t in_turn = model_most(after_delay, m->left_usec);
+
+        if (chunk->n == 0)
+                return in_turn + c->close_delay_usec;
+        if (!chunk->started && m->send_delay_usec)
+                after_delay = in_turn + m->send_delay_usec;
+        if (m->left_usec && c->slice_delay_usec)
+                return model_most(after_delay, m->left_usec + c->slice_delay_usec);
+        return after_delay;
+}
+
+/* From when on the first chunk is paid for. */
+static inline uint64_t model_pay_from(const struct model *m, uint64_t now)
+{
+        if (m->conditions.burst_bytes)
+                return now;
+        return model_most(model_due(m), now - MODEL_LATE_USEC);
 }
 
 /* What there is for the next piece: its wait is for it, whatever the brim. */
 static inline __int128 model_tokens(struct model *m, uint64_t now)
 {
         if (m->reserved_usec == MODEL_NEVER) {
-                model_rise(m, now);
-                m->reserved_usec = now;
+                m->reserved_usec = model_pay_from(m, now);
+                model_rise(m, m->reserved_usec);
         }
         return model_bucket(m)->level + (__int128)m->conditions.rate * (now - m->reserved_usec);
 }
@@ -124,9 +155,9 @@ static inline void model_set(struct model *m, uint64_t now, const struct shaping
         m->hold_bytes = shaping->hold_bytes;
         m->began_usec = shaping->began_usec;
         if (c->rate != was.rate || c->burst_bytes != was.burst_bytes)
-                model_fill(&m->own, c, now);
-        if (c->shared && c->shared != was.shared && m->shared.usec == 0)
-                model_fill(&m->shared, c, now);
+                model_fill(&m->own, c, 0);
+        if (c->shared && c->shared != was.shared && m->shared.pieces == 0)
+                model_fill(&m->shared, c, 0);
         if (c->stall_after_bytes == was.stall_after_bytes &&
             c->stall_after_usec == was.stall_after_usec && c->stall_for_usec == was.stall_for_usec)
                 return;
@@ -172,21 +203,6 @@ static inline void model_put(struct model *m, uint64_t now, size_t n)
 
 /* Taking */
 
-/* When the first chunk may leave, but for tokens and a stall. */
-static inline uint64_t model_due(const struct model *m)
-{
-        const struct conditions *c = &m->conditions;
-        const struct model_chunk *chunk = &m->chunks[m->first];
-        uint64_t after_delay = chunk->arrived_usec +
-                               model_least(chunk->delay_usec, c->latency_usec + c->jitter_usec);
-        uint64_t in_turn = model_most(after_delay, m->left_usec);
-
-        if (chunk->n == 0)
-                return in_turn + c->close_delay_usec;
-        return model_most(chunk->started ? in_turn : in_turn + m->send_delay_usec,
-                          m->left_usec ? m->left_usec + c->slice_delay_usec : 0);
-}
-
 /* When the stall that goes on ends; 0: there is none. */
 static inline uint64_t model_stalled_until(const struct model *m, uint64_t now)
 {
@@ -209,7 +225,7 @@ static inline size_t model_piece(const struct model *m, bool most)
                 n = model_least(n, slice + vary);
         else if (slice)
                 n = model_least(n, slice > vary ? slice - vary : 1);
-        if (c->rate)
+        if (c->rate && c->burst_bytes)
                 n = model_least(n, c->burst_bytes);
         if (c->shared && !c->slice_delay_usec)
                 n = model_least(n, model_most(c->rate / 100, 1));
@@ -257,10 +273,11 @@ static inline void model_take(struct model *m, uint64_t now, enum shaper_event e
 
         CHECK((event == SHAPER_BYTES) == (n > 0));
         m->wake_usec = MODEL_NEVER;
-        m->limited = m->out_bytes >= m->conditions.limit_bytes;
-        CHECK((event == SHAPER_LIMIT) == m->limited);
-        if (m->limited)
+        m->limited = m->out_bytes > 0 && m->out_bytes >= m->conditions.limit_bytes;
+        if (m->limited) {
+                CHECK(event == SHAPER_LIMIT);
                 return;
+        }
         if (model_is_empty(m)) {
                 CHECK(event == SHAPER_NOTHING);
                 return;
@@ -274,9 +291,13 @@ static inline void model_take(struct model *m, uint64_t now, enum shaper_event e
         } else if (m->chunks[m->first].n == 0) {
                 CHECK(event == SHAPER_END);
                 m->first++;
+        } else if (m->conditions.limit_bytes == 0) {
+                CHECK(event == SHAPER_LIMIT);
+                m->limited = true;
         } else if (event == SHAPER_NOTHING) {
                 model_wait_for_tokens(m, now);
         } else {
+                CHECK(event == SHAPER_BYTES);
                 model_leave(m, now, n);
         }
 }

@@ -633,6 +633,90 @@ static void rate(void **state)
         assert_in_range(n_departures, 4, 5);
 }
 
+/* At that moment, but for what pass() is later than it: a piece is asked for within 3 µs. */
+static void expect_usec(uint64_t usec, uint64_t expected)
+{
+        assert_in_range(usec, expected, expected + 3);
+}
+
+/*
+ * Without a burst each chunk leaves whole when its own bytes have been paid for: its length by the
+ * rate after the one before it was paid, and never less than that after it came.
+ */
+static void no_burst(void **state)
+{
+        const uint64_t began = stopped_usec;
+
+        (void)state;
+        conditions.rate = 100000;
+        conditions.burst_bytes = 0;
+        set();
+        put(1000);
+        put(50000);
+        put(1);
+        put_end();
+        pass(HOUR);
+        assert_int_equal(n_departures, 3);
+        expect_usec(departures[0].usec - began, 10 * USEC_PER_MSEC);
+        expect_usec(departures[1].usec - began, 510 * USEC_PER_MSEC);
+        assert_int_equal(departures[1].n, 50000);
+        expect_usec(departures[2].usec - began, 510010);
+        assert_int_equal(end_usec, departures[2].usec);
+        assert_int_equal(shaper_faults(shaper), FAULT_RATE);
+
+        renew();
+        pass(HOUR);
+        for (size_t i = 0; i < 5; i++) {
+                uint64_t came = put(2000);
+
+                pass(USEC_PER_SEC);
+                assert_int_equal(n_departures, i + 1);
+                expect_usec(departures[i].usec - came, 20 * USEC_PER_MSEC);
+        }
+}
+
+/* A late timer costs the chunks behind it nothing; a destination that takes nothing gains nothing. */
+static void no_burst_late(void **state)
+{
+        const uint64_t began = stopped_usec;
+
+        (void)state;
+        conditions.rate = 100000;
+        conditions.burst_bytes = 0;
+        set();
+        for (size_t i = 0; i < 30; i++)
+                put(1000);
+        for (size_t i = 1; i <= 10; i++) { /* each is taken 1 to 9 ms after it was due */
+                stopped_usec = began + i * 10 * USEC_PER_MSEC + i % 10 * USEC_PER_MSEC;
+                (void)take_due();
+                assert_int_equal(n_departures, i);
+        }
+        pass(10 * USEC_PER_MSEC);
+        assert_int_equal(n_departures, 11);
+        expect_usec(departures[10].usec - began, 110 * USEC_PER_MSEC);
+        stopped_usec += USEC_PER_SEC;
+        (void)take_due(); /* the one that was paid for, and the one behind it: 10 ms are forgiven */
+        assert_int_equal(n_departures, 13);
+        pass(9 * USEC_PER_MSEC);
+        assert_int_equal(n_departures, 13);
+}
+
+/* However small and many they are, no time is lost between them, by the loop's own timers. */
+static void no_burst_small(void **state)
+{
+        uint64_t began = loop_now_usec();
+
+        (void)state;
+        conditions.rate = 1000000;
+        conditions.burst_bytes = 0;
+        set();
+        for (size_t i = 0; i < 1000; i++)
+                put(100);
+        follow_until(n_departures == 1000);
+        assert_true(departures[999].usec >= began + 100 * USEC_PER_MSEC);
+        assert_in_range(n_due, 1, 1100);
+}
+
 /* What is asked for anew does not cost anew, however often. */
 static void rate_set_again(void **state)
 {
@@ -786,6 +870,33 @@ static void limit(void **state)
         assert_int_equal(take(), SHAPER_LIMIT);
         assert_int_equal(model.out_bytes, 1000);
         assert_int_equal(end_usec, 0);
+}
+
+/* Not a byte passes; nothing ends before the first one would leave, and the end passes alone. */
+static void limit_of_zero(void **state)
+{
+        (void)state;
+        conditions.limit_bytes = 0;
+        conditions.latency_usec = 100 * USEC_PER_MSEC;
+        set();
+        pass(HOUR);
+        assert_false(model.limited);
+        put(300);
+        put(1);
+        pass(100 * USEC_PER_MSEC - 1);
+        assert_false(model.limited);
+        pass(1);
+        assert_true(model.limited);
+        assert_int_equal(take(), SHAPER_LIMIT);
+        assert_int_equal(model.out_bytes, 0);
+        assert_int_equal(shaper_faults(shaper), FAULT_LATENCY | FAULT_LIMIT);
+
+        renew();
+        put_end();
+        pass(HOUR);
+        assert_false(model.limited);
+        assert_true(end_usec > 0);
+        assert_int_equal(shaper_faults(shaper), FAULT_LATENCY);
 }
 
 /* What has gone already counts; and what has gone beyond a new limit has reached it. */
@@ -1253,7 +1364,7 @@ static void draw(struct bucket *bucket)
         c->latency_usec = maybe(0, 1, 5000);
         c->jitter_usec = maybe(0, 1, 3000);
         c->rate = maybe(0, 20000, 5000000);
-        c->burst_bytes = random_between(1, 20000);
+        c->burst_bytes = random() % 4 ? random_between(1, 20000) : 0;
         if (random() % 4 == 0) {
                 c->rate = 1000000; /* as long as it is shared */
                 c->burst_bytes = 5000;
@@ -1264,7 +1375,7 @@ static void draw(struct bucket *bucket)
         c->slice_delay_usec = maybe(0, 1, 500);
         c->close_delay_usec = maybe(0, 1, 5000);
         if (random() % 16 == 0)
-                c->limit_bytes = model.out_bytes + random_between(0, 20000);
+                c->limit_bytes = random() % 4 ? model.out_bytes + random_between(0, 20000) : 0;
         draw_stall(c);
 }
 
@@ -1388,6 +1499,9 @@ int main(void)
                 STOPPED(jitter_alone),
                 STOPPED(jitter_keeps_order),
                 STOPPED(rate),
+                STOPPED(no_burst),
+                STOPPED(no_burst_late),
+                ON_LOOP(no_burst_small),
                 STOPPED(rate_set_again),
                 STOPPED(rate_changed),
                 STOPPED(rate_extremes),
@@ -1395,6 +1509,7 @@ int main(void)
                 STOPPED(slices_alone),
                 STOPPED(slice_delay_alone),
                 STOPPED(limit),
+                STOPPED(limit_of_zero),
                 STOPPED(limit_set_late),
                 STOPPED(stall_by_bytes),
                 STOPPED(stall_by_time),

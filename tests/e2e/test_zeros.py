@@ -1,0 +1,152 @@
+"""Conditions of 0 mean what they say: reset at once, not a byte, no burst."""
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+from harness import (DEADLINE, Daemon, config, echo, in_time, pattern, recv_exactly, recv_until_eof,
+                     service)
+
+EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
+
+RATE = 100_000  # bytes a second
+
+
+@contextlib.contextmanager
+def upstream():
+    """A socket that listens, and the relay's key that leads to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE)
+        yield listener, {"mode": "relay", "upstream": "127.0.0.1:%d" % listener.getsockname()[1]}
+
+
+def expect_reset(daemon):
+    """A client is reset: as soon as it connects, or when it reads."""
+    with pytest.raises(ConnectionResetError):
+        with daemon.connect() as client:
+            client.recv(1)
+
+
+@pytest.mark.parametrize("mode", ["echo", "hub"])
+def test_reset_at_once(backend, mode):
+    text = config(service(mode=mode, to_client={"reset_after": 0}), backend=backend)
+    with Daemon(text) as daemon:
+        for n in range(1, 4):
+            expect_reset(daemon)
+            daemon.wait_for(r" closed: reset_after 0 s, 0 B in, 0 B out, .*; done to it: reset_after$", n)
+
+
+@pytest.mark.parametrize("way", ["to_client", "to_upstream"])
+def test_reset_at_once_of_a_relay(backend, way):
+    """The upstream of a client that is reset at once is not contacted."""
+    with upstream() as (listener, keys):
+        with Daemon(config(service(**keys, **{way: {"reset_after": 0}}), backend=backend)) as daemon:
+            expect_reset(daemon)
+            daemon.wait_for(" closed: reset_after 0 s, ")
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_reset_at_once_by_a_reload(backend):
+    with Daemon(config(backend=backend)) as daemon, daemon.connect() as client:
+        echo(client)
+        daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}", to_client={"reset_after": 0}),
+                             backend=backend))
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        daemon.wait_for(" closed: reset_after 0 s, 5 B in, 5 B out, ")
+
+
+def test_limit_of_zero(backend):
+    """The connection ends in order when the first byte would pass; until then it stays."""
+    with Daemon(config(service(to_client={"limit": 0}), backend=backend)) as daemon:
+        with daemon.connect() as first, daemon.connect() as second:
+            daemon.wait_for(" connected$", 2)
+            first.shutdown(socket.SHUT_WR)
+            assert recv_until_eof(first) == b""
+            daemon.wait_for(" closed: end of stream, 0 B in, 0 B out, ")
+            second.sendall(b"hello")
+            assert recv_until_eof(second) == b""
+            daemon.wait_for(r" closed: limit 0 B, 5 B in, 0 B out, .*; done to it: to_client: limit$")
+
+
+@pytest.mark.parametrize("way", ["to_client", "to_upstream"])
+def test_limit_of_zero_of_a_relay(backend, way):
+    """What goes the other way passes, and the first byte of this way ends both in order."""
+    with upstream() as (listener, keys):
+        text = config(service(**keys, **{way: {"limit": 0}}), backend=backend)
+        with Daemon(text) as daemon, daemon.connect() as client:
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(DEADLINE)
+                ends = [client, server] if way == "to_client" else [server, client]
+                ends[0].sendall(b"passes")
+                assert recv_exactly(ends[1], 6) == b"passes"
+                ends[1].sendall(b"does not")
+                assert recv_until_eof(ends[0]) == b""
+                assert recv_until_eof(ends[1]) == b""
+                daemon.wait_for(" closed: limit 0 B, ")
+
+
+def test_limit_of_zero_of_a_hub(backend):
+    """A member leaves when the first byte would pass to it; who sends only stays."""
+    text = config(service(mode="hub", to_client={"limit": 0}), backend=backend)
+    with Daemon(text) as daemon, daemon.connect() as talks, daemon.connect() as listens:
+        daemon.wait_for(" connected$", 2)
+        talks.sendall(b"hello")
+        assert recv_until_eof(listens) == b""
+        daemon.wait_for(" closed: limit 0 B, 0 B in, 0 B out, ")
+        talks.shutdown(socket.SHUT_WR)
+        assert recv_until_eof(talks) == b""
+        daemon.wait_for(" closed: end of stream, 5 B in, 0 B out, ")
+
+
+def test_no_burst(backend):
+    """At no time more than the rate has given since the first byte came."""
+    size = 50_000
+    text = config(service(to_client={"rate": RATE, "burst": 0}), backend=backend)
+    with Daemon(text) as daemon, daemon.connect() as client:
+        def took():
+            data, got = pattern(size), 0
+            sender = threading.Thread(target=client.sendall, args=(data,))
+            began = time.monotonic()
+            sender.start()
+            while got < size:
+                got += len(client.recv(65536))
+                assert got <= RATE * (time.monotonic() - began + EARLY)
+            sender.join()
+            return time.monotonic() - began
+
+        in_time(took, 0.51)
+
+
+def test_no_burst_of_a_message(backend):
+    """However long it was quiet, each message waits until its own bytes are paid for."""
+    text = config(service(to_client={"rate": RATE, "burst": 0}), backend=backend)
+    with Daemon(text) as daemon, daemon.connect() as client:
+        def took():
+            began = time.monotonic()
+            echo(client, pattern(1000))
+            assert time.monotonic() - began >= 1000 / RATE - EARLY
+            return time.monotonic() - began
+
+        for _ in range(5):
+            in_time(took, 0.013)
+
+
+def test_no_burst_shared(backend):
+    """One rate for all of the service's connections, and no burst for any."""
+    size = 20_000
+    text = config(service(to_client={"rate": 4 * RATE, "burst": 0, "shared": True}), backend=backend)
+    with Daemon(text) as daemon:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(daemon.connect()) for _ in range(4)]
+            began = time.monotonic()
+            for client in clients:
+                client.sendall(pattern(size))
+            for client in clients:
+                assert recv_exactly(client, size) == pattern(size)
+            assert time.monotonic() - began >= 4 * size / (4 * RATE) - EARLY
