@@ -30,10 +30,10 @@ struct bucket *bucket_unref(struct bucket *bucket);
 
 /**
  * bucket_reserve() - take tokens for @n bytes
- * @from_usec: the moment, of CLOCK_MONOTONIC, from which the bytes want to leave: now or earlier
+ * @from_usec: when the bytes want to leave, of CLOCK_MONOTONIC: now or earlier
  * @rate:      bytes a second, at least 1
- * @burst:     bytes that may leave at once when nothing left for long: at least @n, or 0: each
- *             reservation waits @n / @rate, from @from_usec or from when the one before it may leave
+ * @burst:     bytes that may leave at once when nothing left for long: at least @n; or 0: each
+ *             reservation waits for @n / @rate after @from_usec and after the one before it
  *
  * Return: when they may leave: @from_usec or later.
  */

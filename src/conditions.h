@@ -14,8 +14,8 @@
 #define CONDITIONS_AUTO    UINT64_MAX /* of a burst, where there is no rate: a tenth of the rate */
 
 /*
- * Plain data; durations in microseconds. 0 means that nothing is done, except where CONDITIONS_NEVER
- * or CONDITIONS_AUTO says that: there 0 is a value like any other.
+ * Plain data; durations in microseconds. 0 means that nothing is done, except where
+ * CONDITIONS_NEVER or CONDITIONS_AUTO says that: there 0 is a value like any other.
  */
 struct conditions {
         uint64_t latency_usec, jitter_usec;

@@ -651,11 +651,28 @@ static const struct key *find_key(const struct group *group, const char *name)
         return NULL;
 }
 
+/* The key that @name most likely means: at most one letter in three differs; NULL: none. */
+static const struct key *find_nearest(const struct group *group, const char *name)
+{
+        const struct key *nearest = NULL;
+        size_t least = strnlen(name, SHOWN_BYTES) / 3 + 1;
+
+        for (size_t i = 0; i < group->n; i++) {
+                unsigned d = distance(name, group->keys[i].name);
+
+                if (d >= least)
+                        continue;
+                least = d;
+                nearest = &group->keys[i];
+        }
+        return nearest;
+}
+
 static void report_unknown(struct reader *r, const config_setting_t *setting,
                            const struct group *group)
 {
         const char *name = config_setting_name(setting);
-        const struct key *nearest = group->keys;
+        const struct key *nearest;
         char path[KEY_SIZE];
 
         for (size_t i = 0; i < GROUPS; i++) {
@@ -665,11 +682,13 @@ static void report_unknown(struct reader *r, const config_setting_t *setting,
                        groups[i].where);
                 return;
         }
-        for (size_t i = 1; i < group->n; i++)
-                if (distance(name, group->keys[i].name) < distance(name, nearest->name))
-                        nearest = &group->keys[i];
-        report(r, setting, "%s: unknown key, the nearest known one is \"%s\"",
-               key_path(setting, path), nearest->name);
+        nearest = find_nearest(group, name);
+        if (nearest)
+                report(r, setting, "%s: unknown key, the nearest known one is \"%s\"",
+                       key_path(setting, path), nearest->name);
+        else
+                report(r, setting, "%s: unknown key, see selectd.conf(5) for those of %s",
+                       key_path(setting, path), group->where);
 }
 
 /* Reads each setting of @setting as one of @group, into @out. */

@@ -37,9 +37,9 @@ struct shaper {
 };
 
 /*
- * Without a burst a chunk that leaves late, because a timer or a turn of the loop was late, does not
- * delay the chunks behind it, unless it is this late: then the destination did not take it, and the
- * time that it lost must not become a burst.
+ * Without a burst a chunk that leaves late, because a timer or a turn of the loop was late, does
+ * not delay the chunks behind it, unless it is this late: then the destination did not take it, and
+ * the time that it lost must not become a burst.
  */
 #define LATE_MAX_USEC (10 * USEC_PER_MSEC)
 
@@ -259,8 +259,8 @@ static void prepare(struct shaper *shaper, uint64_t now, uint64_t due)
         /* A burst makes up for lateness; without one the bytes are paid for from @due on. */
         if (!c->burst_bytes)
                 now = most(due, now - LATE_MAX_USEC);
-        shaper->piece_usec = bucket_reserve(bucket_of(shaper), now, shaper->piece, c->rate,
-                                            c->burst_bytes);
+        shaper->piece_usec =
+                bucket_reserve(bucket_of(shaper), now, shaper->piece, c->rate, c->burst_bytes);
 }
 
 /* When the stall that goes on ends; @now: there is none. */

@@ -10,7 +10,8 @@
  *   rate         each piece waits for its tokens: until its own bytes and those before it have been
  *                paid for, but for the burst, which is free
  *   stall        for a while nothing leaves
- *   limit        after so many bytes it is over; a limit of 0 ends it when the first byte would leave
+ *   limit        after so many bytes it is over; a limit of 0 ends it when the first byte would
+ * leave
  *
  * It is plain state: the bytes, a list of (arrival, delay, length), and a few moments and counters.
  *

@@ -60,7 +60,8 @@ static void refill(void **state)
         assert_int_equal(wait_of(3600 * USEC_PER_SEC, 1, 1000, 1000), USEC_PER_MSEC);
 }
 
-/* Without a burst each waits for its own bytes, after those before it, however long it was quiet. */
+/* Without a burst each waits for its own bytes, after those before it, however long it was quiet.
+ */
 static void no_burst(void **state)
 {
         (void)state;
@@ -162,8 +163,8 @@ static void random_row(struct level *level)
 
         level->micro = (__int128)level->burst * 1000000;
         for (size_t i = 0; i < 1000; i++) {
-                size_t n = random_between(
-                        1, level->burst && level->burst < 65536 ? level->burst : 65536);
+                size_t n = random_between(1, level->burst && level->burst < 65536 ? level->burst
+                                                                                  : 65536);
                 __int128 owed;
                 uint64_t waits, exact = 0;
 

@@ -374,8 +374,7 @@ static void conditions(void **state)
                 CASE("limit = 1", limit_bytes, 1),
                 CASE("limit = 0", limit_bytes, 0),
                 CASE("limit = \"never\"", limit_bytes, CONDITIONS_NEVER),
-                CASE("stall_for = 1; stall_after = \"never\"", stall_after_bytes,
-                     CONDITIONS_NEVER),
+                CASE("stall_for = 1; stall_after = \"never\"", stall_after_bytes, CONDITIONS_NEVER),
                 CASE("stall_for = 1; stall_after = \"never\"", stall_after_usec, CONDITIONS_NEVER),
                 CASE("stall_after = 1; stall_for = 0", stall_for_usec, 0),
                 CASE("reset_after = 0", reset_after_usec, 0),
@@ -868,6 +867,33 @@ static void unknown_keys(void **state)
         }
 }
 
+/* A known key is suggested only for a name that differs from it in few letters. */
+static void unknown_keys_like_none(void **state)
+{
+        static const char *const names[] = { "x",       "me",   "bye",    "port",
+                                             "timeout", "user", "colour", "to_server" };
+        char text[1024], expected[1024];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                (void)snprintf(text, sizeof(text), TOP("%s = 1;"), names[i]);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:3: %s: unknown key, see selectd.conf(5) for those of the top "
+                               "level\n",
+                               names[i]);
+                expect_mistakes(text, expected);
+                (void)snprintf(text, sizeof(text), TO_CLIENT("%s = 1;"), names[i]);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:4: services.echo.to_client.%s: unknown key, see "
+                               "selectd.conf(5) for those of to_client and to_upstream\n",
+                               names[i]);
+                expect_mistakes(text, expected);
+        }
+        expect_mistakes(IN_SERVICE("port = 8008;"),
+                        "conf:4: services.echo.port: unknown key, see selectd.conf(5) for those of "
+                        "a service\n");
+}
+
 /* A key that stands in the wrong group: it is told where it belongs. */
 static void misplaced_keys(void **state)
 {
@@ -1284,6 +1310,7 @@ int main(void)
                 cmocka_unit_test_teardown(lines_of_elements, release),
                 cmocka_unit_test_teardown(whole_groups, release),
                 cmocka_unit_test_teardown(unknown_keys, release),
+                cmocka_unit_test_teardown(unknown_keys_like_none, release),
                 cmocka_unit_test_teardown(misplaced_keys, release),
                 cmocka_unit_test_teardown(undecided, release),
                 cmocka_unit_test_teardown(syntax, release),

@@ -675,7 +675,8 @@ static void no_burst(void **state)
         }
 }
 
-/* A late timer costs the chunks behind it nothing; a destination that takes nothing gains nothing. */
+/* A late timer costs the chunks behind it nothing; a destination that takes nothing gains nothing.
+ */
 static void no_burst_late(void **state)
 {
         const uint64_t began = stopped_usec;
