@@ -47,6 +47,7 @@ enum log_kind {
         LOG_STOPPED,
         LOG_STUCK,
         LOG_CONFIG_INVALID,
+        LOG_CONFIG_PRIVATE,
         LOG_START_FAILED,
         LOG_LOST,
         LOG_NOTIFY_FAILED,

@@ -1,11 +1,16 @@
 /* selectd: arguments, load, run, exit status. */
+#include "escape.h"
 #include "log.h"
 #include "server.h"
+#include "source.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #include <event2/event.h>
@@ -72,6 +77,60 @@ static void on_library_message(int severity, const char *message)
                 log_write(LOG_LIBRARY, NULL, "libevent: %s", message);
 }
 
+/* Checking */
+
+static void on_mistake(void *arg, const char *file, unsigned line, const char *text)
+{
+        (void)arg; /* reported before */
+        (void)file;
+        (void)line;
+        (void)text;
+}
+
+static void report_private(const struct source_file *file)
+{
+        const struct passwd *user = getpwuid(file->owner);
+        char path[ESCAPE_SIZE(PATH_MAX)], owner[32];
+        const struct log_about about = { .config_file = path, .config_line = 1 };
+
+        escape_bytes(path, file->path, strnlen(file->path, PATH_MAX));
+        if (user)
+                (void)snprintf(owner, sizeof(owner), "%s", user->pw_name);
+        else
+                (void)snprintf(owner, sizeof(owner), "%u", file->owner);
+        log_write(LOG_CONFIG_PRIVATE, &about,
+                  "%s:1: the user of the service can't read this file: its owner is %s, its mode "
+                  "%04o; run chmod o+r %s, or set User= in the unit",
+                  path, owner, file->mode & ALLPERMS, path);
+}
+
+/*
+ * Root can read every file, but the service runs as a user of its own. systemd sets MAINPID for
+ * what ExecReload= runs, which is run as that user already: systemd.exec(5).
+ *
+ * Return: the exit status. A default file that the service can't read is as bad as one with
+ * mistakes; any other one may be a draft, whose mode will change when it is installed.
+ */
+static int check_modes(const char *path)
+{
+        _cleanup_(source_freep) struct source *source = NULL;
+        const struct source_file *files;
+        size_t n, n_private = 0;
+
+        if (geteuid() != 0 || getenv("MAINPID"))
+                return EX_OK;
+        if (source_read(path, on_mistake, NULL, &source) < 0)
+                return EX_OSERR;
+        files = source_files(source, &n);
+        for (size_t i = 0; i < n; i++) {
+                if (files[i].mode & S_IROTH)
+                        continue;
+                report_private(&files[i]);
+                n_private++;
+        }
+        return n_private && strcmp(path, DEFAULT_CONFIG) == 0 ? EX_CONFIG : EX_OK;
+}
+
 /*
  * SIGPIPE and SIGXFSZ come with an error of write(2) or send(2), which its caller handles. SIGTTOU
  * would stop a daemon in the background that logs to a terminal (stty tostop). SIGUSR1 and SIGUSR2
@@ -106,7 +165,7 @@ int main(int argc, char **argv)
         r = server_load(arguments.config, &config);
         if (r < 0)
                 return r == -EINVAL ? EX_CONFIG : EX_OSERR;
-        status = arguments.check ? EX_OK : server_run(config);
+        status = arguments.check ? check_modes(config->path) : server_run(config);
         config_unref(config);
         libevent_global_shutdown();
         return status;

@@ -36,7 +36,7 @@ struct source {
         unsigned n_names;
         struct mark *marks;
         size_t n_marks;
-        char **files;
+        struct source_file *files;
         size_t n_files;
         char *directory; /* of the first file */
         source_mistake_fn *mistake;
@@ -48,8 +48,7 @@ struct cursor {
         struct source *source;
         const struct cursor *from; /* in the file that includes this one; NULL: none does */
         const char *file;
-        dev_t device;
-        ino_t inode;
+        struct stat st;
         char *p, *end;
         unsigned line;
         unsigned depth;
@@ -268,23 +267,17 @@ static int append_text(struct cursor *c)
         return r;
 }
 
-/*
- * Opens a regular file, of which @c learns which one it is. Without O_NONBLOCK a FIFO would wait
- * for its writer.
- */
+/* Opens a regular file, and sets c->st. Without O_NONBLOCK a FIFO would wait for its writer. */
 static int open_regular(const char *path, struct cursor *c, int *out)
 {
         _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        struct stat st;
 
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fd < 0 || fstat(fd, &c->st) < 0)
                 return -errno;
-        if (S_ISDIR(st.st_mode))
+        if (S_ISDIR(c->st.st_mode))
                 return -EISDIR;
-        if (!S_ISREG(st.st_mode))
+        if (!S_ISREG(c->st.st_mode))
                 return -ENOTSUP;
-        c->device = st.st_dev;
-        c->inode = st.st_ino;
         *out = fd;
         fd = -1;
         return 0;
@@ -294,7 +287,7 @@ static int open_regular(const char *path, struct cursor *c, int *out)
 static bool includes_itself(const struct cursor *c)
 {
         for (const struct cursor *i = c->from; i; i = i->from)
-                if (i->device == c->device && i->inode == c->inode)
+                if (i->st.st_dev == c->st.st_dev && i->st.st_ino == c->st.st_ino)
                         return true;
         return false;
 }
@@ -339,17 +332,19 @@ static const char *read_error(int r)
         }
 }
 
-static int add_file(struct source *s, const char *path, const char **name)
+static int add_file(struct source *s, const char *path, const struct stat *st, const char **name)
 {
-        char **files = reallocarray(s->files, s->n_files + 1, sizeof(*files));
+        struct source_file *files = reallocarray(s->files, s->n_files + 1, sizeof(*files));
+        char *copy_of_path = strdup(path);
 
-        if (!files)
+        if (files)
+                s->files = files;
+        if (!files || !copy_of_path) {
+                free(copy_of_path);
                 return -ENOMEM;
-        s->files = files;
-        files[s->n_files] = strdup(path);
-        if (!files[s->n_files])
-                return -ENOMEM;
-        *name = files[s->n_files++];
+        }
+        files[s->n_files++] = (struct source_file){ copy_of_path, st->st_uid, st->st_mode };
+        *name = copy_of_path;
         return 0;
 }
 
@@ -386,7 +381,7 @@ static int append_file(struct source *s, const char *path, unsigned depth,
                 return 0;
         }
 
-        r = add_file(s, path, &c.file);
+        r = add_file(s, path, &c.st, &c.file);
         if (r < 0)
                 return r;
         new_line(s);
@@ -437,12 +432,18 @@ struct source *source_free(struct source *s)
                 (void)fclose(s->out);
         free(s->text);
         for (size_t i = 0; i < s->n_files; i++)
-                free(s->files[i]);
+                free(s->files[i].path);
         free(s->files);
         free(s->marks);
         free(s->directory);
         free(s);
         return NULL;
+}
+
+const struct source_file *source_files(const struct source *s, size_t *n)
+{
+        *n = s->n_files;
+        return s->files;
 }
 
 const char *source_text(const struct source *s)

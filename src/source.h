@@ -12,6 +12,7 @@
 
 #include "util.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Include files may include others this deep. */
 #define SOURCE_DEPTH_MAX 10
@@ -29,6 +30,13 @@
 #define SOURCE_BYTES_MAX (4UL * 1024 * 1024)
 
 struct source;
+
+/* A file that was read: the first one, or an include, once for each time it is included. */
+struct source_file {
+        char *path;
+        uid_t owner;
+        mode_t mode;
+};
 
 /* Is told of one mistake: which file, line (from 1), and what is wrong in one printable line. */
 typedef void source_mistake_fn(void *arg, const char *file, unsigned line, const char *text);
@@ -56,6 +64,9 @@ static inline void source_freep(struct source **source)
 {
         source_free(*source);
 }
+
+/* Return: the files that were read, @n of them; they live as long as the source. */
+const struct source_file *source_files(const struct source *source, size_t *n);
 
 /* The text, for config_read_string(). */
 const char *source_text(const struct source *source);
