@@ -159,10 +159,18 @@ const char *address_format(const struct address *address, char *out)
         return out;
 }
 
+int address_compare(const struct address *a, const struct address *b)
+{
+        if (a->length != b->length)
+                return a->length < b->length ? -1 : 1;
+        if (a->any != b->any)
+                return a->any ? 1 : -1;
+        return memcmp(&a->storage, &b->storage, a->length);
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
-        return a->length == b->length && a->any == b->any &&
-               memcmp(&a->storage, &b->storage, a->length) == 0;
+        return address_compare(a, b) == 0;
 }
 
 /* Whether @any is every address of the kind of @one, which may be IPv4 as mapped to IPv6. */

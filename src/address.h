@@ -61,6 +61,10 @@ const char *address_format(const struct address *address, char *out);
 /* Whether both are the same address and port, or the same path. */
 bool address_equal(const struct address *a, const struct address *b);
 
+/* Orders addresses, in an order without a meaning. Return: below 0, 0, above 0; 0: address_equal().
+ */
+int address_compare(const struct address *a, const struct address *b);
+
 /* Whether a connection can be to both: they are equal, or one is every address of the other's kind.
  * A port that the system is to choose is no other's. */
 bool address_overlaps(const struct address *a, const struct address *b);

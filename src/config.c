@@ -4,6 +4,7 @@
  * the same form: "KEY: VALUE is not legal, expected RANGE".
  */
 #include "config.h"
+#include "address_index.h"
 #include "bucket.h"
 #include "escape.h"
 #include "quantity.h"
@@ -24,7 +25,7 @@
 /* More errors of syntax than these are not looked for: each costs a look at the whole text. */
 #define SYNTAX_MAX 10
 
-/* In all services together; each is compared with all before it, and each upstream with each. */
+/* In all services together. */
 #define LISTEN_MAX   4096
 #define UPSTREAM_MAX 4096
 
@@ -45,6 +46,7 @@ struct reader {
         bool undecided; /* a key of this service that decides which others go with it is illegal */
         unsigned n_mistakes;
         unsigned n_listen, n_upstream;
+        struct address_index *listening; /* every "listen" read so far; owner: the service's name */
         bool no_memory;
 };
 
@@ -426,23 +428,6 @@ static void read_proxy_protocol(struct reader *r, const struct key *key, config_
 
 /* Addresses */
 
-/*
- * The address that overlaps with @address, of all that have been read so far, and its service;
- * NULL: none. The system lets one socket have what both are.
- */
-static const struct address *find_listening(const struct config *config,
-                                            const struct address *address,
-                                            const struct service **service)
-{
-        for (size_t i = 0; i < config->n_services; i++) {
-                *service = &config->services[i];
-                for (size_t j = 0; j < (*service)->n_listen; j++)
-                        if (address_overlaps(&(*service)->listen[j], address))
-                                return &(*service)->listen[j];
-        }
-        return NULL;
-}
-
 /* Counts one more address; the first one too many is reported. */
 static bool is_too_many(struct reader *r, config_setting_t *setting, unsigned *n, unsigned max)
 {
@@ -460,7 +445,7 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         const char *text = config_setting_get_string(setting);
         struct address address, *listen;
         const struct address *other;
-        const struct service *owner;
+        const void *owner;
         char path[KEY_SIZE], value[VALUE_SIZE], part[ADDRESS_TEXT_SIZE];
         int error;
 
@@ -475,10 +460,11 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         }
         if (is_too_many(r, setting, &r->n_listen, LISTEN_MAX))
                 return;
-        other = find_listening(r->config, &address, &owner);
+        /* The system lets one socket have what both are. */
+        other = address_index_find_overlap(r->listening, &address, &owner);
         if (other) {
                 report(r, setting, "%s: %s is listened on already, by service %s%s%s",
-                       key_path(setting, path), show_value(setting, value), owner->name,
+                       key_path(setting, path), show_value(setting, value), (const char *)owner,
                        address_equal(other, &address) ? "" : " on ",
                        address_equal(other, &address) ? "" : address_format(other, part));
                 return;
@@ -490,6 +476,7 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         }
         service->listen = listen;
         listen[service->n_listen++] = address;
+        address_index_add(r->listening, &address, service->name);
 }
 
 /* Splits "NAME:PORT"; a name is of letters, digits, dots, hyphens and underscores. */
@@ -891,15 +878,40 @@ static void read_service(struct reader *r, config_setting_t *setting)
 /* Relays that lead to themselves */
 
 /* The relay that listens where @upstream leads, as far as the file tells; NULL: none. */
-static const struct service *find_relay(const struct config *config,
+static const struct service *find_relay(const struct address_index *relays,
                                         const struct upstream *upstream)
 {
-        for (size_t i = 0; !upstream->host && i < config->n_services; i++)
-                for (size_t j = 0; j < config->services[i].n_listen; j++)
-                        if (config->services[i].mode == SERVICE_RELAY &&
-                            address_reaches(&upstream->address, &config->services[i].listen[j]))
-                                return &config->services[i];
+        const void *relay;
+
+        if (upstream->host)
+                return NULL;
+        if (address_index_find_equal(relays, &upstream->address, &relay))
+                return relay;
+        /* As address_reaches() has it: a loopback address also arrives at a wildcard. */
+        if (address_is_loopback(&upstream->address) &&
+            address_index_find_overlap(relays, &upstream->address, &relay))
+                return relay;
         return NULL;
+}
+
+/* Sets the relay of every upstream. Return: 0; -ENOMEM. */
+static int find_relays(struct config *config, size_t n_listen)
+{
+        _cleanup_(address_index_freep) struct address_index *relays = NULL;
+        int r = address_index_new(n_listen, &relays);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < config->n_services; i++)
+                for (size_t j = 0; j < config->services[i].n_listen; j++)
+                        if (config->services[i].mode == SERVICE_RELAY)
+                                address_index_add(relays, &config->services[i].listen[j],
+                                                  &config->services[i]);
+        for (size_t i = 0; i < config->n_services; i++)
+                for (size_t j = 0; j < config->services[i].n_upstreams; j++)
+                        config->services[i].upstreams[j].relay =
+                                find_relay(relays, &config->services[i].upstreams[j]);
+        return 0;
 }
 
 /* Whether @from leads to @to. @seen: services that have been looked at, one flag each. */
@@ -941,14 +953,10 @@ static void check_loops(struct reader *r, config_setting_t *services)
 {
         _cleanup_(freep) bool *seen = malloc(r->config->n_services);
 
-        if (!seen) {
+        if (!seen || find_relays(r->config, r->n_listen) < 0) {
                 r->no_memory = true;
                 return;
         }
-        for (size_t i = 0; i < r->config->n_services; i++)
-                for (size_t j = 0; j < r->config->services[i].n_upstreams; j++)
-                        r->config->services[i].upstreams[j].relay =
-                                find_relay(r->config, &r->config->services[i].upstreams[j]);
         for (size_t i = 0; i < r->config->n_services; i++) {
                 config_setting_t *service = config_setting_get_elem(services, (unsigned)i);
 
@@ -956,6 +964,23 @@ static void check_loops(struct reader *r, config_setting_t *services)
                         report_loops(r, &r->config->services[i],
                                      config_setting_get_member(service, "upstream"), seen);
         }
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return strcmp((*(struct service *const *)a)->name, (*(struct service *const *)b)->name);
+}
+
+/* Makes what config_find_service() searches. Return: 0; -ENOMEM. */
+static int sort_names(struct config *config)
+{
+        config->by_name = calloc(config->n_services, sizeof(*config->by_name));
+        if (!config->by_name)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_services; i++)
+                config->by_name[i] = &config->services[i];
+        qsort(config->by_name, config->n_services, sizeof(*config->by_name), compare_names);
+        return 0;
 }
 
 static void read_services(struct reader *r, const struct key *key, config_setting_t *setting,
@@ -979,6 +1004,8 @@ static void read_services(struct reader *r, const struct key *key, config_settin
                 read_service(r, config_setting_get_elem(setting, (unsigned)i));
         if (!r->no_memory)
                 check_loops(r, setting);
+        if (!r->no_memory)
+                r->no_memory = sort_names(r->config) < 0;
 }
 
 static const struct key top_keys[] = {
@@ -1086,6 +1113,7 @@ static int absolute_path(const char *path, char **out)
 int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct config **out)
 {
         _cleanup_(config_unrefp) struct config *config = calloc(1, sizeof(*config));
+        _cleanup_(address_index_freep) struct address_index *listening = NULL;
         _cleanup_(source_freep) struct source *source = NULL;
         struct reader reader = { .mistake = mistake, .arg = arg, .config = config };
         int r;
@@ -1100,12 +1128,15 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
                 .drain_timeout_usec = 30 * USEC_PER_SEC,
         };
         arc4random_buf(&config->seed, sizeof(config->seed));
-        r = absolute_path(path, &config->path);
+        r = address_index_new(LISTEN_MAX, &listening);
+        if (r == 0)
+                r = absolute_path(path, &config->path);
         if (r == 0)
                 r = source_read(config->path, on_source_mistake, &reader, &source);
         if (r < 0)
                 return r;
         reader.source = source;
+        reader.listening = listening;
         read_tree(&reader);
         if (reader.no_memory)
                 return -ENOMEM;
@@ -1136,18 +1167,24 @@ struct config *config_unref(struct config *config)
                         upstream_deinit(&config->services[i].upstreams[j]);
                 free(config->services[i].upstreams);
         }
+        free(config->by_name);
         free(config->services);
         free(config->path);
         free(config);
         return NULL;
 }
 
+static int compare_name(const void *name, const void *service)
+{
+        return strcmp(name, (*(struct service *const *)service)->name);
+}
+
 const struct service *config_find_service(const struct config *config, const char *name)
 {
-        for (size_t i = 0; i < config->n_services; i++)
-                if (strcmp(config->services[i].name, name) == 0)
-                        return &config->services[i];
-        return NULL;
+        struct service *const *found = bsearch(name, config->by_name, config->n_services,
+                                               sizeof(*config->by_name), compare_name);
+
+        return found ? *found : NULL;
 }
 
 static void inherit(struct conditions *conditions, const struct conditions *older)

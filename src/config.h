@@ -70,7 +70,8 @@ struct config {
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;
         struct service *services;
-        size_t n_services; /* at least 1 */
+        size_t n_services;        /* at least 1 */
+        struct service **by_name; /* all of @services, sorted by name */
 };
 
 /**

@@ -1,8 +1,12 @@
 /*
- * The set of listeners. To apply a configuration is to mark what stays, open what is missing, and
- * only then, when nothing can fail any more, to close what was not marked.
+ * The set of listeners. To apply a configuration is to plan which sockets stay, to open what is
+ * missing, and only then, when nothing can fail any more, to close the sockets that do not stay.
+ *
+ * There may be thousands of addresses, and clients wait meanwhile: so addresses are matched by
+ * sorting or through an index, never each with each.
  */
 #include "listeners.h"
+#include "address_index.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,8 +19,8 @@ struct entry {
         struct listener *listener;
         struct address configured; /* the "listen" it was opened for, unless passed */
         const char *passed_name;   /* NULL: opened here */
-        const struct service *service, *next_service;
-        const struct address *next_listen; /* of @next_service, that it stays for; unless passed */
+        const struct service *service;
+        const struct service *next_service; /* of the next configuration; NULL: it does not stay */
 };
 
 TAILQ_HEAD(entry_list, entry);
@@ -136,15 +140,6 @@ static const struct service *match(const struct listeners *set, const char *name
         return service;
 }
 
-static bool has_passed(const struct listeners *set, const struct config *config,
-                       const struct service *service)
-{
-        for (size_t i = 0; i < set->n_passed; i++)
-                if (match(set, set->passed[i].name, config) == service)
-                        return true;
-        return false;
-}
-
 static int take_passed(struct listeners *set, char *why)
 {
         char **names = NULL;
@@ -252,72 +247,160 @@ int listeners_match(const struct listeners *set, const struct config *config, ch
 
 /* Putting a configuration into force */
 
-/* A socket opened for @address that nobody has yet. @name: of its service so far; NULL: of any. */
-static struct entry *find_configured(struct listeners *set, const struct address *address,
-                                     const char *name)
-{
-        struct entry *entry;
+/* One address that a service is to listen on. */
+struct want {
+        const struct service *service;
+        const struct address *listen;
+        struct entry *entry; /* the socket that stays for it; NULL: one has to be opened */
+};
 
-        TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->passed_name && !entry->next_service &&
-                    address_equal(&entry->configured, address) &&
-                    (!name || strcmp(entry->service->name, name) == 0) &&
-                    listener_is_found(entry->listener))
-                        return entry;
-        return NULL;
+/* What a configuration asks for, and what there is. */
+struct plan {
+        struct want *wants; /* but for services with passed sockets */
+        size_t n_wants;
+        struct address_index *leaving; /* addresses of the sockets that do not stay */
+};
+
+static void plan_deinit(struct plan *plan)
+{
+        free(plan->wants);
+        address_index_free(plan->leaving);
 }
 
-/* Whether a socket stays for this "listen". */
-static bool is_kept(const struct listeners *set, const struct address *listen)
+/* Whether each service of @config has a passed socket; one flag each, the caller's. */
+static bool *flag_passed(const struct listeners *set, const struct config *config)
 {
-        const struct entry *entry;
+        bool *flags = calloc(config->n_services, sizeof(*flags));
 
-        TAILQ_FOREACH(entry, &set->entries, entries)
-                if (entry->next_listen == listen)
-                        return true;
-        return false;
+        for (size_t i = 0; flags && i < set->n_passed; i++)
+                flags[match(set, set->passed[i].name, config) - config->services] = true;
+        return flags;
 }
 
-/* Finds a socket for each "listen" that has none. @same: only one that its service has already. */
-static void mark_configured(struct listeners *set, const struct config *config, bool same)
+/* Lists what @config asks for. Return: 0; -ENOMEM. */
+static int list_wants(const struct listeners *set, const struct config *config, struct plan *plan)
 {
-        for (size_t i = 0; i < config->n_services; i++) {
-                const struct service *service = &config->services[i];
+        _cleanup_(freep) bool *passed = flag_passed(set, config);
+        size_t n = 0;
 
-                for (size_t j = 0; j < service->n_listen && !has_passed(set, config, service);
-                     j++) {
-                        const struct address *listen = &service->listen[j];
-                        struct entry *entry = NULL;
+        for (size_t i = 0; i < config->n_services; i++)
+                n += config->services[i].n_listen;
+        plan->wants = calloc(n, sizeof(*plan->wants));
+        if (!passed || !plan->wants)
+                return -ENOMEM;
+        for (size_t i = 0; i < config->n_services; i++)
+                for (size_t j = 0; !passed[i] && j < config->services[i].n_listen; j++)
+                        plan->wants[plan->n_wants++] = (struct want){
+                                .service = &config->services[i],
+                                .listen = &config->services[i].listen[j],
+                        };
+        return 0;
+}
 
-                        if (!is_kept(set, listen))
-                                entry = find_configured(set, listen, same ? service->name : NULL);
-                        if (!entry)
-                                continue;
-                        entry->next_service = service;
-                        entry->next_listen = listen;
+static int compare_wants(const void *a, const void *b)
+{
+        const struct want *x = *(struct want *const *)a, *y = *(struct want *const *)b;
+        int order = address_compare(x->listen, y->listen);
+
+        return order ? order : strcmp(x->service->name, y->service->name);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+        const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+        int order = address_compare(&x->configured, &y->configured);
+
+        return order ? order : strcmp(x->service->name, y->service->name);
+}
+
+static int compare_want_with_entry(const struct want *want, const struct entry *entry,
+                                   bool same_service)
+{
+        int order = address_compare(want->listen, &entry->configured);
+
+        if (order || !same_service)
+                return order;
+        return strcmp(want->service->name, entry->service->name);
+}
+
+/* Gives each want an entry of its address, if there is one; both are sorted by address and name. */
+static void pair(struct want **wants, size_t n_wants, struct entry **entries, size_t n_entries,
+                 bool same_service)
+{
+        size_t i = 0, j = 0;
+
+        while (i < n_wants && j < n_entries) {
+                struct want *want = wants[i];
+                struct entry *entry = entries[j];
+                int order = compare_want_with_entry(want, entry, same_service);
+
+                if (want->entry || (order < 0 && !entry->next_service)) {
+                        i++;
+                } else if (entry->next_service || order > 0) {
+                        j++;
+                } else {
+                        want->entry = entry;
+                        entry->next_service = want->service;
                 }
         }
 }
 
 /*
- * Marks what stays: passed sockets, and those opened for an address that is still wanted, by the
- * same service if it can be: port 0 is the "listen" of many.
+ * Decides which of the sockets opened here stay: those whose "listen" is still asked for, by the
+ * same service if possible, because port 0 is the "listen" of many.
  */
-static void mark(struct listeners *set, const struct config *config)
+static int keep_opened(struct listeners *set, struct plan *plan)
 {
+        size_t n = listeners_count(set), n_entries = 0;
+        _cleanup_(freep) struct want **wants = calloc(plan->n_wants + 1, sizeof(*wants));
+        _cleanup_(freep) struct entry **entries = calloc(n + 1, sizeof(*entries));
         struct entry *entry;
 
-        TAILQ_FOREACH(entry, &set->entries, entries) {
-                entry->next_listen = NULL;
+        if (!wants || !entries)
+                return -ENOMEM;
+        for (size_t i = 0; i < plan->n_wants; i++)
+                wants[i] = &plan->wants[i];
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (!entry->passed_name && listener_is_found(entry->listener))
+                        entries[n_entries++] = entry;
+        qsort(wants, plan->n_wants, sizeof(*wants), compare_wants);
+        qsort(entries, n_entries, sizeof(*entries), compare_entries);
+        pair(wants, plan->n_wants, entries, n_entries, true);
+        pair(wants, plan->n_wants, entries, n_entries, false);
+        return 0;
+}
+
+/* Indexes the addresses of the sockets that do not stay. Return: 0; -ENOMEM. */
+static int index_leaving(const struct listeners *set, struct plan *plan)
+{
+        const struct entry *entry;
+        int r = address_index_new(listeners_count(set), &plan->leaving);
+
+        if (r < 0)
+                return r;
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (!entry->next_service)
+                        address_index_add(plan->leaving, listener_address(entry->listener), entry);
+        return 0;
+}
+
+/* Decides which sockets stay and what has to be opened. Return: 0; -ENOMEM. */
+static int make_plan(struct listeners *set, const struct config *config, struct plan *plan)
+{
+        struct entry *entry;
+        int r;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
                 entry->next_service =
                         entry->passed_name ? match(set, entry->passed_name, config) : NULL;
-        }
-        mark_configured(set, config, true);
-        mark_configured(set, config, false);
+        r = list_wants(set, config, plan);
+        if (r == 0)
+                r = keep_opened(set, plan);
+        return r < 0 ? r : index_leaving(set, plan);
 }
 
 /* Lets the sockets opened next overlap with those about to be closed, or no longer. */
-static void offer_unmarked(struct listeners *set, bool offer)
+static void offer_leaving(struct listeners *set, bool offer)
 {
         struct entry *entry;
 
@@ -326,51 +409,43 @@ static void offer_unmarked(struct listeners *set, bool offer)
                         listener_offer(entry->listener, offer);
 }
 
-/* Whether one of those about to be closed has to share @address until then. */
-static bool is_taken_over(const struct listeners *set, const struct address *address)
-{
-        const struct entry *entry;
-
-        TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->next_service &&
-                    address_overlaps(listener_address(entry->listener), address))
-                        return true;
-        return false;
-}
-
-static int open_one(struct listeners *set, const struct service *service,
-                    const struct address *address, struct entry_list *fresh, char *why)
+/* @share: a socket that is about to be closed has a part of the address. */
+static int open_one(struct listeners *set, const struct want *want, bool share,
+                    struct entry_list *fresh, char *why)
 {
         _cleanup_(closep) int fd = -1;
         char text[ADDRESS_TEXT_SIZE];
         struct entry *entry;
-        int r = listener_bind(address, (int)service->backlog, is_taken_over(set, address), &fd);
+        int r = listener_bind(want->listen, (int)want->service->backlog, share, &fd);
 
         if (r == 0)
-                r = entry_new(set, fd, service, NULL, &entry);
+                r = entry_new(set, fd, want->service, NULL, &entry);
         if (r < 0) {
                 (void)snprintf(why, LISTENERS_WHY_SIZE, "%.64s: cannot listen on %s: %s",
-                               service->name, address_format(address, text), strerrordesc_np(-r));
+                               want->service->name, address_format(want->listen, text),
+                               strerrordesc_np(-r));
                 return r;
         }
         fd = -1;
-        entry->configured = *address; /* NOLINT(clang-analyzer-core.*): set by entry_new() */
+        entry->configured = *want->listen; /* NOLINT(clang-analyzer-core.*): set by entry_new() */
         TAILQ_INSERT_TAIL(fresh, entry, entries);
         return 0;
 }
 
-/* Opens all that @config asks for and that is not there yet. */
-static int open_missing(struct listeners *set, const struct config *config,
-                        struct entry_list *fresh, char *why)
+/* Opens all that is asked for and not there yet. */
+static int open_missing(struct listeners *set, const struct plan *plan, struct entry_list *fresh,
+                        char *why)
 {
         int r = 0;
 
-        for (size_t i = 0; i < config->n_services; i++) {
-                const struct service *service = &config->services[i];
+        for (size_t i = 0; r == 0 && i < plan->n_wants; i++) {
+                const struct want *want = &plan->wants[i];
+                bool share;
 
-                for (size_t j = 0; r == 0 && j < service->n_listen; j++)
-                        if (!has_passed(set, config, service) && !is_kept(set, &service->listen[j]))
-                                r = open_one(set, service, &service->listen[j], fresh, why);
+                if (want->entry)
+                        continue;
+                share = address_index_find_overlap(plan->leaving, want->listen, NULL);
+                r = open_one(set, want, share, fresh, why);
         }
         return r;
 }
@@ -408,7 +483,7 @@ static void entry_close(struct entry *entry)
         entry_free(entry);
 }
 
-static void close_unmarked(struct listeners *set)
+static void close_leaving(struct listeners *set)
 {
         struct entry *entry, *next;
 
@@ -426,7 +501,7 @@ static void commit(struct listeners *set, struct entry_list *fresh)
 {
         struct entry *entry;
 
-        close_unmarked(set);
+        close_leaving(set);
         TAILQ_FOREACH(entry, &set->entries, entries) {
                 bool moved = strcmp(entry->service->name, entry->next_service->name) != 0;
 
@@ -445,18 +520,21 @@ static void commit(struct listeners *set, struct entry_list *fresh)
 
 int listeners_apply(struct listeners *set, const struct config *config, char *why)
 {
+        _cleanup_(plan_deinit) struct plan plan = { 0 };
         struct entry_list fresh = TAILQ_HEAD_INITIALIZER(fresh);
         int r;
 
         (void)snprintf(why, LISTENERS_WHY_SIZE, "out of memory");
-        mark(set, config);
-        offer_unmarked(set, true);
+        r = make_plan(set, config, &plan);
+        if (r < 0)
+                return r;
+        offer_leaving(set, true);
         r = adopt_passed(set, config, &fresh, why);
         if (r == 0)
-                r = open_missing(set, config, &fresh, why);
+                r = open_missing(set, &plan, &fresh, why);
         if (r < 0) {
                 free_entries(&fresh);
-                offer_unmarked(set, false);
+                offer_leaving(set, false);
                 return r;
         }
         commit(set, &fresh);
