@@ -190,8 +190,7 @@ bool address_overlaps(const struct address *a, const struct address *b)
                (address_equal(a, b) || covers(a, b) || covers(b, a));
 }
 
-/* Where a connection to @to goes. */
-static struct address destination(const struct address *to)
+struct address address_destination(const struct address *to)
 {
         struct address address = *to;
 
@@ -206,7 +205,7 @@ static struct address destination(const struct address *to)
 
 bool address_reaches(const struct address *to, const struct address *listen)
 {
-        const struct address there = destination(to);
+        const struct address there = address_destination(to);
 
         return address_equal(&there, listen) ||
                (address_is_loopback(&there) && address_overlaps(&there, listen));

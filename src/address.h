@@ -69,9 +69,12 @@ int address_compare(const struct address *a, const struct address *b);
  * A port that the system is to choose is no other's. */
 bool address_overlaps(const struct address *a, const struct address *b);
 
+/* Where a connection to @to really goes: to 0.0.0.0 or :: means to 127.0.0.1 or ::1 (ip(7)). */
+struct address address_destination(const struct address *to);
+
 /*
  * Whether a connection to @to from this host arrives at a socket that listens on @listen, as far as
- * the two addresses tell. To connect to 0.0.0.0 or :: is to connect to 127.0.0.1 or ::1 (ip(7)).
+ * the two addresses tell.
  */
 bool address_reaches(const struct address *to, const struct address *listen);
 

@@ -136,3 +136,15 @@ const struct address *address_index_find_overlap(const struct address_index *ind
                 other = find_in_port(index, index->others, address, owner);
         return other;
 }
+
+const struct address *address_index_find_reached(const struct address_index *index,
+                                                 const struct address *to, const void **owner)
+{
+        const struct address there = address_destination(to);
+
+        const struct address *listen = address_index_find_equal(index, &there, owner);
+
+        if (!listen && address_is_loopback(&there))
+                listen = address_index_find_overlap(index, &there, owner);
+        return listen;
+}

@@ -48,3 +48,8 @@ const struct address *address_index_find_equal(const struct address_index *index
 /* As address_index_find_equal(), but finds an address that overlaps: see address_overlaps(). */
 const struct address *address_index_find_overlap(const struct address_index *index,
                                                  const struct address *address, const void **owner);
+
+/* As address_index_find_equal(), but finds an address that a connection to @to arrives at: see
+ * address_reaches(). */
+const struct address *address_index_find_reached(const struct address_index *index,
+                                                 const struct address *to, const void **owner);

@@ -883,15 +883,9 @@ static const struct service *find_relay(const struct address_index *relays,
 {
         const void *relay;
 
-        if (upstream->host)
+        if (upstream->host || !address_index_find_reached(relays, &upstream->address, &relay))
                 return NULL;
-        if (address_index_find_equal(relays, &upstream->address, &relay))
-                return relay;
-        /* As address_reaches() has it: a loopback address also arrives at a wildcard. */
-        if (address_is_loopback(&upstream->address) &&
-            address_index_find_overlap(relays, &upstream->address, &relay))
-                return relay;
-        return NULL;
+        return relay;
 }
 
 /* Sets the relay of every upstream. Return: 0; -ENOMEM. */

@@ -4,7 +4,7 @@
  * --check, start and reload read it with the same function. Whoever uses a configuration holds a
  * reference; a reload makes a new one and lets the old one go with its last user.
  *
- * Thread: the main thread reads; a configuration may be looked at from any.
+ * Thread: any may read a file; a configuration may be looked at from any.
  */
 #pragma once
 

@@ -154,6 +154,7 @@ int main(int argc, char **argv)
         /* First: a daemon told to stop while it starts stops in order, once it has started. */
         server_hold_signals(&before);
         ignore_signals();
+        (void)signal(SIGCHLD, SIG_DFL); /* where it is ignored, no child can be waited for */
         open_standard_fds();
         status = parse_arguments(argc, argv, &arguments);
         if (status >= 0)

@@ -8,6 +8,7 @@
 #include "listeners.h"
 #include "notify.h"
 #include "quantity.h"
+#include "reload.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -67,6 +68,8 @@ struct server {
         const char *limited_by;      /* what sets the descriptor limit, to be told */
         uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
         const char *backend;         /* as configured when it started */
+        struct reload *reload;       /* the file is being read; NULL: it is not */
+        bool reload_again;           /* after that: a signal came meanwhile */
         bool reload_failed;          /* the last one */
         bool reloading;              /* some worker has not put the new one into force yet */
         bool worker_failed;
@@ -205,6 +208,8 @@ static void server_stop(struct server *s)
 
         notify_stopping(timeout);
         s->stopping = true;
+        if (s->reload)
+                reload_cancel(s->reload);
         if (listeners_retire(s->listeners) == 0 || !start_timer(s->retired, RETIRE_USEC))
                 stop_listening(s);
         else
@@ -403,24 +408,9 @@ static void put_into_force(struct server *s, struct config *config)
         server_update(s);
 }
 
-static int reload(struct server *s)
+/* Says what of @config can't be had before a restart. */
+static void tell_restart_needed(const struct server *s, const struct config *config)
 {
-        _cleanup_(config_unrefp) struct config *config = NULL;
-        char why[LISTENERS_WHY_SIZE], shown[ESCAPE_SIZE(PATH_MAX)];
-        int r = server_load(s->config->path, &config);
-
-        (void)snprintf(why, sizeof(why), "%s",
-                       r == -EINVAL ? "the file has mistakes" : strerrordesc_np(-r));
-        if (r == 0)
-                r = listeners_match(s->listeners, config, why);
-        if (r == 0)
-                r = listeners_apply(s->listeners, config, why);
-        if (r < 0) {
-                log_write(LOG_RELOAD_FAILED, NULL,
-                          "cannot reload %s: %s; keeping the old configuration",
-                          show_path(s->config->path, shown), why);
-                return r;
-        }
         if (strcmp(config->backend, s->backend) != 0)
                 log_write(LOG_RESTART_NEEDED, NULL,
                           "backend is \"%s\" until selectd is restarted, then \"%s\"", s->backend,
@@ -430,6 +420,18 @@ static int reload(struct server *s)
                           "there %s %zu worker%s until selectd is restarted, then %zu",
                           s->n_workers == 1 ? "is" : "are", s->n_workers, plural(s->n_workers),
                           wanted_workers(config));
+}
+
+/* Puts a configuration that has been reloaded into force. On failure nothing has changed. */
+static int apply(struct server *s, struct config *config, char *why)
+{
+        int r = listeners_match(s->listeners, config, why);
+
+        if (r == 0)
+                r = listeners_apply(s->listeners, config, why);
+        if (r < 0)
+                return r;
+        tell_restart_needed(s, config);
         config_inherit(config, s->config);
         put_into_force(s, config);
         for (size_t i = 0; i < s->n_workers; i++)
@@ -467,17 +469,70 @@ static void on_current(void *arg)
         finish_reload(arg);
 }
 
-static void on_hup(struct server *s)
+static void end_reload(struct server *s, int error, const char *why)
 {
-        if (s->stopping)
-                return;
-        notify_reloading();
-        s->reload_failed = reload(s) < 0;
+        char shown[ESCAPE_SIZE(PATH_MAX)];
+
+        s->reload_failed = error < 0;
+        if (s->reload_failed)
+                log_write(LOG_RELOAD_FAILED, NULL,
+                          "cannot reload %s: %s; keeping the old configuration",
+                          show_path(s->config->path, shown), why);
         if (!s->reload_failed)
                 s->reloading = true;
         else if (!s->reloading) /* else the one before is still being put into force */
                 tell_ready(s);
         finish_reload(s);
+}
+
+static void begin_reload(struct server *s);
+
+/* The file has been read. */
+static void on_reload_done(void *arg)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
+        char why[LISTENERS_WHY_SIZE];
+        struct server *s = arg;
+        int r = reload_result(s->reload, &config, why);
+
+        s->reload = reload_free(s->reload);
+        if (s->stopping)
+                return;
+        if (r == 0)
+                r = apply(s, config, why);
+        end_reload(s, r, why);
+        if (s->reload_again)
+                begin_reload(s);
+}
+
+_Static_assert(LISTENERS_WHY_SIZE >= RELOAD_WHY_SIZE, "on_reload_done() has one buffer for both");
+
+static const struct reload_events reload_events = {
+        .on_mistake = log_mistake,
+        .on_done = on_reload_done,
+};
+
+static void begin_reload(struct server *s)
+{
+        int r;
+
+        s->reload_again = false;
+        notify_reloading();
+        r = reload_new(s->loop, s->config->path, &reload_events, s, &s->reload);
+        if (r < 0)
+                end_reload(s, r, strerrordesc_np(-r));
+}
+
+/* One reload at a time: signals that come meanwhile ask for one more, of what the file says then.
+ */
+static void on_hup(struct server *s)
+{
+        if (s->stopping)
+                return;
+        if (s->reload)
+                s->reload_again = true;
+        else
+                begin_reload(s);
 }
 
 /* Stopping */
@@ -615,8 +670,6 @@ static int start_workers(struct server *s)
         s->workers = calloc(n, sizeof(struct worker *));
         if (!s->workers)
                 return -ENOMEM;
-        if (n > 1)
-                r = loop_open_posts(s->loop);
         while (r == 0 && s->n_workers < n) {
                 r = worker_new(n > 1 ? s->config->backend : NULL, s->loop, &worker_events, s,
                                &s->workers[s->n_workers]);
@@ -632,6 +685,8 @@ static int server_prepare(struct server *s)
 
         set_descriptor_limit(s);
         r = loop_new(s->config->backend, &s->loop);
+        if (r == 0)
+                r = loop_open_posts(s->loop);
         if (r == 0)
                 r = gate_new(s->loop, &s->gate);
         if (r == 0)
@@ -681,6 +736,7 @@ static int server_serve(struct server *s)
                         return EX_OSERR;
                 }
         }
+        s->reload = reload_free(s->reload);
         gate_report(s->gate);
         if (!s->gave_up)
                 log_write(LOG_STOPPED, NULL, "stopped");
@@ -715,6 +771,7 @@ static void stop_workers(struct server *s)
 
 static void server_deinit(struct server *s)
 {
+        s->reload = reload_free(s->reload);
         s->listeners = listeners_free(s->listeners);
         stop_workers(s);
         for (size_t i = 0; i < s->n_workers; i++)

@@ -36,6 +36,11 @@ static bool compare_all(const struct address *all, size_t n, const struct addres
         return false;
 }
 
+static bool is_reached_from(const struct address *listen, const struct address *to)
+{
+        return address_reaches(to, listen);
+}
+
 static void finds_what_comparing_finds(void **state)
 {
         struct address all[ADDRESSES], wanted;
@@ -59,6 +64,10 @@ static void finds_what_comparing_finds(void **state)
                                          compare_all(all, i, &wanted, address_overlaps));
                         assert_true(!found || address_overlaps(found, &wanted));
                         assert_true(!found || address_equal(owner, found));
+                        found = address_index_find_reached(index, &wanted, &owner);
+                        assert_int_equal(found != NULL,
+                                         compare_all(all, i, &wanted, is_reached_from));
+                        assert_true(!found || address_reaches(&wanted, found));
                         all[i] = wanted;
                         address_index_add(index, &wanted, &all[i]);
                 }

@@ -163,6 +163,7 @@ static void expect_same_top(const struct config *one, const struct config *other
         a.seed = b.seed; /* random */
         a.path = b.path;
         a.services = b.services;
+        a.by_name = b.by_name;
         assert_memory_equal(&a, &b, sizeof(a));
 }
 
