@@ -56,6 +56,7 @@ struct server {
         size_t n_workers;
         uint64_t last_id; /* of a connection */
         struct gate *gate;
+        struct notify *notify;
         struct listeners *listeners;
         int signal_fd;
         struct event *signal;        /* signal_fd has one to read */
@@ -150,7 +151,7 @@ static void on_status(evutil_socket_t fd, short what, void *arg)
         (void)fd;
         (void)what;
         describe(s, status, sizeof(status));
-        notify_status(status);
+        notify_status(s->notify, status);
         if (!log_report_lost())
                 (void)start_timer(s->status, STATUS_USEC);
 }
@@ -206,7 +207,7 @@ static void server_stop(struct server *s)
         char duration[QUANTITY_TEXT_SIZE];
         size_t n;
 
-        notify_stopping(timeout);
+        notify_stopping(s->notify, timeout);
         s->stopping = true;
         if (s->reload)
                 reload_cancel(s->reload);
@@ -444,7 +445,7 @@ static void tell_ready(const struct server *s)
         char status[128];
 
         describe(s, status, sizeof(status));
-        notify_ready(status);
+        notify_ready(s->notify, status);
 }
 
 /* The reload is over when the last worker has put it into force. */
@@ -517,7 +518,7 @@ static void begin_reload(struct server *s)
         int r;
 
         s->reload_again = false;
-        notify_reloading();
+        notify_reloading(s->notify);
         r = reload_new(s->loop, s->config->path, &reload_events, s, &s->reload);
         if (r < 0)
                 end_reload(s, r, strerrordesc_np(-r));
@@ -575,7 +576,7 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
         for (size_t i = 0; i < s->n_workers; i++)
                 alive = worker_answers(s->workers[i]) && alive;
         if (alive)
-                notify_alive();
+                notify_alive(s->notify);
 }
 
 /* Starting */
@@ -690,6 +691,8 @@ static int server_prepare(struct server *s)
         if (r == 0)
                 r = gate_new(s->loop, &s->gate);
         if (r == 0)
+                r = notify_new(s->loop, &s->notify);
+        if (r == 0)
                 r = start_signals(s);
         if (r == 0)
                 r = make_timers(s);
@@ -786,6 +789,7 @@ static void server_deinit(struct server *s)
         if (s->signal_fd >= 0)
                 (void)close(s->signal_fd);
         gate_free(s->gate);
+        notify_free(s->notify);
         loop_free(s->loop);
         free(s->workers);
         config_unref(s->config);

@@ -337,6 +337,42 @@ class Daemon:
         return int(1024 * int(kbytes) / SHADOWED)
 
 
+# The service manager
+
+
+class Manager:
+    """A service manager, as far as NOTIFY_SOCKET goes (sd_notify(3))."""
+
+    def __init__(self, directory, abstract=False):
+        self.address = f"@{directory}/notify" if abstract else f"{directory}/notify"
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(self.address.replace("@", "\0"))
+        self.sock.settimeout(DEADLINE)
+        self.env = {"NOTIFY_SOCKET": self.address}
+
+    def next(self, status_only=False):
+        """The next message as a dictionary; those that only bring the status up to date if asked."""
+        while True:
+            message = dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
+            if status_only == (list(message) == ["STATUS"]):
+                return message
+
+    def wait_for_status(self, status):
+        """Several changes may share one message, but the last one always shows."""
+        while self.next(status_only=True)["STATUS"] != status:
+            pass
+
+    def left(self):
+        """All messages that are there already."""
+        self.sock.setblocking(False)
+        messages = []
+        try:
+            while True:
+                messages.append(self.sock.recv(4096).decode())
+        except BlockingIOError:
+            return messages
+
+
 # Threads of a daemon, of which one alone is halted with ptrace(2)
 
 

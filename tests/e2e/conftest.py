@@ -11,3 +11,10 @@ def backend(request, monkeypatch):
     if workers:
         monkeypatch.setitem(harness.DEFAULTS, "workers", int(workers))
     return name
+
+
+@pytest.fixture
+def manager(tmp_path):
+    manager = harness.Manager(tmp_path)
+    yield manager
+    manager.sock.close()

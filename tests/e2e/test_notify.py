@@ -5,47 +5,7 @@ import time
 
 import pytest
 
-from harness import DEADLINE, Daemon, config, connect, echo, in_time, service
-
-
-class Manager:
-    """The end of NOTIFY_SOCKET that systemd holds."""
-
-    def __init__(self, directory):
-        self.address = f"{directory}/notify"
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(self.address)
-        self.sock.settimeout(DEADLINE)
-        self.env = {"NOTIFY_SOCKET": self.address}
-
-    def next(self, status_only=False):
-        """The next message as a dictionary; those that only bring the status up to date if asked."""
-        while True:
-            message = dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
-            if status_only == (list(message) == ["STATUS"]):
-                return message
-
-    def wait_for_status(self, status):
-        """Several changes may share one message, but the last one always shows."""
-        while self.next(status_only=True)["STATUS"] != status:
-            pass
-
-    def left(self):
-        """All messages that are there already."""
-        self.sock.setblocking(False)
-        messages = []
-        try:
-            while True:
-                messages.append(self.sock.recv(4096).decode())
-        except BlockingIOError:
-            return messages
-
-
-@pytest.fixture
-def manager(tmp_path):
-    manager = Manager(tmp_path)
-    yield manager
-    manager.sock.close()
+from harness import Daemon, Manager, config, connect, echo, in_time, service
 
 
 def test_a_life(backend, manager, tmp_path):
@@ -142,3 +102,16 @@ def test_manager_gone(manager):
         daemon.wait_for("^cannot notify the service manager: .*; it may ", 2)
         echo(client)
         assert len(daemon.lines("^cannot notify")) == 2
+
+
+def test_abstract_name(tmp_path):
+    manager = Manager(tmp_path, abstract=True)
+    with manager.sock, Daemon(config(), wait=None, env=manager.env):
+        assert manager.next() == {"READY": "1", "STATUS": "0 connections, 1 service"}
+
+
+@pytest.mark.parametrize("address", ["relative", "@" + "x" * 200, "/" + "x" * 200, "vsock:2:1", ""])
+def test_address_of_no_use(address):
+    with Daemon(config(), env={"NOTIFY_SOCKET": address}) as daemon, daemon.connect() as client:
+        daemon.wait_for("^cannot notify the service manager: .*; it may ")
+        echo(client)

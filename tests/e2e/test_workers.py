@@ -17,8 +17,7 @@ from harness import (DEADLINE, Daemon, Steady, config, config_in, connect, echo,
                      free_port, halted, pattern, push, recv_exactly, recv_until_eof, reset, service,
                      threads, until)
 from test_hub import exchange, hub, members
-from test_limits import MANY, crowd, served  # crowd and manager are fixtures
-from test_notify import manager
+from test_limits import MANY, crowd, served  # crowd is a fixture
 
 N = 4
 BACKENDS = pytest.mark.parametrize("backend", ["epoll", "poll", "select"])
