@@ -128,7 +128,7 @@ static int check_connected(const struct dialer *d)
 static void on_connected(evutil_socket_t fd, short what, void *arg)
 {
         struct dialer *d = arg;
-        int r = what & EV_WRITE ? check_connected(d) : -ETIMEDOUT;
+        int r = (what & EV_WRITE) ? check_connected(d) : -ETIMEDOUT;
 
         if (r < 0) {
                 drop(d, r);

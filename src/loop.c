@@ -72,8 +72,8 @@ static int base_new(const char *backend, struct event_base **out)
                     event_config_avoid_method(config, methods[i]) < 0)
                         r = -ENOMEM;
         /* The environment must not override what the configuration asks for. */
-        if (r == 0 && event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV |
-                                                            EVENT_BASE_FLAG_NOLOCK) < 0)
+        if (r == 0 &&
+            event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK) < 0)
                 r = -ENOMEM;
         if (r == 0) {
                 *out = event_base_new_with_config(config);

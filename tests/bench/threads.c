@@ -54,6 +54,7 @@ int main(void)
         while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0 || errno == EINTR) {
                 if (fd < 0)
                         continue;
+                /* NOLINTNEXTLINE(performance-no-int-to-ptr): a descriptor, not a pointer */
                 errno = pthread_create(&thread, &attributes, serve, (void *)(intptr_t)fd);
                 if (errno)
                         fail("pthread_create");

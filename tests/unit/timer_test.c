@@ -193,8 +193,8 @@ static void at_random(void **state)
                 struct alarm *alarm = &alarms[random_between(0, ALARMS - 1)];
 
                 if (random_between(0, 2))
-                        set_alarm(alarm, 60 * USEC_PER_MSEC +
-                                                 random_between(0, 60 * USEC_PER_MSEC));
+                        set_alarm(alarm,
+                                  60 * USEC_PER_MSEC + random_between(0, 60 * USEC_PER_MSEC));
                 else
                         timer_stop(&alarm->timer);
         }
