@@ -248,6 +248,14 @@ unsigned address_port(const struct address *address)
         }
 }
 
+void address_set_port(struct address *address, uint16_t port)
+{
+        if (address->sa.sa_family == AF_INET)
+                address->in.sin_port = htons(port);
+        else if (address->sa.sa_family == AF_INET6)
+                address->in6.sin6_port = htons(port);
+}
+
 /* The IPv4 address, in host order, that an IPv6 one stands for (::ffff:1.2.3.4). */
 static uint32_t mapped(const struct in6_addr *in6)
 {

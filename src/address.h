@@ -89,5 +89,8 @@ bool address_is_local(const struct address *address);
 bool address_is_loopback(const struct address *address);
 bool address_is_any(const struct address *address);
 
+/* Changes the port of an IP address. */
+void address_set_port(struct address *address, uint16_t port);
+
 /* The port; 0 for a unix socket and for a port that the system is to choose. */
 unsigned address_port(const struct address *address);

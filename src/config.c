@@ -495,15 +495,14 @@ static int split_name(const char *text, struct upstream *upstream)
         if (*end || number < 1 || number > UINT16_MAX)
                 return -EINVAL;
         upstream->host = strndup(text, n);
-        upstream->port = strdup(port);
-        return upstream->host && upstream->port ? 0 : -ENOMEM;
+        upstream->port = (uint16_t)number;
+        return upstream->host ? 0 : -ENOMEM;
 }
 
 static void upstream_deinit(struct upstream *upstream)
 {
         free(upstream->text);
         free(upstream->host);
-        free(upstream->port);
 }
 
 static int parse_upstream(const char *text, struct upstream *out)

@@ -27,7 +27,8 @@ enum service_mode {
 struct upstream {
         char *text;             /* as in the file, escaped */
         struct address address; /* unless @host is set */
-        char *host, *port;      /* a name to look up; NULL: @address is known */
+        char *host;             /* a name to look up; NULL: @address is known */
+        uint16_t port;          /* of @host */
         const struct service
                 *relay; /* of this file, that listens there; NULL: none that is known */
 };

@@ -25,6 +25,7 @@ struct connection_owner {
          */
         void (*on_closed)(struct connection_owner *owner, struct connection *connection);
         struct hub_list hubs;
+        struct asker *asker; /* of relays, for names; see resolver.h */
 };
 
 /*

@@ -1,12 +1,10 @@
 /*
- * The dialer. It does one thing at a time, and @event is always the next thing to happen: a socket
- * that becomes writable, or a moment. So nothing is ever reported from within the call that began
- * it.
+ * The dialer. It does one thing at a time: it waits for a socket to connect, for an answer of the
+ * resolver, or for a moment. @on_next is what happens when that moment comes.
  */
 #include "dialer.h"
 
 #include <errno.h>
-#include <event2/dns.h>
 #include <event2/event_struct.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -20,15 +18,17 @@
 
 struct dialer {
         struct loop *loop;
+        struct asker *asker;
         struct config *config; /* a reference */
         const struct service *service;
         const struct dialer_events *events;
         void *arg;
-        struct event event;
-        struct evdns_getaddrinfo_request *query; /* NULL: none under way */
-        struct evutil_addrinfo *found;           /* of a look-up, and which is next */
-        const struct evutil_addrinfo *next_found;
-        size_t next;            /* upstream to try when @found is used up */
+        struct timer next;
+        void (*on_next)(struct dialer *d);
+        struct event connected; /* @fd is connected, or has failed */
+        struct query *query;    /* of the upstream that is tried; NULL: it has no name */
+        size_t next_address;    /* of @query to try */
+        size_t next_upstream;   /* to try when the addresses of @query are used up */
         struct address address; /* that is tried, */
         uint64_t tried_usec;    /* since then */
         uint64_t began_usec;
@@ -40,41 +40,57 @@ static void try_next(struct dialer *d);
 
 static const struct upstream *current(const struct dialer *d)
 {
-        return &d->service->upstreams[d->next ? d->next - 1 : 0];
+        return &d->service->upstreams[d->next_upstream ? d->next_upstream - 1 : 0];
 }
 
-static void on_moment(evutil_socket_t fd, short what, void *arg)
+static void on_next(struct timer *timer)
 {
+        struct dialer *d = container_of(timer, struct dialer, next);
+
+        d->on_next(d);
+}
+
+static void on_no_memory(evutil_socket_t fd, short what, void *arg)
+{
+        struct dialer *d = arg;
+
         (void)fd;
         (void)what;
-        try_next(arg);
+        d->on_next(d);
 }
 
-/* Makes @callback what happens next; without memory for it, at once. */
-static void await(struct dialer *d, int fd, short what, event_callback_fn callback, uint64_t usec)
+/* Ends the wait for a socket. */
+static void stop_waiting_for_socket(struct dialer *d)
 {
-        const struct timeval timeout = loop_timeval(usec);
-
-        if (event_initialized(&d->event))
-                (void)event_del(&d->event);
-        event_assign(&d->event, loop_base(d->loop), fd, what, callback, d);
-        if (event_add(&d->event, &timeout) < 0)
-                event_active(&d->event, EV_TIMEOUT, 0);
+        if (event_initialized(&d->connected))
+                (void)event_del(&d->connected);
 }
 
-/* Goes on with the next address. */
-static void go_on(struct dialer *d, uint64_t usec)
+/* Calls @what at @until_usec; without memory for a timer, in the next turn of the loop. */
+static void call_at(struct dialer *d, uint64_t until_usec, void (*what)(struct dialer *d))
 {
-        await(d, -1, 0, on_moment, usec);
+        d->on_next = what;
+        if (timer_set(&d->next, until_usec) == 0)
+                return;
+        stop_waiting_for_socket(d);
+        event_assign(&d->connected, loop_base(d->loop), -1, 0, on_no_memory, d);
+        event_active(&d->connected, EV_TIMEOUT, 0);
 }
 
+/* Gives up the address that was tried. The next one is tried in the next turn of the loop. */
 static void fail(struct dialer *d, int error)
 {
-        d->error = error;
+        stop_waiting_for_socket(d);
         closep(&d->fd);
         d->fd = -1;
-        go_on(d, 0);
+        d->error = error;
+        call_at(d, 0, try_next);
         d->events->on_try_failed(d->arg, error, current(d)->text);
+}
+
+static void time_out(struct dialer *d)
+{
+        fail(d, -ETIMEDOUT);
 }
 
 /* Gives up a connected socket with a reset, so that it does not keep its port (TIME_WAIT). */
@@ -128,12 +144,14 @@ static int check_connected(const struct dialer *d)
 static void on_connected(evutil_socket_t fd, short what, void *arg)
 {
         struct dialer *d = arg;
-        int r = (what & EV_WRITE) ? check_connected(d) : -ETIMEDOUT;
+        int r = check_connected(d);
 
+        (void)what;
         if (r < 0) {
                 drop(d, r);
                 return;
         }
+        timer_stop(&d->next);
         d->fd = -1;
         d->events->on_connected(d->arg, fd, current(d)->text);
 }
@@ -156,23 +174,26 @@ static int make_socket(const struct address *address, int *out)
 
 static void start_connecting(struct dialer *d);
 
-static void on_full_moment(evutil_socket_t fd, short what, void *arg)
-{
-        (void)fd;
-        (void)what;
-        start_connecting(arg);
-}
-
 /* A unix socket's backlog is full (unix(7)): it may have room in a moment. */
 static void try_again(struct dialer *d)
 {
-        if (loop_now_usec() - d->tried_usec >= d->service->connect_timeout_usec) {
-                fail(d, -ETIMEDOUT);
-                return;
-        }
+        uint64_t now = now_usec();
+
         closep(&d->fd);
         d->fd = -1;
-        await(d, -1, 0, on_full_moment, FULL_USEC);
+        if (now - d->tried_usec >= d->service->connect_timeout_usec)
+                fail(d, -ETIMEDOUT);
+        else
+                call_at(d, now + FULL_USEC, start_connecting);
+}
+
+static void await_connection(struct dialer *d)
+{
+        event_assign(&d->connected, loop_base(d->loop), d->fd, EV_WRITE, on_connected, d);
+        if (event_add(&d->connected, NULL) < 0)
+                fail(d, -ENOMEM);
+        else
+                call_at(d, d->tried_usec + d->service->connect_timeout_usec, time_out);
 }
 
 static void start_connecting(struct dialer *d)
@@ -186,129 +207,121 @@ static void start_connecting(struct dialer *d)
         else if (r < 0 && r != -EINPROGRESS)
                 fail(d, r);
         else
-                await(d, d->fd, EV_WRITE, on_connected, d->service->connect_timeout_usec);
+                await_connection(d);
 }
 
 static void try_address(struct dialer *d, const struct address *address)
 {
         d->address = *address;
-        d->tried_usec = loop_now_usec();
+        d->tried_usec = now_usec();
         if (is_listened_on(d->service, address))
                 fail(d, -EDEADLK);
         else
                 start_connecting(d);
 }
 
-static void stop_look_up(struct dialer *d)
+/* Names */
+
+/* The next address of the name that is tried. Return: whether there is one. */
+static bool take_address(struct dialer *d, struct address *out)
 {
-        if (d->query)
-                evdns_getaddrinfo_cancel(d->query);
-        d->query = NULL;
+        const struct address *addresses;
+        size_t n;
+
+        if (!d->query || query_addresses(d->query, &addresses, &n) < 0 || d->next_address == n)
+                return false;
+        *out = addresses[d->next_address++];
+        address_set_port(out, current(d)->port);
+        return true;
 }
 
-static void on_looked_up(int result, struct evutil_addrinfo *found, void *arg)
+static void on_answer(void *arg)
 {
+        const struct address *addresses;
         struct dialer *d = arg;
+        size_t n;
+        int r = query_addresses(d->query, &addresses, &n);
 
-        if (result == EVUTIL_EAI_CANCEL)
-                return; /* the dialer has given up, or is gone */
-        d->query = NULL;
-        d->found = found;
-        d->next_found = found;
-        /* It may have succeeded without an address: one that is of no family of this host. */
-        if (result != 0 || !found)
-                fail(d, result == EVUTIL_EAI_MEMORY ? -ENOMEM : -EHOSTDOWN);
+        if (r < 0)
+                fail(d, r);
         else
-                go_on(d, 0);
+                try_next(d);
 }
 
-static void on_look_up_timeout(evutil_socket_t fd, short what, void *arg)
+static void on_look_up_timeout(struct dialer *d)
 {
-        struct dialer *d = arg;
-
-        (void)fd;
-        (void)what;
-        stop_look_up(d);
+        d->query = query_free(d->query);
         fail(d, -ETIMEDOUT);
 }
 
 static void look_up(struct dialer *d, const struct upstream *upstream)
 {
-        const struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC,
-                                               .ai_socktype = SOCK_STREAM,
-                                               .ai_flags = EVUTIL_AI_ADDRCONFIG };
-        struct evdns_base *dns = loop_dns(d->loop);
+        int r = query_new(d->asker, upstream->host, on_answer, d, &d->query);
 
-        if (!dns) {
-                fail(d, -EHOSTDOWN);
-                return;
-        }
-        await(d, -1, 0, on_look_up_timeout, d->service->connect_timeout_usec);
-        /* It may call back at once, and then returns NULL: that is why going on takes a moment. */
-        d->query = evdns_getaddrinfo(dns, upstream->host, upstream->port, &hints, on_looked_up, d);
+        d->next_address = 0;
+        if (r < 0)
+                fail(d, r);
+        else if (query_is_answered(d->query))
+                on_answer(d);
+        else
+                call_at(d, now_usec() + d->service->connect_timeout_usec, on_look_up_timeout);
 }
 
-static void forget_found(struct dialer *d)
+static void end_round(struct dialer *d)
 {
-        if (d->found)
-                evutil_freeaddrinfo(d->found);
-        d->found = NULL;
-        d->next_found = NULL;
+        uint64_t now = now_usec();
+
+        if (now - d->began_usec >= d->service->connect_wait_usec) {
+                d->events->on_failed(d->arg, d->error, current(d)->text);
+                return;
+        }
+        d->next_upstream = 0;
+        call_at(d, now + RETRY_USEC, try_next);
 }
 
 static void try_next(struct dialer *d)
 {
-        const struct service *service = d->service;
         const struct upstream *upstream;
-        uint64_t now = loop_now_usec();
+        struct address address;
 
-        /* A timer counts from the beginning of the turn that set it: it may be early. */
-        if (now < d->began_usec) {
-                go_on(d, d->began_usec - now);
-                return;
-        }
-        if (d->next_found) {
-                const struct evutil_addrinfo *found = d->next_found;
-                struct address address = { .length = (socklen_t)found->ai_addrlen };
-
-                d->next_found = found->ai_next;
-                memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
+        if (take_address(d, &address)) {
                 try_address(d, &address);
                 return;
         }
-        forget_found(d);
-        if (d->next == service->n_upstreams) {
-                if (now - d->began_usec >= service->connect_wait_usec) {
-                        d->events->on_failed(d->arg, d->error, current(d)->text);
-                        return;
-                }
-                d->next = 0;
-                go_on(d, RETRY_USEC);
+        d->query = query_free(d->query);
+        if (d->next_upstream == d->service->n_upstreams) {
+                end_round(d);
                 return;
         }
-        upstream = &service->upstreams[d->next++];
+        upstream = &d->service->upstreams[d->next_upstream++];
         if (upstream->host)
                 look_up(d, upstream);
         else
                 try_address(d, &upstream->address);
 }
 
-int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-               const struct dialer_events *events, void *arg, struct dialer **out)
+int dialer_new(struct loop *loop, struct asker *asker, struct config *config,
+               const struct service *service, const struct dialer_events *events, void *arg,
+               struct dialer **out)
 {
         struct dialer *d = calloc(1, sizeof(*d));
 
         if (!d)
                 return -ENOMEM;
         d->loop = loop;
+        d->asker = asker;
         d->config = config_ref(config);
         d->service = service;
         d->events = events;
         d->arg = arg;
-        d->began_usec = loop_now_usec() + service->connect_delay_usec;
+        d->began_usec = now_usec() + service->connect_delay_usec;
         d->fd = -1;
+        timer_init(&d->next, loop_timers(loop), on_next);
         *out = d;
-        try_next(d);
+        if (service->connect_delay_usec)
+                call_at(d, d->began_usec, try_next);
+        else
+                try_next(d);
         return 0;
 }
 
@@ -316,10 +329,9 @@ struct dialer *dialer_free(struct dialer *d)
 {
         if (!d)
                 return NULL;
-        if (event_initialized(&d->event))
-                (void)event_del(&d->event);
-        stop_look_up(d);
-        forget_found(d);
+        stop_waiting_for_socket(d);
+        timer_stop(&d->next);
+        query_free(d->query);
         closep(&d->fd);
         config_unref(d->config);
         free(d);

@@ -1,5 +1,6 @@
 /*
- * Reaching an upstream: name look-up, connecting, the next address, the next try, without blocking.
+ * Connects to an upstream of a service, without blocking: looks up its name, tries each address,
+ * then the next upstream, then all of them again.
  *
  * Thread: the loop's.
  */
@@ -7,6 +8,7 @@
 
 #include "config.h"
 #include "loop.h"
+#include "resolver.h"
 
 /* What a name of an upstream takes at most, with the NUL. */
 #define DIALER_NAME_SIZE 300
@@ -14,15 +16,15 @@
 struct dialer;
 
 /*
- * What a dialer tells its owner. Nothing is called from within dialer_new(). on_connected or
- * on_failed is the last call, and may free the dialer.
+ * What a dialer tells its owner. on_connected or on_failed is the last call. It is not made from
+ * within dialer_new(), and may free the dialer.
  *
  * @name:  the upstream, as the configuration has it; valid until the dialer is freed
  * @error: -ECONNREFUSED, -ETIMEDOUT, -EHOSTDOWN: the name cannot be looked up, -EDEADLK: the
  * service itself listens at the address, -EMFILE, …
  */
 struct dialer_events {
-        /* An address cannot be reached. The next one is tried, if there is one. */
+        /* An address cannot be reached. The next one is tried, if there is one. Frees nothing. */
         void (*on_try_failed)(void *arg, int error, const char *name);
         /* @fd: the callee's; non-blocking, close-on-exec, with TCP_NODELAY and SO_KEEPALIVE. */
         void (*on_connected)(void *arg, int fd, const char *name);
@@ -32,17 +34,19 @@ struct dialer_events {
 
 /**
  * dialer_new() - begin to connect to the first upstream of a service that can be reached
+ * @loop, @asker: of the caller's thread; both outlive the dialer
  * @config:  a reference is taken
- * @service: of @config; its upstreams in order, each address of a name in turn, each for
- * connect_timeout, not before connect_delay has passed; and all again, after a pause, for as long
- * as connect_wait says
+ * @service: of @config. Its upstreams are tried in order, and each address of a name in turn, each
+ *           for connect_timeout, after connect_delay; and all again, after a pause, for as long as
+ *           connect_wait says.
  * @events:  called with @arg
  * @out:     set to the dialer; freed with dialer_free()
  *
  * Return: 0; -ENOMEM.
  */
-_must_use_ int dialer_new(struct loop *loop, struct config *config, const struct service *service,
-                          const struct dialer_events *events, void *arg, struct dialer **out);
+_must_use_ int dialer_new(struct loop *loop, struct asker *asker, struct config *config,
+                          const struct service *service, const struct dialer_events *events,
+                          void *arg, struct dialer **out);
 
 /**
  * dialer_free() - give up what is under way

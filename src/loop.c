@@ -5,7 +5,6 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <event2/dns.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +12,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 /* Posted tasks run in one turn: however fast they come, events get their turn too. */
 #define POSTS_BATCH 64
@@ -21,21 +19,13 @@
 /* How often a wake-up is tried before it is left to the next post. */
 #define WAKE_TRIES 1000
 
-struct dns_file {
-        struct timespec changed;
-        off_t size;
-        ino_t inode;
-};
-
 struct loop {
         struct event_base *base;
         struct timers *timers;
         struct event *exceptions; /* @exceptions_fd is readable */
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct loop_task *deferred;
-        struct evdns_base *dns;       /* NULL until needed */
-        struct dns_file dns_files[2]; /* as it has read them */
-        struct event *on_posts;       /* @posts_fd is readable; NULL: nobody posts */
+        struct event *on_posts; /* @posts_fd is readable; NULL: nobody posts */
         int posts_fd;
         _Atomic bool look_at_posts; /* in the next turn, even if @posts_fd is not readable */
         pthread_mutex_t lock;       /* of the next two */
@@ -157,8 +147,6 @@ struct loop *loop_free(struct loop *loop)
 {
         if (!loop)
                 return NULL;
-        if (loop->dns)
-                evdns_base_free(loop->dns, 0);
         if (loop->exceptions)
                 event_free(loop->exceptions);
         if (loop->on_posts)
@@ -182,69 +170,6 @@ struct event_base *loop_base(const struct loop *loop)
 const char *loop_backend(const struct loop *loop)
 {
         return event_base_get_method(loop->base);
-}
-
-/* How long an answer of one family, IPv4 or IPv6, waits for the other's: RFC 8305 has 50 ms, for
- * a query that is already late. libevent's 3 s are longer than many a connect_timeout. */
-#define DNS_SKEW "0.2"
-
-/* What tells that the files have changed which say how names are looked up; all 0 of one that is
- * not there. */
-static void stat_dns_files(struct dns_file files[2])
-{
-        static const char *const names[] = { "/etc/resolv.conf", "/etc/hosts" };
-
-        memset(files, 0, 2 * sizeof(*files)); /* they are compared whole */
-        for (size_t i = 0; i < ELEMENTS(names); i++) {
-                struct stat st;
-
-                if (stat(names[i], &st) < 0)
-                        continue;
-                files[i].changed = st.st_ctim;
-                files[i].size = st.st_size;
-                files[i].inode = st.st_ino;
-        }
-}
-
-/*
- * Reads them; what is under way is asked again. Without any name server names of /etc/hosts do.
- * Options that are not there have libevent's defaults (evdns.c), but for one.
- */
-static void read_dns_files(struct loop *loop)
-{
-        static const struct {
-                const char *name, *value;
-        } options[] = { { "timeout:", "5" },
-                        { "attempts:", "3" },
-                        { "max-timeouts:", "3" },
-                        { "max-inflight:", "64" },
-                        { "randomize-case:", "1" },
-                        { "initial-probe-timeout:", "10" },
-                        { "getaddrinfo-allow-skew:", DNS_SKEW } };
-
-        (void)evdns_base_clear_nameservers_and_suspend(loop->dns);
-        evdns_base_clear_host_addresses(loop->dns);
-        evdns_base_search_clear(loop->dns);
-        for (size_t i = 0; i < ELEMENTS(options); i++)
-                (void)evdns_base_set_option(loop->dns, options[i].name, options[i].value);
-        (void)evdns_base_resolv_conf_parse(loop->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
-        (void)evdns_base_resume(loop->dns);
-}
-
-struct evdns_base *loop_dns(struct loop *loop)
-{
-        struct dns_file files[2];
-
-        stat_dns_files(files);
-        if (loop->dns && memcmp(files, loop->dns_files, sizeof(files)) == 0)
-                return loop->dns;
-        if (!loop->dns)
-                loop->dns = evdns_base_new(loop->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-        if (!loop->dns)
-                return NULL;
-        memcpy(loop->dns_files, files, sizeof(files));
-        read_dns_files(loop);
-        return loop->dns;
 }
 
 uint8_t *loop_scratch(struct loop *loop)

@@ -33,7 +33,6 @@ static inline unsigned loop_pipes_max(uint64_t descriptors)
 }
 
 struct loop;
-struct evdns_base;
 
 /* Work put off until no callback runs, or posted by another thread; embedded in what it works on.
  */
@@ -72,9 +71,6 @@ struct event_base *loop_base(const struct loop *loop);
 
 /* The backend really in use, in libevent's word. */
 const char *loop_backend(const struct loop *loop);
-
-/* For name look-ups, as /etc/resolv.conf and /etc/hosts say now; NULL: out of memory. */
-struct evdns_base *loop_dns(struct loop *loop);
 
 /* LOOP_SCRATCH_BYTES bytes, valid until the callback that fills them returns. */
 uint8_t *loop_scratch(struct loop *loop);

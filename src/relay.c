@@ -116,7 +116,7 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
         if (c->service->send_proxy)
                 r = make_greeting(c, header);
         if (r == 0)
-                r = dialer_new(c->loop, c->config, c->service, &dialer_events, c,
+                r = dialer_new(c->loop, c->owner->asker, c->config, c->service, &dialer_events, c,
                                &c->relay->dialer);
         return r;
 }

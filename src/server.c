@@ -9,6 +9,7 @@
 #include "notify.h"
 #include "quantity.h"
 #include "reload.h"
+#include "resolver.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@
 /* Descriptors that are not connections: the log's, files read at a reload, … */
 #define RESERVED_FDS 20
 
-/* Of each loop: what it waits with, its pipe, name look-ups; but for the pipes of its streams. */
+/* Of each loop: what it waits with and its pipe; but for the pipes of its streams. */
 #define LOOP_FDS 12
 
 /* How long to wait for a descriptor when no connection of ours ends. */
@@ -54,6 +55,7 @@ struct server {
         struct loop *loop;
         struct worker **workers;
         size_t n_workers;
+        struct resolver *resolver;
         uint64_t last_id; /* of a connection */
         struct gate *gate;
         struct notify *notify;
@@ -349,6 +351,17 @@ static size_t descriptors_each(const struct config *config)
         return count_relays(config) ? 2 : 1;
 }
 
+/* How many upstreams have a name to look up; at most @max, for more does not matter. */
+static size_t count_names(const struct config *config, size_t max)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < config->n_services; i++)
+                for (size_t j = 0; j < config->services[i].n_upstreams && n < max; j++)
+                        n += config->services[i].upstreams[j].host != NULL;
+        return n;
+}
+
 static void set_connection_limit(struct server *s, const struct config *config)
 {
         size_t loops = s->n_workers > 1 ? s->n_workers + 1 : 1, most = 1;
@@ -358,6 +371,7 @@ static void set_connection_limit(struct server *s, const struct config *config)
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 limit.rlim_cur = FD_SETSIZE;
         used += loops * (LOOP_FDS + 2 * loop_pipes_max(limit.rlim_cur));
+        used += RESOLVER_FDS * count_names(config, RESOLVER_THREADS);
         if (limit.rlim_cur > used)
                 most = (limit.rlim_cur - used) / descriptors_each(config);
         if (config->max_connections && config->max_connections <= most)
@@ -666,14 +680,15 @@ static int make_timers(struct server *s)
 static int start_workers(struct server *s)
 {
         size_t n = wanted_workers(s->config);
-        int r = 0;
+        int r;
 
         s->workers = calloc(n, sizeof(struct worker *));
         if (!s->workers)
                 return -ENOMEM;
+        r = resolver_new(&s->resolver);
         while (r == 0 && s->n_workers < n) {
-                r = worker_new(n > 1 ? s->config->backend : NULL, s->loop, &worker_events, s,
-                               &s->workers[s->n_workers]);
+                r = worker_new(n > 1 ? s->config->backend : NULL, s->loop, s->resolver,
+                               &worker_events, s, &s->workers[s->n_workers]);
                 s->n_workers += r == 0;
         }
         return r;
@@ -791,6 +806,7 @@ static void server_deinit(struct server *s)
         gate_free(s->gate);
         notify_free(s->notify);
         loop_free(s->loop);
+        resolver_free(s->resolver);
         free(s->workers);
         config_unref(s->config);
 }

@@ -11,6 +11,7 @@
 #include "hub.h"
 #include "log.h"
 #include "relay.h"
+#include "resolver.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -50,6 +51,7 @@ struct worker {
         struct connection_owner owner;
         LIST_HEAD(, connection) connections;
         struct loop *loop;
+        struct asker asker;
         bool stopping;
 
         struct loop *home; /* from here on home's: */
@@ -276,8 +278,8 @@ static void worker_freep(struct worker **worker)
         worker_free(*worker);
 }
 
-int worker_new(const char *backend, struct loop *home, const struct worker_events *events,
-               void *arg, struct worker **out)
+int worker_new(const char *backend, struct loop *home, struct resolver *resolver,
+               const struct worker_events *events, void *arg, struct worker **out)
 {
         _cleanup_(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
         int r = 0;
@@ -301,6 +303,10 @@ int worker_new(const char *backend, struct loop *home, const struct worker_event
                 r = loop_new(backend, &worker->loop);
         if (r == 0 && backend)
                 r = loop_open_posts(worker->loop);
+        if (r == 0) {
+                asker_init(&worker->asker, resolver, worker->loop);
+                worker->owner.asker = &worker->asker;
+        }
         if (r == 0 && backend)
                 r = start_thread(worker);
         if (r < 0)

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "loop.h"
 
+struct resolver;
 struct worker;
 
 /* What a worker tells its owner; none may free it. */
@@ -30,12 +31,13 @@ struct worker_events {
  * worker_new() - a worker without connections
  * @backend: NULL: the worker runs on @home, which the caller turns; else it makes a loop of that
  *           backend, see loop_new(), and a thread of its own that turns it
- * @home:    the caller's loop, open for posts if there is a @backend
+ * @home:    the caller's loop, open for posts
+ * @resolver: outlives the worker
  * @out:     set to the worker; freed with worker_free()
  *
  * Return: 0; -ENOMEM; see loop_new(); what pthread_create(3) fails with.
  */
-_must_use_ int worker_new(const char *backend, struct loop *home,
+_must_use_ int worker_new(const char *backend, struct loop *home, struct resolver *resolver,
                           const struct worker_events *events, void *arg, struct worker **out);
 
 /**

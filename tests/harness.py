@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import re
 import resource
 import select
@@ -537,6 +538,150 @@ def name_of(sock):
     """The client as the daemon's log names it."""
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Upstream(threading.Thread):
+    """A server on a free port, as a context manager: serve(sock, n) is what its nth client gets.
+
+    Clients count from 0. Each has a thread of its own, which the client's going may end.
+    """
+
+    def __init__(self, serve, host="127.0.0.1"):
+        super().__init__(daemon=True)
+        self.serve, self.clients = serve, []
+        self.listener = socket.create_server((host, 0))
+        self.port = self.listener.getsockname()[1]
+        self.address = f"{host}:{self.port}"
+
+    def run(self):
+        with contextlib.suppress(OSError):  # accept() ends with the listener
+            while True:
+                sock, _ = self.listener.accept()
+                sock.settimeout(DEADLINE)
+                thread = threading.Thread(target=self._serve, args=(sock, len(self.clients)))
+                self.clients.append((sock, thread))
+                thread.start()
+
+    def _serve(self, sock, n):
+        with contextlib.suppress(OSError), sock:
+            self.serve(sock, n)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.listener.close()
+        for sock, thread in self.clients:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def answer(sock, n=None):
+    while data := sock.recv(1 << 16):
+        sock.sendall(data)
+
+
+class NameServer(threading.Thread):
+    """A name server on port 53 of a loopback address of its own, by UDP and TCP, as a context manager.
+
+    It answers questions for IPv4 addresses from a dict. reply(query, answer) may say otherwise: given
+    both, it returns what to send by UDP; with None the answer is withheld, until send_withheld().
+    asked is set with each question, questions lists the names, one for each question of an IPv4 address.
+    ports holds those that questions came from. delay: how many seconds each answer waits, or a function
+    of the query.
+    """
+
+    def __init__(self, names=(), reply=None, delay=0):
+        super().__init__(daemon=True)
+        self.names, self.reply, self.delay = dict(names), reply, delay
+        self.asked, self.withheld, self.questions, self.ports = threading.Event(), [], [], set()
+        self.ended, self.waiting = threading.Event(), []
+        for _ in range(100):
+            self.address = "127.%d.%d.%d" % tuple(random.randrange(1, 255) for _ in range(3))
+            try:
+                self.tcp = socket.create_server((self.address, 53))
+            except PermissionError:
+                cannot_run("a name server takes root")
+            except OSError:
+                continue
+            break
+        self.sock = socket.socket(type=socket.SOCK_DGRAM)
+        self.sock.bind((self.address, 53))
+
+    def run(self):
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ, self._by_udp)
+            selector.register(self.tcp, selectors.EVENT_READ, self._by_tcp)
+            while not self.ended.is_set():
+                for key, _ in selector.select(self._send_due()):
+                    key.data()
+
+    def _send_due(self):
+        """Sends what has waited long enough. Returns how long the next one waits; None: there is none."""
+        now = time.monotonic()
+        while self.waiting and self.waiting[0][0] <= now:
+            self.sock.sendto(*self.waiting.pop(0)[1:])
+        return self.waiting[0][0] - now if self.waiting else None
+
+    def _by_udp(self):
+        query, client = self.sock.recvfrom(512)
+        if not query:
+            return  # see __exit__
+        answer = self.answer(query)
+        self.ports.add(client[1])
+        reply = self.reply(query, answer) if self.reply else answer
+        if reply:
+            delay = self.delay(query) if callable(self.delay) else self.delay
+            self.waiting.append((time.monotonic() + delay, reply, client))
+            self.waiting.sort(key=lambda entry: entry[0])
+        else:
+            self.withheld.append((answer, client))
+        self.asked.set()
+
+    def _by_tcp(self):
+        with self.tcp.accept()[0] as sock:
+            sock.settimeout(DEADLINE)
+            while head := recv_exactly(sock, 2):  # of each question of the client, one after the other
+                answer = self.answer(recv_exactly(sock, struct.unpack(">H", head)[0]))
+                sock.sendall(struct.pack(">H", len(answer)) + answer)
+
+    def send_withheld(self):
+        for answer, client in self.withheld:
+            self.sock.sendto(answer, client)
+
+    def answer(self, query):
+        end = query.index(b"\0", 12) + 5  # of the question: a name, its type and its class
+        name = b".".join(self._labels(query)).decode().lower()
+        of_ipv4 = query[end - 4:end] == b"\0\1\0\1"
+        if of_ipv4:
+            self.questions.append(name)
+        found = self.names.get(name, []) if of_ipv4 else []
+        status = 0x8180 + (0 if name in self.names else 3)  # an answer, recursively; NXDOMAIN
+        return (query[:2] + struct.pack(">5H", status, 1, len(found), 0, 0) + query[12:end]
+                + b"".join(struct.pack(">3HIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(address)
+                           for address in found))
+
+    @staticmethod
+    def _labels(query):
+        i = 12
+        while query[i]:
+            yield query[i + 1:i + 1 + query[i]]
+            i += 1 + query[i]
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.sock.sendto(b"", self.sock.getsockname())
+        self.join()
+        self.sock.close()
+        self.tcp.close()
 
 
 _held = []

@@ -18,3 +18,22 @@ def manager(tmp_path):
     manager = harness.Manager(tmp_path)
     yield manager
     manager.sock.close()
+
+
+@pytest.fixture
+def asking(tmp_path):
+    """A wrapper that has a daemon ask these name servers, by an /etc of the daemon's own.
+
+    more: further lines of its resolv.conf. Called again it rewrites the files of the daemon that runs.
+    """
+    command = harness.own_mounts()
+
+    def wrapper(*name_servers, more="", timeout=1):
+        (tmp_path / "resolv.conf").write_text(
+            "".join(f"nameserver {server.address}\n" for server in name_servers)
+            + f"options timeout:{timeout} attempts:2\n" + more)
+        (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
+        (tmp_path / "nsswitch.conf").write_text("hosts: files dns\n")
+        return [*command, "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(tmp_path)]
+
+    return wrapper

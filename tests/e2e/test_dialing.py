@@ -1,10 +1,9 @@
-"""How an upstream is reached: every try can be seen, a full backlog is waited for, names are up to date."""
+"""How an upstream is reached: every try can be seen, a full backlog is waited for."""
 import socket
 
 import pytest
 
-from harness import DEADLINE, Daemon, config, echo, free_port
-from test_bad_upstreams import NameServer, Upstream, answer, asking  # noqa: F401
+from harness import DEADLINE, Daemon, Upstream, answer, config, echo, free_port
 from test_relay import expect_reset, relay
 
 
@@ -55,31 +54,3 @@ def test_full_backlog_of_a_unix_socket(backend, tmp_path, in_time):
                 server, _ = listener.accept()
                 with server:
                     assert server.recv(5) == b"hello"
-
-
-def test_hosts_file_alone(backend, asking, tmp_path):  # noqa: F811
-    """No name server is known, nor needed."""
-    with Upstream(answer) as upstream, NameServer() as server:
-        wrapper = asking(server)
-        (tmp_path / "resolv.conf").unlink()
-        with Daemon(config(relay(f"localhost:{upstream.port}"), backend=backend),
-                    wrapper=wrapper) as daemon, daemon.connect("relay") as client:
-            echo(client)
-
-
-def test_files_that_change(backend, asking, tmp_path):  # noqa: F811
-    """Each look-up goes by what they say then."""
-    with Upstream(answer) as upstream, NameServer() as no, NameServer({"db.test": ["127.0.0.1"]}) as yes:
-        wrapper = asking(no)
-        with Daemon(config(relay(f"db.test:{upstream.port}"), backend=backend),
-                    wrapper=wrapper) as daemon:
-            expect_reset(daemon)
-            daemon.wait_for(" its name cannot be looked up")
-            asking(yes)
-            with daemon.connect("relay") as client:
-                echo(client)
-            asking(no)
-            expect_reset(daemon)
-            (tmp_path / "hosts").write_text("127.0.0.1 db.test\n")
-            with daemon.connect("relay") as client:
-                echo(client)
