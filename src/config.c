@@ -22,9 +22,6 @@
 /* More than these are not reported: nobody reads them, and the file has none that is known. */
 #define MISTAKES_MAX 1000
 
-/* More errors of syntax than these are not looked for: each costs a look at the whole text. */
-#define SYNTAX_MAX 10
-
 /* In all services together. */
 #define LISTEN_MAX   4096
 #define UPSTREAM_MAX 4096
@@ -42,8 +39,7 @@ struct reader {
         void *arg;
         struct source *source;
         struct config *config;
-        bool holed;     /* some of the text could not be read: what is not there is not missing */
-        bool undecided; /* a key of this service that decides which others go with it is illegal */
+        bool skip_mode_checks; /* the service's mode or proxy_protocol is illegal */
         unsigned n_mistakes;
         unsigned n_listen, n_upstream;
         struct address_index *listening; /* every "listen" read so far; owner: the service's name */
@@ -101,17 +97,6 @@ _printf_(4, 5) static void report_at(struct reader *r, const char *file, unsigne
         va_end(args);
 }
 
-static unsigned setting_line(const struct reader *r, const config_setting_t *setting)
-{
-        const char *string = config_setting_get_string(setting);
-        unsigned line = config_setting_source_line(setting);
-
-        /* Beyond the last one reported it does not matter. */
-        if (!string || config_setting_name(setting) || r->n_mistakes > MISTAKES_MAX)
-                return line;
-        return source_find(r->source, line, string);
-}
-
 /* Reports a mistake at a setting. */
 _printf_(3, 4) static void report(struct reader *r, const config_setting_t *setting,
                                   const char *format, ...)
@@ -120,7 +105,7 @@ _printf_(3, 4) static void report(struct reader *r, const config_setting_t *sett
         unsigned line;
         va_list args;
 
-        source_locate(r->source, setting_line(r, setting), &file, &line);
+        source_locate(r->source, config_setting_source_line(setting), &file, &line);
         va_start(args, format);
         vreport(r, file, line, format, args);
         va_end(args);
@@ -400,7 +385,7 @@ static void read_mode(struct reader *r, const struct key *key, config_setting_t 
         static const char *const words[] = { "echo", "relay", "hub", NULL };
         int i = find_word(r, key, setting, words);
 
-        r->undecided |= i < 0;
+        r->skip_mode_checks |= i < 0;
         if (i >= 0)
                 *(enum service_mode *)out = (enum service_mode)i;
 }
@@ -421,7 +406,7 @@ static void read_proxy_protocol(struct reader *r, const struct key *key, config_
         static const char *const words[] = { "off", "accept", NULL };
         int i = find_word(r, key, setting, words);
 
-        r->undecided |= i < 0;
+        r->skip_mode_checks |= i < 0;
         if (i >= 0)
                 *(bool *)out = i;
 }
@@ -560,7 +545,7 @@ static void read_each(struct reader *r, const struct key *key, config_setting_t 
 {
         int type = config_setting_type(setting), n = config_setting_length(setting);
 
-        if ((type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY) || (n == 0 && !r->holed)) {
+        if ((type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY) || n == 0) {
                 read(r, key, setting, service);
                 return;
         }
@@ -685,8 +670,6 @@ static void read_group(struct reader *r, config_setting_t *setting, const struct
                 config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
                 const struct key *key = find_key(group, config_setting_name(member));
 
-                if (config_setting_type(member) == CONFIG_TYPE_NONE)
-                        continue; /* an error of syntax */
                 if (key)
                         key->read(r, key, member, (char *)out + key->offset);
                 else
@@ -741,7 +724,7 @@ static void check_needs(struct reader *r, config_setting_t *group, const char *n
         config_setting_t *key = config_setting_get_member(group, name);
         char path[KEY_SIZE];
 
-        if (key && !config_setting_get_member(group, other) && !r->holed)
+        if (key && !config_setting_get_member(group, other))
                 report(r, key, "%s: goes with %s, which is missing", key_path(key, path), other);
 }
 
@@ -823,10 +806,10 @@ static void check_service(struct reader *r, config_setting_t *setting,
         config_setting_t *from = config_setting_get_member(setting, "proxy_from");
         char path[KEY_SIZE];
 
-        if (!r->holed && !config_setting_get_member(setting, "listen"))
+        if (!config_setting_get_member(setting, "listen"))
                 report(r, setting, "%s: listen is missing, expected " ADDRESS_LEGAL,
                        key_path(setting, path));
-        if (r->undecided)
+        if (r->skip_mode_checks)
                 return;
         if (service->mode == SERVICE_RELAY && !config_setting_get_member(setting, "upstream"))
                 report(r, setting, "%s: upstream is missing, expected " UPSTREAM_LEGAL,
@@ -869,7 +852,7 @@ static void read_service(struct reader *r, config_setting_t *setting)
                 report_value(r, setting, "a group { listen = …; }");
                 return;
         }
-        r->undecided = r->holed;
+        r->skip_mode_checks = false;
         read_group(r, setting, &groups[GROUP_SERVICE], service);
         check_service(r, setting, service);
 }
@@ -982,12 +965,10 @@ static void read_services(struct reader *r, const struct key *key, config_settin
         int n = config_setting_length(setting);
 
         (void)out;
-        if (!config_setting_is_group(setting) || (n == 0 && !r->holed)) {
+        if (!config_setting_is_group(setting) || n == 0) {
                 report_value(r, setting, key->legal);
                 return;
         }
-        if (n == 0)
-                return;
         r->config->services = calloc((size_t)n, sizeof(*r->config->services));
         if (!r->config->services) {
                 r->no_memory = true;
@@ -1031,57 +1012,40 @@ static const struct group groups[GROUPS] = {
 
 static void report_syntax(struct reader *r, const config_t *tree)
 {
-        const char *text = "", *file;
+        const unsigned line = (unsigned)config_error_line(tree);
+        const char *text, *file;
         char shown[ESCAPE_SIZE(SHOWN_BYTES)];
-        unsigned line = (unsigned)config_error_line(tree), at;
-        size_t n;
+        size_t n = source_line(r->source, line, &text);
+        unsigned at;
 
-        /* What is missing at the end of a file is missed on the last line that says something. */
-        line = source_last(r->source, line);
-        n = source_line(r->source, line, &text);
         escape_bytes(shown, text, n < SHOWN_BYTES ? n : SHOWN_BYTES);
         source_locate(r->source, line, &file, &at);
         report_at(r, file, at, "%s: \"%s\"%s", config_error_text(tree), shown,
                   n > SHOWN_BYTES ? "…" : "");
 }
 
-/*
- * libconfig stops at the first error of syntax, with what it has read so far. What stands there is
- * struck out, and it begins again, so that the rest is looked at too.
- */
-static void parse(struct reader *r, config_t *tree)
-{
-        for (int i = 0; i < SYNTAX_MAX; i++) {
-                if (config_read_string(tree, source_text(r->source)) == CONFIG_TRUE)
-                        return;
-                report_syntax(r, tree);
-                r->holed = true;
-                if (!source_strike(r->source, (unsigned)config_error_line(tree)))
-                        return;
-        }
-}
-
+/* An error of syntax is reported alone: what stands behind it may be meant otherwise. */
 static void read_tree(struct reader *r)
 {
         config_setting_t *root;
         config_t tree;
 
         config_init(&tree);
-        parse(r, &tree);
-        root = config_root_setting(&tree);
-        read_group(r, root, &groups[GROUP_TOP], r->config);
-        if (!config_setting_get_member(root, "services") && !r->holed)
-                report_at(r, r->config->path, 1,
-                          "services is missing, expected a group of at least one service");
+        if (config_read_string(&tree, source_text(r->source)) == CONFIG_TRUE) {
+                root = config_root_setting(&tree);
+                read_group(r, root, &groups[GROUP_TOP], r->config);
+                if (!config_setting_get_member(root, "services"))
+                        report_at(r, r->config->path, 1,
+                                  "services is missing, expected a group of at least one service");
+        } else {
+                report_syntax(r, &tree);
+        }
         config_destroy(&tree);
 }
 
 static void on_source_mistake(void *arg, const char *file, unsigned line, const char *text)
 {
-        struct reader *r = arg;
-
-        r->holed = true;
-        tell(r, file, line, text);
+        tell(arg, file, line, text);
 }
 
 /* A path that means the same after a change of directory. */
@@ -1130,7 +1094,8 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
                 return r;
         reader.source = source;
         reader.listening = listening;
-        read_tree(&reader);
+        if (reader.n_mistakes == 0) /* the files could be read */
+                read_tree(&reader);
         if (reader.no_memory)
                 return -ENOMEM;
         if (reader.n_mistakes)

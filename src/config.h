@@ -85,8 +85,8 @@ typedef void config_mistake_fn(void *arg, const char *file, unsigned line, const
 /**
  * config_load() - read a configuration file
  * @path:    made absolute, so that a reload finds the same file
- * @mistake: called with @arg for each mistake, all of them, as far as the syntax lets
- *           them be found; its strings live until it returns
+ * @mistake: called with @arg for each file that can't be read; or for the first mistake of syntax;
+ *           or for all other mistakes; its strings live until it returns
  * @out:     set to the configuration, with one reference
  *
  * Return: 0; -EINVAL: there were mistakes; -ENOMEM; what getcwd(3) fails with.

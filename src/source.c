@@ -1,6 +1,6 @@
 /*
- * Gathering of configuration text. A file is walked token by token, only so far as to tell an
- * include line and an integer from what stands in comments, strings and names; all else is copied.
+ * Gathering of the text. A file is walked token by token, so that an include and an integer are
+ * told from what only looks like one in a comment, a string or a name. Everything else is copied.
  */
 #include "source.h"
 #include "escape.h"
@@ -17,10 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* How far source_find() looks back, and how much of a word it compares. */
-#define FIND_BYTES      4096
-#define FIND_WORD_BYTES 64
-
 /* From text line @text_line on, lines are those of @file from @line on. */
 struct mark {
         unsigned text_line;
@@ -31,8 +27,9 @@ struct mark {
 struct source {
         char *text;
         size_t size;
-        FILE *out; /* writes @text */
-        unsigned text_line;
+        FILE *out;          /* writes @text */
+        unsigned text_line; /* that is being written, from 1 */
+        unsigned last_line; /* of the text: with something else than space and comments on it */
         unsigned n_names;
         struct mark *marks;
         size_t n_marks;
@@ -99,17 +96,22 @@ static void copy(struct cursor *c, size_t n)
         c->p += n;
 }
 
-/* Where what begins at @p ends, a comment, a string or one character; NULL: nowhere. */
+static bool is_comment(const char *p)
+{
+        return *p == '#' || strncmp(p, "//", 2) == 0 || strncmp(p, "/*", 2) == 0;
+}
+
+/* Return: the end of the comment, string or single character at @p; NULL: it has no end. */
 static char *token_end(char *p)
 {
         char *end;
 
-        if (*p == '#' || strncmp(p, "//", 2) == 0)
-                return p + strcspn(p, "\n");
         if (strncmp(p, "/*", 2) == 0) {
                 end = strstr(p + 2, "*/");
                 return end ? end + 2 : NULL;
         }
+        if (is_comment(p))
+                return p + strcspn(p, "\n");
         if (*p != '"')
                 return p + 1;
         for (p++; *p != '"'; p++) {
@@ -121,24 +123,44 @@ static char *token_end(char *p)
         return p + 1;
 }
 
-static void mistake_open_string(struct cursor *c)
+/* libconfig would look for the end in the file that includes this one, or on the next lines. */
+static int refuse_open_token(struct cursor *c)
 {
-        mistake(c->source, c->file, c->line, "a string that does not end on its line");
+        mistake(c->source, c->file, c->line,
+                *c->p == '"' ? "a string that does not end on its line"
+                             : "a comment that does not end in this file");
+        return -EINVAL;
 }
 
 /*
- * Copies what begins here and does not end. A comment would go on in the file that includes this
- * one; a string is closed at the end of its line, for no value has two.
+ * libconfig gives a string in a list the line of the comma or bracket behind it. One on a later
+ * line is put beside the string, and a space where it stood.
  */
-static int copy_open(struct cursor *c)
+static void pull_delimiter(struct cursor *c)
 {
-        if (*c->p != '"') {
-                mistake(c->source, c->file, c->line, "a comment that does not end in this file");
-                return -EINVAL;
-        }
-        mistake_open_string(c);
-        copy(c, strcspn(c->p, "\n"));
-        (void)fputs(c->p[-1] == '\\' ? " \"" : "\"", c->source->out);
+        char *p = c->p;
+
+        while (p && (isspace((unsigned char)*p) || is_comment(p)))
+                p = token_end(p);
+        if (!p || (*p != ',' && *p != ']' && *p != ')') || !memchr(c->p, '\n', (size_t)(p - c->p)))
+                return;
+        (void)fputc(*p, c->source->out);
+        *p = ' ';
+}
+
+/* Copies a comment, a string or one character. */
+static int copy_token(struct cursor *c)
+{
+        char *end = token_end(c->p);
+        bool is_string = *c->p == '"', is_blank = isspace((unsigned char)*c->p) || is_comment(c->p);
+
+        if (!end)
+                return refuse_open_token(c);
+        copy(c, (size_t)(end - c->p));
+        if (is_string)
+                pull_delimiter(c);
+        if (!is_blank)
+                c->source->last_line = c->source->text_line;
         return 0;
 }
 
@@ -153,10 +175,11 @@ static int copy_name(struct cursor *c)
         while (p < c->end && (isalnum((unsigned char)*p) || strchr("-_*", *p)))
                 p++;
         copy(c, (size_t)(p - c->p));
+        c->source->last_line = c->source->text_line;
         return 0;
 }
 
-/* Copies a number; an integer too wide for libconfig with the suffix that makes it keep all of it.
+/* Copies a number. An integer too wide for 32 bits gets the suffix L, which libconfig needs for it.
  */
 static void copy_number(struct cursor *c)
 {
@@ -166,7 +189,7 @@ static void copy_number(struct cursor *c)
 
         errno = 0;
         value = strtoimax(c->p, &end, hex ? 16 : 10);
-
+        c->source->last_line = c->source->text_line;
         if (*end && strchr(".eE", *end)) {
                 copy(c, strspn(c->p, "+-.0123456789eE")); /* a float */
                 return;
@@ -181,39 +204,38 @@ static void copy_number(struct cursor *c)
 }
 
 /*
- * Whether an include stands here; sets @path to a copy of its name, or leaves it NULL where that
- * does not end, which is a mistake, and moves the cursor past it.
+ * Moves past an include, if one stands at the beginning of a line.
+ *
+ * @path: set to a copy of its name, for the caller to free
+ * Return: 1; 0: there is none; -EINVAL: its name does not end; -ENOMEM.
  */
 static int take_include(struct cursor *c, char **path)
 {
         static const char word[] = "@include";
-        char *p = c->p + strspn(c->p, " \t");
-        size_t n = 0;
+        char *p = c->p + strspn(c->p, " \t"), *name;
+        size_t n = 0, blanks;
 
         if (strncmp(p, word, strlen(word)) != 0)
                 return 0;
         p += strlen(word);
-        if (*p != ' ' && *p != '\t')
+        blanks = strspn(p, " \t");
+        p += blanks;
+        if (blanks == 0 || *p != '"')
                 return 0;
-        p += strspn(p, " \t");
-        if (*p != '"')
-                return 0;
-        if (!token_end(p)) {
-                mistake_open_string(c);
-                c->p += strcspn(c->p, "\n");
-                return 1;
-        }
-        p++;
-        *path = malloc(strcspn(p, "\n") + 1);
-        if (!*path)
+        c->p = p;
+        if (!token_end(p))
+                return refuse_open_token(c);
+        name = malloc((size_t)(token_end(p) - p));
+        if (!name)
                 return -ENOMEM;
-        for (; *p != '"'; p++) {
+        for (p++; *p != '"'; p++) {
                 if (*p == '\\' && (p[1] == '\\' || p[1] == '"'))
                         p++;
-                (*path)[n++] = *p;
+                name[n++] = *p;
         }
-        (*path)[n] = '\0';
+        name[n] = '\0';
         c->p = p + 1;
+        *path = name;
         return 1;
 }
 
@@ -233,54 +255,35 @@ static int include(struct cursor *c, const char *name)
         return r < 0 ? r : add_mark(s, c->file, c->line);
 }
 
-/* Walks a file's text, which is NUL-terminated. */
+/*
+ * Walks a file's text, which is NUL-terminated. What stands behind an include begins a line, for
+ * libconfig as well.
+ */
 static int append_text(struct cursor *c)
 {
         bool line_start = true;
         int r = 0;
 
         while (r == 0 && c->p < c->end) {
-                bool was_start = line_start;
+                _cleanup_(freep) char *name = NULL;
 
-                line_start = *c->p == '\n';
-                if (was_start && strchr(" \t@", *c->p)) {
-                        _cleanup_(freep) char *name = NULL;
-
+                if (line_start)
                         r = take_include(c, &name);
-                        if (r != 0) {
-                                if (name)
-                                        r = include(c, name);
-                                r = r < 0 ? r : 0;
-                                line_start = true; /* the rest begins one, for libconfig too */
-                                continue;
-                        }
+                if (r > 0) {
+                        r = include(c, name);
+                        continue;
                 }
+                line_start = *c->p == '\n';
+                if (r < 0)
+                        break;
                 if (isalpha((unsigned char)*c->p) || *c->p == '*')
                         r = copy_name(c);
                 else if (strchr("+-.0123456789", *c->p))
                         copy_number(c);
-                else if (token_end(c->p))
-                        copy(c, (size_t)(token_end(c->p) - c->p));
                 else
-                        r = copy_open(c);
+                        r = copy_token(c);
         }
         return r;
-}
-
-/* Opens a regular file, and sets c->st. Without O_NONBLOCK a FIFO would wait for its writer. */
-static int open_regular(const char *path, struct cursor *c, int *out)
-{
-        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-        if (fd < 0 || fstat(fd, &c->st) < 0)
-                return -errno;
-        if (S_ISDIR(c->st.st_mode))
-                return -EISDIR;
-        if (!S_ISREG(c->st.st_mode))
-                return -ENOTSUP;
-        *out = fd;
-        fd = -1;
-        return 0;
 }
 
 /* Whether the file is one of those that led here, by whatever name. */
@@ -292,27 +295,33 @@ static bool includes_itself(const struct cursor *c)
         return false;
 }
 
-/* Reads a whole file, NUL-terminated. @c: see open_regular(). */
+/* Reads a whole regular file, NUL-terminated, and sets c->st. */
 static int read_file(const char *path, size_t max, struct cursor *c, char **text, size_t *size)
 {
-        _cleanup_(freep) char *buffer = malloc(max + 2);
-        _cleanup_(closep) int fd = -1;
-        size_t n = 0;
+        /* Without O_NONBLOCK a FIFO would wait for its writer. */
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        _cleanup_(freep) char *buffer = NULL;
         ssize_t got = 1;
-        int r = buffer ? open_regular(path, c, &fd) : -ENOMEM;
+        size_t n = 0;
 
-        if (r < 0)
-                return r;
+        if (fd < 0 || fstat(fd, &c->st) < 0)
+                return -errno;
+        if (S_ISDIR(c->st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(c->st.st_mode))
+                return -ENOTSUP;
         if (includes_itself(c))
                 return -EDEADLK;
-        while (n <= max && got > 0) {
-                got = read(fd, buffer + n, max + 1 - n);
+        if ((uint64_t)c->st.st_size > max)
+                return -EFBIG;
+        buffer = calloc((size_t)c->st.st_size + 1, 1);
+        if (!buffer)
+                return -ENOMEM;
+        for (; got > 0 && n < (size_t)c->st.st_size; n += (size_t)got) {
+                got = read(fd, buffer + n, (size_t)c->st.st_size - n);
                 if (got < 0)
                         return -errno;
-                n += (size_t)got;
         }
-        if (n > max)
-                return -EFBIG;
         buffer[n] = '\0';
         *text = buffer;
         buffer = NULL;
@@ -451,145 +460,35 @@ const char *source_text(const struct source *s)
         return s->text;
 }
 
+/* The end of the text is on the last line that says something. */
+static unsigned clamp(const struct source *s, unsigned line)
+{
+        unsigned last = s->last_line > 0 ? s->last_line : 1;
+
+        return line < last ? line : last;
+}
+
 void source_locate(const struct source *s, unsigned line, const char **file, unsigned *at)
 {
         const struct mark *mark = s->marks;
 
+        line = clamp(s, line);
         for (size_t i = 0; i < s->n_marks && s->marks[i].text_line <= line; i++)
                 mark = &s->marks[i];
         *file = mark->file;
         *at = mark->line + (line > mark->text_line ? line - mark->text_line : 0);
 }
 
-/* Where line @line of the text begins; NULL: it has fewer. */
-static char *line_begin(const struct source *s, unsigned line)
-{
-        char *p = s->text;
-
-        for (unsigned i = 1; i < line && p; i++) {
-                p = strchr(p, '\n');
-                p = p ? p + 1 : NULL;
-        }
-        return p;
-}
-
-/* Where the statement begins that goes on at @to, as far as it can be told; NULL: it can't. */
-static char *statement_begin(char *p, const char *to)
-{
-        char *begin = NULL, *end;
-
-        for (; p < to; p = end) {
-                end = token_end(p);
-                if (!end)
-                        return NULL;
-                if (strchr(";{}", *p))
-                        begin = NULL;
-                else if (!begin && !strchr(" \t\r\n#/", *p))
-                        begin = p;
-        }
-        return begin ? begin : p; /* which may be behind @to, where a comment goes on to */
-}
-
-/*
- * Where a statement ends: at @to or behind it, with its brackets closed, or where what stands there
- * says that one of them never is; NULL: nowhere.
- */
-static char *statement_end(char *p, const char *to)
-{
-        char open[32] = ""; /* brackets */
-        size_t n = 0;
-        char *end;
-
-        for (; *p && (p < to || n > 0); p = end) {
-                bool in_group = n > 0 && open[n - 1] == '{';
-
-                end = token_end(p);
-                if (!end || n == sizeof(open))
-                        return NULL;
-                if (strchr("{[(", *p))
-                        open[n++] = *p;
-                else if (*p == ';' && n > 0 && !in_group)
-                        return end;
-                else if ((*p == '}' && !in_group) || (strchr("])", *p) && (n == 0 || in_group)))
-                        return p;
-                else if (strchr("}])", *p))
-                        n--;
-        }
-        return n > 0 ? NULL : p + strspn(p, " \t\r\n;");
-}
-
-/*
- * libconfig 1.5 takes an include at the beginning of a line by itself, whatever it names. What is
- * one has been taken here; what has come to stand there since is none.
- */
-static void disarm_includes(struct source *s)
-{
-        for (char *p = s->text; p; p = strchr(p, '\n')) {
-                p += strspn(p, "\n \t");
-                if (*p == '@')
-                        *p = ' ';
-        }
-}
-
-bool source_strike(struct source *s, unsigned line)
-{
-        char *at = line_begin(s, line), *p = at ? statement_begin(s->text, at) : NULL;
-        const char *end = p ? statement_end(p, at + strcspn(at, "\n")) : NULL;
-        bool any = false;
-
-        for (; end && p < end; p++) {
-                any |= !isspace((unsigned char)*p);
-                if (*p != '\n')
-                        *p = ' ';
-        }
-        disarm_includes(s);
-        return any;
-}
-
-unsigned source_find(const struct source *s, unsigned line, const char *word)
-{
-        const char *start, *p, *end;
-        size_t length = source_line(s, line, &start);
-        size_t word_length = strnlen(word, FIND_WORD_BYTES);
-        unsigned found = line;
-
-        end = length > 0 ? start + length : s->text;
-        for (p = end; p > s->text && end - p < FIND_BYTES; p--) {
-                if (p[-1] == '"' && strncmp(p, word, word_length) == 0)
-                        return found;
-                found -= p[-1] == '\n';
-        }
-        return line;
-}
-
 size_t source_line(const struct source *s, unsigned line, const char **text)
 {
-        const char *p = line_begin(s, line), *end;
+        const char *p = s->text, *end;
 
-        if (!p)
-                return 0;
+        for (unsigned i = clamp(s, line); i > 1; i--)
+                p = strchr(p, '\n') + 1;
         p += strspn(p, " \t\r");
         end = p + strcspn(p, "\n");
         while (end > p && isspace((unsigned char)end[-1]))
                 end--;
         *text = p;
         return (size_t)(end - p);
-}
-
-unsigned source_last(const struct source *s, unsigned line)
-{
-        const char *p = line_begin(s, line);
-
-        if (!p)
-                return 1;
-        for (;;) {
-                const char *word = p + strspn(p, " \t\r");
-
-                if (line == 1 || !(*word == '\0' || *word == '\n' || *word == '#' ||
-                                   strncmp(word, "//", 2) == 0))
-                        return line;
-                for (p--; p > s->text && p[-1] != '\n'; p--)
-                        ;
-                line--;
-        }
 }

@@ -26,7 +26,7 @@
  */
 #define SOURCE_NAMES_MAX 10000
 
-/* All files together. A larger one is no configuration. */
+/* All files together. A larger text is no configuration. */
 #define SOURCE_BYTES_MAX (4UL * 1024 * 1024)
 
 struct source;
@@ -44,14 +44,15 @@ typedef void source_mistake_fn(void *arg, const char *file, unsigned line, const
 /**
  * source_read() - gather a file and what it includes
  * @path:    the file; relative includes are looked up in its directory
- * @mistake: called with @arg for each file that can't be read, and so is missing from the text, and
- *           each string that does not end on its line, and so ends there
- * @out:     set to the source; freed with source_free()
+ * @mistake: called with @arg for each file that can't be read, and for what ends the reading
+ * @out:     set to the source, without the files that can't be read; freed with source_free()
  *
- * Integers too wide for 32 bits get libconfig's suffix L, so that their value is kept.
+ * Integers too wide for 32 bits get libconfig's suffix L, so that their value is kept. A comma or
+ * bracket on a line behind a string moves to the line of the string, so that libconfig gives the
+ * string of a list its own line.
  *
- * Return: 0, also if there were mistakes; -EINVAL: after one of them there is no telling what the
- * text says; -ENOMEM.
+ * Return: 0, also if files can't be read; -EINVAL: a string or a comment does not end, a file holds
+ * a NUL byte, or there are more files or names than the limits above; -ENOMEM.
  */
 _must_use_ int source_read(const char *path, source_mistake_fn *mistake, void *arg,
                            struct source **out);
@@ -72,22 +73,10 @@ const struct source_file *source_files(const struct source *source, size_t *n);
 const char *source_text(const struct source *source);
 
 /*
- * Overwrites with spaces the statement that stands at, or goes on to, line @line of the text, to
- * where its brackets close. Return: whether there was one.
+ * Where line @line of the text came from. A line behind the last one that says something stands for
+ * that one. @file lives as long as the source.
  */
-bool source_strike(struct source *source, unsigned line);
-
-/* Which file and line the line @line of the text came from. @file lives as long as the source. */
 void source_locate(const struct source *source, unsigned line, const char **file, unsigned *at);
 
-/*
- * The last line up to @line in which the string @word begins; @line where there is none near. For
- * strings in a list: libconfig knows only the line of what follows them.
- */
-unsigned source_find(const struct source *source, unsigned line, const char *word);
-
-/* The last line up to @line that says something: it is not empty, nor a comment with # or //. */
-unsigned source_last(const struct source *source, unsigned line);
-
-/* Line @line of the text, not terminated. Return: its length without leading and closing space. */
+/* The same line's text, not terminated. Return: its length without leading and closing space. */
 size_t source_line(const struct source *source, unsigned line, const char **text);

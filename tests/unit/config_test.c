@@ -973,54 +973,40 @@ static void syntax(void **state)
         }
 }
 
-/* A mistake of syntax hides no others, whatever stands in its place. */
-static void all_at_once_with_syntax(void **state)
+/* One error of syntax alone is reported, the first, whatever other mistakes there are. */
+static void syntax_alone(void **state)
 {
-        char text[512], expected[8192];
-        size_t n = 0;
-
         (void)state;
-        (void)snprintf(
-                expected, sizeof(expected),
-                "conf:4: a string that does not end on its line\n"
-                "conf:14: @include \"%s/missing\": No such file or directory\n"
-                "conf:6: duplicate setting name: \"backlog = 11;\"\n"
-                "conf:8: syntax error: \"message_size 1024;\"\n"
-                "conf:9: syntax error: \"mode = hub;\"\n"
-                "conf:11: duplicate setting name: \"echo = {\"\n"
-                "conf:1: log_levl: unknown key, the nearest known one is \"log_level\"\n"
-                "conf:4: services.echo.listen: \"127.0.0.1:x;\" is not legal, expected " ADDRESSES
-                "\n"
-                "conf:7: services.echo.send_delay: -1 is not legal, expected " SPAN "\n"
-                "conf:16: seed: -1 is not legal, expected " SEED "\n",
-                test_directory);
         expect_mistakes("log_levl = \"info\";\n"
                         "services = {\n"
                         "  echo = {\n"
-                        "    listen = \"127.0.0.1:x;\n"
-                        "    backlog = 10;\n"
-                        "    backlog = 11;\n"
-                        "    send_delay = -1;\n"
+                        "    listen = \"127.0.0.1:x\";\n"
                         "    message_size 1024;\n"
                         "    mode = hub;\n"
                         "  };\n"
-                        "  echo = {\n"
-                        "    listen = 5;\n"
-                        "  };\n"
-                        "@include \"missing\"\n"
                         "};\n"
                         "seed = -1;",
-                        expected);
-        /* What is not closed at the end is looked at as far as it goes. */
-        expect_mistakes("seed = -1;\nservices = {\n  echo = {\n    backlog = 0;\n",
-                        "conf:4: syntax error: \"backlog = 0;\"\n"
-                        "conf:1: seed: -1 is not legal, expected " SEED "\n"
-                        "conf:4: services.echo.backlog: 0 is not legal, expected " BACKLOG "\n");
-        /* There is an end to it. */
-        for (int i = 0; i < 20; i++)
-                n += (size_t)snprintf(text + n, sizeof(text) - n, "a%d b;\n", i);
-        assert_int_equal(load_text(text), -EINVAL);
-        assert_int_equal(n_mistakes, 10);
+                        "conf:5: syntax error: \"message_size 1024;\"\n");
+        expect_mistakes("seed = -1;\nbacklog = 10;\nbacklog = 11;\nmode = ;\n",
+                        "conf:3: duplicate setting name: \"backlog = 11;\"\n");
+        expect_mistakes("seed = -1;\nlog_level = \"info;\nbackend = \"x;\n",
+                        "conf:2: a string that does not end on its line\n");
+        /* What is not closed at the end is missed on the last line that says something. */
+        expect_mistakes("seed = -1;\nservices = {\n  echo = {\n    backlog = 0;\n\n# end\n",
+                        "conf:4: syntax error: \"backlog = 0;\"\n");
+}
+
+/* Files that can't be read are reported together, before the text is looked at without them. */
+static void unreadable_alone(void **state)
+{
+        char expected[2 * sizeof(test_directory)];
+
+        (void)state;
+        (void)snprintf(expected, sizeof(expected),
+                       "conf:2: @include \"%s/missing\": No such file or directory\n"
+                       "conf:4: @include \"/\": Is a directory\n",
+                       test_directory);
+        expect_mistakes("seed = -1;\n@include \"missing\"\nmode = ;\n@include \"/\"\n", expected);
 }
 
 /* Every mistake of several files, in order and each with its own file and line. */
@@ -1315,7 +1301,8 @@ int main(void)
                 cmocka_unit_test_teardown(misplaced_keys, release),
                 cmocka_unit_test_teardown(undecided, release),
                 cmocka_unit_test_teardown(syntax, release),
-                cmocka_unit_test_teardown(all_at_once_with_syntax, release),
+                cmocka_unit_test_teardown(syntax_alone, release),
+                cmocka_unit_test_teardown(unreadable_alone, release),
                 cmocka_unit_test_teardown(comment_at_the_end, release),
                 cmocka_unit_test_teardown(paths_are_escaped, release),
                 cmocka_unit_test_teardown(all_at_once, release),

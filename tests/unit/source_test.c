@@ -25,7 +25,7 @@ static void read_main(const char *expected, int expected_r)
         assert_int_equal(source != NULL, r == 0);
 }
 
-/* Reads "main"; expects the mistakes @expected, none if it is "", and to get what can be read. */
+/* Reads "main"; expects the mistakes @expected, none if it is "", and a source. */
 static void gather(const char *expected)
 {
         read_main(expected, 0);
@@ -118,7 +118,7 @@ static void lines(void **state)
         assert_memory_equal(text, "one = 1;", strlen("one = 1;"));
         assert_int_equal(source_line(source, text_line_of("two"), &text), 3);
         assert_int_equal(source_line(source, text_line_of("one") + 1, &text), 0);
-        assert_int_equal(source_line(source, 1000, &text), 0);
+        assert_int_equal(source_line(source, 1000, &text), 3); /* the last one's */
 }
 
 static void relative_and_absolute(void **state)
@@ -399,7 +399,7 @@ static void unfinished(void **state)
         (void)state;
         for (size_t i = 0; i < ELEMENTS(texts); i++)
                 gather_text(texts[i], "");
-        gather_text("@include \"", "main:1: a string that does not end on its line\n");
+        refuse_text("@include \"", "main:1: a string that does not end on its line\n");
         gather_text("@include \"\"", "main:1: @include \"./\": Is a directory\n");
 }
 
@@ -413,54 +413,38 @@ static void open_ended(void **state)
         refuse_text("@include \"part\"\n*/ b = 1;\n",
                     "./part:2: a comment that does not end in this file\n");
 
-        gather_text("\n\"\\\"", "main:2: a string that does not end on its line\n");
-        assert_non_null(strstr(source_text(source), "\"\\\"\""));
-        gather_text("a = \"b\\\nc = 1; # \"\n", "main:1: a string that does not end on its line\n");
-        assert_non_null(strstr(source_text(source), "a = \"b\\ \"\nc = 1;"));
+        refuse_text("\n\"\\\"", "main:2: a string that does not end on its line\n");
+        refuse_text("a = \"b\\\nc = 1; # \"\n", "main:1: a string that does not end on its line\n");
         write_text("part", "x = \"");
-        gather_text("@include \"part\"\ny = \"\n@include \"/\"\n\";",
-                    "./part:1: a string that does not end on its line\n"
-                    "main:2: a string that does not end on its line\n"
-                    "main:3: @include \"/\": Is a directory\n"
-                    "main:4: a string that does not end on its line\n");
+        refuse_text("@include \"part\"\ny = \"\n@include \"/\"\n\";",
+                    "./part:1: a string that does not end on its line\n");
 }
 
-/* What is struck out for the line of the word "here", and that all else stays where it is. */
-static void strike(void **state)
+/* What stands behind a string in a list stands on its line, and all else where it was. */
+static void delimiters(void **state)
 {
         static const struct {
-                const char *text, *left; /* NULL: there is no statement */
+                const char *text, *expected;
         } cases[] = {
-                { "a = 1;\nhere 2;\nb = 3;", "a = 1;\n\nb = 3;" },
-                { "a = 1; here 2; b = 3;\nc = 4;", "\nc = 4;" },
-                { "a = 1;\nb =\n\nhere = 2;\nc = 3;", "a = 1;\n\n\n\nc = 3;" },
-                { "a = { b = 1;\n here };\nc = 2;", "a = { b = 1;\n      };\nc = 2;" },
-                { "a = {\n here = {\n b = 1;\n };\n c = 2;\n};", "a = {\n\n\n\n c = 2;\n};" },
-                { "a = [ 1,\n here,\n ( 3 ) ];\nb = 4;", "\n\n\nb = 4;" },
-                { "a = \";{\"; # ;\nhere = \"}\"; /* { */ // }\nb = 1;",
-                  "a = \";{\"; # ;\n\nb = 1;" },
-                { "here = [ 1;\nb = 2;\n", "\nb = 2;\n" },
-                { "a = {\n here = ( 1, [ 2;\n b = 2;\n};\nc = 3;", "a = {\n\n b = 2;\n};\nc = 3;" },
-                { "a = {\n here = ( 1, 2\n};\nc = 3;", "a = {\n\n};\nc = 3;" },
-                { "here = {\nb = ( { c = 1; }, 2 );\n};\nd = 1;", "\n\n\nd = 1;" },
-                { "here = {\nb = 1;\n", NULL },
-                { "/* a\nb */ here 1;\nc = 2;", "/* a\nb */\nc = 2;" },
-                { "here = {\n} @include \"x\"\nb = 1;", "\n   include \"x\"\nb = 1;" },
-                { "}; here", NULL },
+                { "[ \"a\" , \"b\" ];", "[ \"a\" , \"b\" ];" },
+                { "[ \"a\"\n  , # 1\n\"b\"\n\n// ]\n ];",
+                  "[ \"a\",\n    # 1\n\"b\"]\n\n// ]\n  ;" },
+                { "( \"a\" /* 2\n */ );", "( \"a\") /* 2\n */  ;" },
+                { "x = \"a\"\n\"b\"\n;", "x = \"a\"\n\"b\"\n;" },
+                { "\"a\" # no end", "\"a\" # no end" },
+                { "\"a\"", "\"a\"" },
         };
 
         (void)state;
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                const char *left = cases[i].left ? cases[i].left : cases[i].text;
-                bool struck;
-
                 gather_text(cases[i].text, "");
-                struck = source_strike(source, text_line_of("here"));
-                if (struck != (cases[i].left != NULL))
-                        fail_msg("%d for\n%s", struck, cases[i].text);
-                expect_text(left);
+                expect_text(cases[i].expected);
         }
-        assert_false(source_strike(source, 1000));
+        refuse_text("[ \"a\" /* ]", "main:1: a comment that does not end in this file\n");
+        write_text("part", "x = 1;");
+        gather_text("[ \"a\"\n@include \"part\"\n]", "");
+        expect_at("a", "main", 1);
+        expect_at("]", "main", 3);
 }
 
 /* What follows an include is at the beginning of a line, for libconfig too. */
@@ -471,17 +455,25 @@ static void two_on_a_line(void **state)
         gather_text("@include \"part\" @include \"/\"", "main:1: @include \"/\": Is a directory\n");
 }
 
+/* Lines at the end that say nothing stand for the last one that says something. */
 static void last(void **state)
 {
+        const char *file, *text;
+        unsigned line;
+
         (void)state;
-        gather_text("a = 1;\nb = 2; # c\n\n # d\n\t// e\n\n", "");
-        assert_int_equal(source_last(source, text_line_of("a =")), text_line_of("a ="));
-        for (unsigned i = 0; i < 7; i++)
-                assert_int_equal(source_last(source, text_line_of("b =") + i), text_line_of("b ="));
-        assert_int_equal(source_last(source, 1), 1);
-        assert_int_equal(source_last(source, 1000), 1);
+        gather_text("a = 1;\nb = 2; # c\n\n # d\n\t// e\n/* f */\n", "");
+        for (unsigned i = 0; i < 1000; i++) {
+                source_locate(source, text_line_of("b =") + i, &file, &line);
+                assert_int_equal(line, 2);
+                assert_int_equal(source_line(source, text_line_of("b =") + i, &text),
+                                 strlen("b = 2; # c"));
+        }
         gather_text("\n\n# a\n", "");
-        assert_int_equal(source_last(source, 4), 1);
+        source_locate(source, 1000, &file, &line);
+        assert_string_equal(file, "main");
+        assert_int_equal(line, 1);
+        assert_int_equal(source_line(source, 1000, &text), 0);
 }
 
 int main(void)
@@ -500,7 +492,7 @@ int main(void)
                 cmocka_unit_test_teardown(wide_integers, release),
                 cmocka_unit_test_teardown(unfinished, release),
                 cmocka_unit_test_teardown(open_ended, release),
-                cmocka_unit_test_teardown(strike, release),
+                cmocka_unit_test_teardown(delimiters, release),
                 cmocka_unit_test_teardown(last, release),
                 cmocka_unit_test_teardown(two_on_a_line, release),
                 cmocka_unit_test_teardown(unreadable, release),
