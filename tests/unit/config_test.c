@@ -213,36 +213,6 @@ static void paths_are_escaped(void **state)
         assert_non_null(strstr(mistakes, "\"unix:/a\\n\\x1b\" is listened on already"));
 }
 
-/* The keys there are stand in the tables of src/config.c: { "KEY", read_… */
-static void defaults_name_every_key(void **state)
-{
-        char *code = read_text(SOURCE_DIR "/src/config.c");
-        char *conf = read_text(SOURCE_DIR "/conf/selectd.conf");
-        size_t n_keys = 0;
-
-        (void)state;
-        assert_non_null(code);
-        assert_non_null(conf);
-        for (const char *p = code; (p = strstr(p, "{ \"")); p++) {
-                size_t n = strcspn(p + 3, "\"");
-                char key[64];
-
-                if (strncmp(p + 3 + n, "\", read_", 8) != 0)
-                        continue;
-                (void)snprintf(key, sizeof(key), " %.*s =", (int)n, p + 3);
-                /* a key of the top level begins its line */
-                if (!strstr(conf, key)) {
-                        key[0] = '\n';
-                        if (!strstr(conf, key))
-                                fail_msg("selectd.conf is silent on %s", key + 1);
-                }
-                n_keys++;
-        }
-        assert_in_range(n_keys, 13, 1000);
-        free(code);
-        free(conf);
-}
-
 static void article(void **state)
 {
         (void)state;
@@ -1279,7 +1249,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_teardown(defaults, release),
                 cmocka_unit_test_teardown(examples_are_harmless, release),
-                cmocka_unit_test_teardown(defaults_name_every_key, release),
                 cmocka_unit_test_teardown(article, release),
                 cmocka_unit_test_teardown(words, release),
                 cmocka_unit_test_teardown(numbers, release),

@@ -1,0 +1,330 @@
+/*
+ * The tables of keys, one for each kind of group, and the reading of groups by them.
+ */
+#include "keys.h"
+#include "check.h"
+#include "reader.h"
+#include "values.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BYTES_MAX ((uint64_t)1 << 40)
+
+#define ADDRESS_LEGAL                                                                              \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of them, PORT 0 " \
+        "to 65535"
+#define UPSTREAM_LEGAL                                                                         \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
+        "PORT 1 to 65535"
+#define SHARE_LEGAL "a share from 0 to 1"
+#define NETWORK_LEGAL                                                                     \
+        "\"ADDRESS/BITS\" such as \"10.0.0.0/8\", no bits set behind them, \"ADDRESS\", " \
+        "\"unix:\" or a list of them"
+#define BYTES_LEGAL "bytes such as 1000 or \"64K\", to \"1024G\""
+#define SPAN_LEGAL  "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
+#define RATE_LEGAL  "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
+
+#define TOP(member)       offsetof(struct config, member)
+#define SERVICE(member)   offsetof(struct service, member)
+#define CONDITION(member) offsetof(struct conditions, member)
+
+#define RELAY (1U << SERVICE_RELAY)
+#define HUB   (1U << SERVICE_HUB)
+
+static key_read_fn read_services, read_conditions;
+
+static const struct key top_keys[] = {
+        { "log_level", read_log_level, TOP(log_level), 0, 0,
+          "\"error\", \"warning\", \"notice\", \"info\" or \"debug\"", .value = "\"info\"" },
+        { "log_payload", read_bool, TOP(log_payload), 0, 0, "true or false", .value = "false" },
+        { "backend", read_backend, TOP(backend), 0, 0,
+          "\"auto\", \"epoll\", \"poll\" or \"select\"", .value = "\"auto\"",
+          .reload = KEY_RESTART },
+        { "workers", read_count, TOP(workers), 1, CONFIG_WORKERS_MAX,
+          "a number from 1 to 64, or \"auto\"", .value = "1", .word = "auto", .word_value = 0,
+          .reload = KEY_RESTART },
+        { "max_connections", read_count, TOP(max_connections), 0, 1000000,
+          "a number from 0 to 1000000", .value = "0" },
+        { "exit_on_idle", read_usec, TOP(exit_on_idle_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"" },
+        { "drain_timeout", read_usec, TOP(drain_timeout_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"30s\"" },
+        { "seed", read_seed, 0, 0, INT64_MAX,
+          "a number from 0 to 9223372036854775807, or \"random\"", .value = "\"random\"",
+          .reload = KEY_NEW_CONNECTIONS },
+        { "services", read_services, 0, 0, 0, "a group of at least one service", .required = true },
+};
+
+static const struct key service_keys[] = {
+        { "listen", read_listen, 0, 0, 0, ADDRESS_LEGAL, .required = true },
+        { "mode", read_mode, SERVICE(mode), 0, 0, "\"echo\", \"relay\" or \"hub\"",
+          .value = "\"echo\"", .reload = KEY_NEW_CONNECTIONS },
+        { "backlog", read_count, SERVICE(backlog), 1, 65535, "a number from 1 to 65535",
+          .value = "4096" },
+        { "send_delay", read_usec, SERVICE(send_delay_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"" },
+        { "message_size", read_bytes, SERVICE(message_bytes), 1, 65536, "bytes from 1 to \"64K\"",
+          .value = "1024" },
+        { "idle_timeout", read_usec, SERVICE(idle_timeout_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"" },
+        { "upstream", read_upstream, 0, 0, 0, UPSTREAM_LEGAL, .modes = RELAY, .required = true,
+          .reload = KEY_NEW_CONNECTIONS },
+        { "connect_timeout", read_usec, SERVICE(connect_timeout_usec), 1, YEAR_USEC,
+          "seconds or a time span such as \"200ms\", more than 0, to 365 days", .value = "\"5s\"",
+          .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
+        { "connect_wait", read_usec, SERVICE(connect_wait_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
+        { "connect_delay", read_usec, SERVICE(connect_delay_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
+        { "to_client", read_conditions, SERVICE(to_client), 0, 0, "a group { latency = …; }",
+          .value = "{ }" },
+        { "to_upstream", read_conditions, SERVICE(to_upstream), 0, 0, "a group { latency = …; }",
+          .value = "{ }", .modes = RELAY },
+        { "hold", read_bytes, SERVICE(hold_bytes), 1, (uint64_t)1 << 30, "bytes from 1 to \"1G\"",
+          .value = "\"1M\"" },
+        { "send_proxy", read_count, SERVICE(send_proxy), 0, 2, "0, or 1 or 2, the version",
+          .value = "0", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
+        { "quota", read_bytes, SERVICE(quota_bytes), 1, (uint64_t)1 << 30, "bytes from 1 to \"1G\"",
+          .value = "\"256K\"", .modes = HUB },
+        { "proxy_protocol", read_proxy_protocol, SERVICE(proxy_accept), 0, 0,
+          "\"off\" or \"accept\"", .value = "\"off\"", .reload = KEY_NEW_CONNECTIONS },
+        { "proxy_from", read_proxy_from, 0, 0, 0, NETWORK_LEGAL, .reload = KEY_NEW_CONNECTIONS },
+};
+
+static const struct key condition_keys[] = {
+        { "latency", read_usec, CONDITION(latency_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"" },
+        { "jitter", read_usec, CONDITION(jitter_usec), 0, YEAR_USEC, SPAN_LEGAL, .value = "\"0\"" },
+        { "rate", read_bytes, CONDITION(rate), 0, BYTES_MAX, RATE_LEGAL, .value = "0" },
+        { "burst", read_bytes, CONDITION(burst_bytes), 0, BYTES_MAX, BYTES_LEGAL ", or \"auto\"",
+          .value = "\"auto\"", .word = "auto", .word_value = CONDITIONS_AUTO, .needs = "rate" },
+        { "shared", read_shared, 0, 0, 0, "true or false", .value = "false", .needs = "rate" },
+        { "slice_size", read_bytes, CONDITION(slice_bytes), 0, BYTES_MAX, BYTES_LEGAL,
+          .value = "0" },
+        { "slice_variation", read_bytes, CONDITION(slice_variation_bytes), 0, BYTES_MAX,
+          BYTES_LEGAL, .value = "0", .needs = "slice_size" },
+        { "slice_delay", read_usec, CONDITION(slice_delay_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"" },
+        { "limit", read_bytes, CONDITION(limit_bytes), 0, BYTES_MAX, BYTES_LEGAL ", or \"never\"",
+          .value = "\"never\"", .word = "never", .word_value = CONDITIONS_NEVER },
+        { "stall_after", read_stall_after, 0, 0, BYTES_MAX,
+          "a time span such as \"2s\", 0 to 365 days, or bytes such as 1000 or \"64K\", to "
+          "\"1024G\", or \"never\"",
+          .value = "\"never\"", .needs = "stall_for" },
+        { "stall_for", read_usec, CONDITION(stall_for_usec), 0, YEAR_USEC,
+          SPAN_LEGAL ", or \"forever\"", .value = "\"0\"", .word = "forever",
+          .word_value = CONDITIONS_FOREVER, .needs = "stall_after" },
+        { "reset_after", read_usec, CONDITION(reset_after_usec), 0, YEAR_USEC,
+          SPAN_LEGAL ", or \"never\"", .value = "\"never\"", .word = "never",
+          .word_value = CONDITIONS_NEVER },
+        { "close_delay", read_usec, CONDITION(close_delay_usec), 0, YEAR_USEC, SPAN_LEGAL,
+          .value = "\"0\"" },
+        { "drop_new", read_share, CONDITION(drop_new), 0, 0, SHARE_LEGAL, .value = "0.0",
+          .reload = KEY_NEW_CONNECTIONS },
+        { "probability", read_share, CONDITION(probability), 0, 0, SHARE_LEGAL, .value = "1.0" },
+};
+
+const struct group key_groups[GROUPS] = {
+        [GROUP_TOP] = { "the top level", top_keys, ELEMENTS(top_keys) },
+        [GROUP_SERVICE] = { "a service", service_keys, ELEMENTS(service_keys) },
+        [GROUP_CONDITIONS] = { "to_client and to_upstream", condition_keys,
+                               ELEMENTS(condition_keys) },
+};
+
+const struct key *keys_find(const struct group *group, const char *name)
+{
+        for (size_t i = 0; i < group->n; i++)
+                if (strcmp(group->keys[i].name, name) == 0)
+                        return &group->keys[i];
+        return NULL;
+}
+
+/* Unknown keys */
+
+/* Levenshtein's distance, of the first SHOWN_BYTES of each. */
+static unsigned distance(const char *a, const char *b)
+{
+        unsigned row[SHOWN_BYTES + 1], n = (unsigned)strnlen(b, SHOWN_BYTES);
+
+        for (unsigned j = 0; j <= n; j++)
+                row[j] = j;
+        for (unsigned i = 0; i < SHOWN_BYTES && a[i]; i++) {
+                unsigned diagonal = row[0];
+
+                row[0] = i + 1;
+                for (unsigned j = 0; j < n; j++) {
+                        unsigned best = diagonal + (a[i] != b[j]);
+
+                        diagonal = row[j + 1];
+                        best = best < diagonal + 1 ? best : diagonal + 1;
+                        row[j + 1] = best < row[j] + 1 ? best : row[j] + 1;
+                }
+        }
+        return row[n];
+}
+
+/* The key that @name most likely means: at most one letter in three differs; NULL: none. */
+static const struct key *find_nearest(const struct group *group, const char *name)
+{
+        const struct key *nearest = NULL;
+        size_t least = strnlen(name, SHOWN_BYTES) / 3 + 1;
+
+        for (size_t i = 0; i < group->n; i++) {
+                unsigned d = distance(name, group->keys[i].name);
+
+                if (d >= least)
+                        continue;
+                least = d;
+                nearest = &group->keys[i];
+        }
+        return nearest;
+}
+
+static void report_unknown(struct reader *r, const config_setting_t *setting,
+                           const struct group *group)
+{
+        const char *name = config_setting_name(setting);
+        const struct key *nearest;
+        char path[SETTING_PATH_SIZE];
+
+        for (size_t i = 0; i < GROUPS; i++) {
+                if (!keys_find(&key_groups[i], name))
+                        continue;
+                reader_report(r, setting, "%s: unknown key here, it is one of %s",
+                              setting_path(setting, path), key_groups[i].where);
+                return;
+        }
+        nearest = find_nearest(group, name);
+        if (nearest)
+                reader_report(r, setting, "%s: unknown key, the nearest known one is \"%s\"",
+                              setting_path(setting, path), nearest->name);
+        else
+                reader_report(r, setting, "%s: unknown key, see selectd.conf(5) for those of %s",
+                              setting_path(setting, path), group->where);
+}
+
+/* Groups */
+
+static void read_key(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        const char *text = config_setting_get_string(setting);
+
+        if (key->word && text && strcmp(key->word, text) == 0)
+                *(uint64_t *)out = key->word_value;
+        else
+                key->read(r, key, setting, out);
+}
+
+void keys_read(struct reader *r, config_setting_t *setting, const struct group *group, void *out)
+{
+        for (int i = 0; i < config_setting_length(setting); i++) {
+                config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
+                const struct key *key = keys_find(group, config_setting_name(member));
+
+                if (key)
+                        read_key(r, key, member, (char *)out + key->offset);
+                else
+                        report_unknown(r, member, group);
+        }
+}
+
+static void read_conditions(struct reader *r, const struct key *key, config_setting_t *setting,
+                            void *out)
+{
+        struct conditions *c = out;
+
+        *c = r->default_conditions;
+        if (!config_setting_is_group(setting)) {
+                reader_report_value(r, setting, key->legal);
+                return;
+        }
+        keys_read(r, setting, &key_groups[GROUP_CONDITIONS], c);
+        check_conditions(r, setting, c);
+        if (c->rate && c->burst_bytes == CONDITIONS_AUTO)
+                c->burst_bytes = c->rate > 10 ? c->rate / 10 : 1;
+}
+
+static void read_service(struct reader *r, config_setting_t *setting)
+{
+        struct service *service = &r->config->services[r->config->n_services++];
+
+        *service = r->default_service;
+        service->name = strdup(config_setting_name(setting));
+        if (!service->name) {
+                r->no_memory = true;
+                return;
+        }
+        if (!config_setting_is_group(setting)) {
+                reader_report_value(r, setting, "a group { listen = …; }");
+                return;
+        }
+        r->skip_mode_checks = false;
+        keys_read(r, setting, &key_groups[GROUP_SERVICE], service);
+        check_service(r, setting, service);
+}
+
+static void read_services(struct reader *r, const struct key *key, config_setting_t *setting,
+                          void *out)
+{
+        int n = config_setting_length(setting);
+
+        (void)out;
+        if (!config_setting_is_group(setting) || n == 0) {
+                reader_report_value(r, setting, key->legal);
+                return;
+        }
+        r->config->services = calloc((size_t)n, sizeof(*r->config->services));
+        if (!r->config->services) {
+                r->no_memory = true;
+                return;
+        }
+        for (int i = 0; i < n; i++)
+                read_service(r, config_setting_get_elem(setting, (unsigned)i));
+        if (!r->no_memory)
+                check_loops(r, setting);
+}
+
+/* Defaults */
+
+/* Writes the defaults of a group as a file would have them. Return: 0; -ENOMEM. */
+static int write_defaults(const struct group *group, char **text)
+{
+        size_t size;
+        FILE *out = open_memstream(text, &size);
+
+        if (!out)
+                return -ENOMEM;
+        for (size_t i = 0; i < group->n; i++)
+                if (group->keys[i].value)
+                        (void)fprintf(out, "%s = %s;\n", group->keys[i].name, group->keys[i].value);
+        return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+static int read_defaults(struct reader *r, const struct group *group, void *out)
+{
+        _cleanup_(freep) char *text = NULL;
+        config_t tree;
+        int error = write_defaults(group, &text);
+
+        if (error < 0)
+                return error;
+        config_init(&tree);
+        if (config_read_string(&tree, text) == CONFIG_TRUE)
+                keys_read(r, config_root_setting(&tree), group, out);
+        else
+                error = -ENOMEM;
+        config_destroy(&tree);
+        return error;
+}
+
+int keys_read_defaults(struct reader *r)
+{
+        int error = read_defaults(r, &key_groups[GROUP_CONDITIONS], &r->default_conditions);
+
+        if (error == 0)
+                error = read_defaults(r, &key_groups[GROUP_SERVICE], &r->default_service);
+        if (error == 0)
+                error = read_defaults(r, &key_groups[GROUP_TOP], r->config);
+        return error;
+}

@@ -1,0 +1,66 @@
+/*
+ * Every key of the configuration, with all that is known of it: one row in a table each.
+ *
+ * From the tables come the defaults, the checks and their messages, and the tests that compare them
+ * with conf/selectd.conf, its manual page and the words of the fuzzer.
+ *
+ * Thread: any; the tables are constant.
+ */
+#pragma once
+
+#include "util.h"
+#include <stdbool.h>
+
+struct reader;
+struct config_setting_t;
+struct key;
+
+/* Reads the value of a key into @out; reports what is not legal. */
+typedef void key_read_fn(struct reader *r, const struct key *key, struct config_setting_t *setting,
+                         void *out);
+
+/* When a reload puts a changed value into force. */
+enum key_reload {
+        KEY_AT_ONCE,         /* for open connections too, where it is theirs */
+        KEY_NEW_CONNECTIONS, /* for connections that begin afterwards */
+        KEY_RESTART,         /* not before a restart */
+};
+
+struct key {
+        const char *name;
+        key_read_fn *read;
+        size_t offset;       /* of the value in the struct that the group fills */
+        uint64_t min, max;   /* of a number; a size in bytes, a duration in microseconds */
+        const char *legal;   /* what a message says is expected */
+        const char *value;   /* the default, as it would stand in the file; NULL: there is none */
+        const char *word;    /* a string that stands for @word_value; NULL: there is none */
+        uint64_t word_value; /* stored as uint64_t */
+        unsigned modes;      /* the key is for: bits 1 << enum service_mode; 0: for all */
+        const char *needs;   /* a key of the same group without which this one is a mistake */
+        bool required;       /* in every service of one of @modes */
+        enum key_reload reload;
+};
+
+/* The keys that may stand in one kind of group. */
+struct group {
+        const char *where; /* "a service", as messages call it */
+        const struct key *keys;
+        size_t n;
+};
+
+enum { GROUP_TOP, GROUP_SERVICE, GROUP_CONDITIONS, GROUPS };
+
+extern const struct group key_groups[GROUPS];
+
+/* Return: the key of that name; NULL: the group has none. */
+const struct key *keys_find(const struct group *group, const char *name);
+
+/* Reads each setting of the group @setting by its key; @out is the struct that @group fills. */
+void keys_read(struct reader *r, struct config_setting_t *setting, const struct group *group,
+               void *out);
+
+/**
+ * keys_read_defaults() - fill r->default_conditions, r->default_service and r->config
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int keys_read_defaults(struct reader *r);

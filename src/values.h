@@ -1,0 +1,30 @@
+/*
+ * Readers of values, for the tables of keys.c: numbers, durations, sizes, words, addresses.
+ *
+ * Each reads @setting, and stores its value at @out, which is the place that the key names, if it
+ * is legal; else it reports a mistake. Thread: any.
+ */
+#pragma once
+
+#include "keys.h"
+#include "reader.h"
+
+/* Numbers from key->min to key->max, stored as uint64_t: any, a size in bytes, a duration. */
+key_read_fn read_count, read_bytes, read_usec;
+
+/* A share from 0 to 1, stored as double. */
+key_read_fn read_share;
+
+key_read_fn read_bool;
+
+/* Words, stored as enum log_level, a string, enum service_mode, and whether it is "accept". */
+key_read_fn read_log_level, read_backend, read_mode, read_proxy_protocol;
+
+/* These store several members of struct config, or struct conditions. */
+key_read_fn read_seed, read_shared, read_stall_after;
+
+/* Addresses, one or a list, added to those of a struct service. */
+key_read_fn read_listen, read_upstream, read_proxy_from;
+
+/* Frees what an upstream owns. */
+void upstream_deinit(struct upstream *upstream);
