@@ -1,28 +1,71 @@
-/* Escaping of bytes from outside. The output holds no control character and no bare quote. */
+/* Escaping of bytes from outside. The output holds no control character but tabs. */
 #include "escape.h"
 
+#include <stdbool.h>
 #include <string.h>
+#include <wchar.h>
+#include <wctype.h>
 
-size_t escape_bytes(char *out, const void *data, size_t n)
+/* Writes one byte as \n, \", …, or \xHH. Return: behind what was written. */
+static char *put_escaped(char *p, unsigned char byte)
 {
         static const char hex[] = "0123456789abcdef";
         static const char plain[] = "\n\r\t\"\\", letters[] = "nrt\"\\";
+        const char *special = byte ? strchr(plain, byte) : NULL;
+
+        *p++ = '\\';
+        if (special) {
+                *p++ = letters[special - plain];
+        } else {
+                *p++ = 'x';
+                *p++ = hex[byte >> 4];
+                *p++ = hex[byte & 15];
+        }
+        return p;
+}
+
+size_t escape_bytes(char *out, const void *data, size_t n)
+{
         const unsigned char *bytes = data;
         char *p = out;
 
         for (size_t i = 0; i < n; i++) {
-                const char *special = bytes[i] ? strchr(plain, bytes[i]) : NULL;
+                bool stands = bytes[i] >= ' ' && bytes[i] <= '~' && !strchr("\"\\", bytes[i]);
 
-                if (special) {
-                        *p++ = '\\';
-                        *p++ = letters[special - plain];
-                } else if (bytes[i] >= ' ' && bytes[i] <= '~') {
+                if (stands)
                         *p++ = (char)bytes[i];
+                else
+                        p = put_escaped(p, bytes[i]);
+        }
+        *p = '\0';
+        return (size_t)(p - out);
+}
+
+/* Return: the length of the character at @text; 0: there is none that can be shown. */
+static size_t printable_length(const char *text, size_t n)
+{
+        mbstate_t state = { 0 };
+        wchar_t c;
+        size_t length = mbrtowc(&c, text, n, &state);
+
+        /* (size_t)-1 and -2: no character, or the beginning of one. */
+        return length <= n && (iswprint((wint_t)c) || c == L'\t') ? length : 0;
+}
+
+size_t escape_for_terminal(char *out, const void *text, size_t n)
+{
+        const char *from = text, *end = from + n;
+        char *p = out;
+
+        while (from < end) {
+                size_t length = printable_length(from, (size_t)(end - from));
+
+                if (length > 0) {
+                        memcpy(p, from, length);
+                        p += length;
+                        from += length;
                 } else {
-                        *p++ = '\\';
-                        *p++ = 'x';
-                        *p++ = hex[bytes[i] >> 4];
-                        *p++ = hex[bytes[i] & 15];
+                        p = put_escaped(p, (unsigned char)*from++);
                 }
         }
         *p = '\0';

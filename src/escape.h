@@ -1,5 +1,5 @@
 /*
- * Bytes from outside, made safe to print: one line of printable ASCII, whatever they hold.
+ * Bytes from outside, made safe to print on one line, whatever they hold.
  */
 #pragma once
 
@@ -19,3 +19,16 @@
  * Return: the length of what was written, without the NUL.
  */
 size_t escape_bytes(char *out, const void *data, size_t n);
+
+/**
+ * escape_for_terminal() - write text so that it is readable and cannot control a terminal
+ * @out:   at least ESCAPE_SIZE(@n) bytes; always NUL-terminated
+ * @text:  in the encoding of the locale (LC_CTYPE), or any other bytes
+ *
+ * Characters that the locale can print and tabs stand for themselves, and so do quotes and
+ * backslashes. Control characters, C1 ones included, and bytes that are no character are escaped as
+ * by escape_bytes(). Thread: any. Errors: none.
+ *
+ * Return: the length of what was written, without the NUL.
+ */
+size_t escape_for_terminal(char *out, const void *text, size_t n);

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <ctype.h>
+#include <locale.h>
 
 /* What one byte becomes, written down once more. */
 static void expected_of(unsigned char byte, char *out)
@@ -76,12 +77,73 @@ static void bound(void **state)
         }
 }
 
+static void assert_shown(const char *text, const char *expected)
+{
+        char out[256];
+        size_t n = escape_for_terminal(out, text, strlen(text));
+
+        assert_string_equal(out, expected);
+        assert_int_equal(n, strlen(expected));
+}
+
+/* Text stays readable; whatever could drive a terminal does not get there. */
+static void for_terminal(void **state)
+{
+        (void)state;
+        assert_shown("", "");
+        assert_shown("a\t\\ \"b\"", "a\t\\ \"b\"");
+        assert_shown("\x1b[2J\r\n\x07\x7f", "\\x1b[2J\\r\\n\\x07\\x7f");
+        assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+        assert_shown("caf\xc3\xa9 \xe4\xb8\xad", "caf\xc3\xa9 \xe4\xb8\xad");
+        assert_shown("\xc2\x9b"
+                     "1m",
+                     "\\xc2\\x9b1m"); /* CSI, a C1 control character */
+        assert_shown("\x9b"
+                     "1m \xff \xc3",
+                     "\\x9b1m \\xff \\xc3");
+        assert_shown("\xe4\xb8", "\\xe4\\xb8");          /* cut short */
+        assert_shown("\xc0\x9b", "\\xc0\\x9b");          /* not the shortest form */
+        assert_shown("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* a surrogate */
+        assert_non_null(setlocale(LC_CTYPE, "C"));
+        assert_shown("caf\xc3\xa9", "caf\\xc3\\xa9");
+}
+
+/* No byte below 0x20 but a tab, no DEL, no C1; and a NUL does not end it. */
+static void random_for_terminal(void **state)
+{
+        unsigned char data[64];
+        char out[ESCAPE_SIZE(sizeof(data)) + 1];
+
+        (void)state;
+        seed_random();
+        assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
+        for (int i = 0; i < 10000; i++) {
+                size_t n = random_between(1, sizeof(data)), length;
+
+                fill_random(data, n);
+                out[ESCAPE_SIZE(n)] = '!';
+                length = escape_for_terminal(out, data, n);
+                assert_int_equal(out[ESCAPE_SIZE(n)], '!');
+                assert_int_equal(strlen(out), length);
+                assert_true(length >= n);
+                for (size_t j = 0; j < length; j++) {
+                        unsigned char c = (unsigned char)out[j];
+
+                        assert_true((c >= ' ' || c == '\t') && c != 0x7f);
+                        assert_false(c == 0xc2 && (unsigned char)out[j + 1] < 0xa0);
+                }
+        }
+        assert_non_null(setlocale(LC_CTYPE, "C"));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_byte),
                 cmocka_unit_test(nothing),
                 cmocka_unit_test(bound),
+                cmocka_unit_test(for_terminal),
+                cmocka_unit_test(random_for_terminal),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
