@@ -5,11 +5,39 @@
 
 #include "address.h"
 
+/* More addresses of a name than these are not tried. */
+#define DIAL_ADDRESSES_MAX 64
+
+/* A deadline that never comes. */
+#define DIAL_NO_DEADLINE UINT64_MAX
+
+/**
+ * dial_look_up() - find the addresses of a server, as address_resolve() does
+ * @name:          HOST:PORT or unix:PATH
+ * @deadline_usec: when to give up, in the time of now_usec(); the thread that asks the system is
+ *                 then left behind, for a program that ends
+ * @addresses:     room for DIAL_ADDRESSES_MAX of them
+ * @n:             set to how many were found, at least 1
+ *
+ * Return: 0; -ETIMEDOUT: the deadline passed; what address_resolve() and pthread_create(3) fail
+ * with.
+ */
+_must_use_ int dial_look_up(const char *name, uint64_t deadline_usec, struct address *addresses,
+                            size_t *n);
+
 /**
  * dial() - connect to the first of @n addresses that answers
- * @n:  at least 1
- * @fd: set to the socket: non-blocking, close-on-exec, without Nagle's delay; the caller's
+ * @addresses:     1 to DIAL_ADDRESSES_MAX, the best first
+ * @deadline_usec: when to give up, in the time of now_usec()
+ * @fd:            set to the socket: non-blocking, close-on-exec, without Nagle's delay; the
+ *                 caller's
+ * @reached:       set to the address
  *
- * Return: 0; what socket(2) for, or connect(2) to, the last address failed with.
+ * IPv6 and IPv4 addresses take turns, each is tried 250 ms after the one before or as soon as no
+ * other is being tried, and the first connection made is taken (RFC 8305, "Happy Eyeballs").
+ *
+ * Return: 0; -ETIMEDOUT: the deadline passed; what socket(2) for, or connect(2) to, the last
+ * address failed with.
  */
-_must_use_ int dial(const struct address *addresses, int n, int *fd);
+_must_use_ int dial(const struct address *addresses, size_t n, uint64_t deadline_usec, int *fd,
+                    struct address *reached);

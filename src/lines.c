@@ -1,164 +1,196 @@
 /*
- * The line client. Input is read only while little of it waits to be sent, output is printed as
- * it comes, so that neither direction holds up the other and a file of any size passes through.
+ * The line client. Input is read only while little of it waits to be sent, and the server is read
+ * only while little of its output waits to be printed: neither direction holds up the other, and a
+ * file of any size passes through.
  */
 #include "lines.h"
-#include "util.h"
+#include "channel.h"
+#include "escape.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <stdbool.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 
 /* Reading of input pauses above this much unsent, and goes on below. */
-#define UNSENT_BYTES (256 * 1024)
+#define UNSENT_BYTES ((size_t)256 * 1024)
 
-/* Of a line longer than this the beginning is printed before the end has come. */
-#define LINE_BYTES (64 * 1024)
+/* The beginning of a line longer than this is printed before its end has come. */
+#define LINE_BYTES ((size_t)64 * 1024)
+
+/* What each line is printed behind. */
+#define PREFIX "RECEIVE: "
 
 struct lines {
-        struct event_base *base;
-        struct bufferevent *server;
+        const struct client *client;
+        struct channel *server;
         struct event *input;
+        struct evbuffer *received; /* of a line that is not complete */
         bool input_ended;
-        bool half_closed;
-        bool in_line; /* whose end has not been printed */
+        bool on_terminal; /* standard output is one */
+        bool in_line;     /* the beginning of a line has been printed, its end has not */
+        bool done;
         int status;
 };
 
-static void finish(struct lines *l, int status)
+static void finish(struct lines *lines, int status)
 {
-        l->status = status;
-        (void)event_base_loopbreak(l->base);
-}
-
-static size_t unsent(const struct lines *l)
-{
-        return evbuffer_get_length(bufferevent_get_output(l->server));
-}
-
-static void half_close_when_sent(struct lines *l)
-{
-        if (!l->input_ended || l->half_closed || unsent(l) > 0)
-                return;
-        l->half_closed = true;
-        /* When the peer is gone already, reading says so. */
-        (void)shutdown(bufferevent_getfd(l->server), SHUT_WR);
+        lines->status = status;
+        lines->done = true;
 }
 
 static void on_input(evutil_socket_t fd, short what, void *arg)
 {
         static char buffer[LINE_BYTES];
-        struct lines *l = arg;
+        struct lines *lines = arg;
         ssize_t n = read(fd, buffer, sizeof(buffer));
 
         (void)what;
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
         if (n < 0) {
-                (void)fprintf(stderr, "selectc: cannot read input: %s\n", strerrordesc_np(errno));
-                l->status = EXIT_FAILURE;
+                output_printf(lines->client->err, "selectc: cannot read input: %s\n",
+                              strerrordesc_np(errno));
+                lines->status = EXIT_FAILURE;
         }
         if (n <= 0) {
-                (void)event_del(l->input);
-                l->input_ended = true;
-                half_close_when_sent(l);
+                (void)event_del(lines->input);
+                lines->input_ended = true;
+                channel_end(lines->server);
                 return;
         }
-        if (bufferevent_write(l->server, buffer, (size_t)n) < 0)
-                finish(l, EX_OSERR);
-        else if (unsent(l) > UNSENT_BYTES)
-                (void)event_del(l->input);
+        if (channel_send(lines->server, buffer, (size_t)n) < 0)
+                finish(lines, EX_OSERR);
+        else if (channel_unsent_bytes(lines->server) > UNSENT_BYTES)
+                (void)event_del(lines->input);
 }
 
-static void on_sent(struct bufferevent *server, void *arg)
+static void on_sent(void *arg)
 {
-        struct lines *l = arg;
+        struct lines *lines = arg;
 
-        (void)server;
-        if (!l->input_ended && !event_pending(l->input, EV_READ, NULL))
-                (void)event_add(l->input, NULL);
-        half_close_when_sent(l);
+        if (!lines->input_ended && channel_unsent_bytes(lines->server) <= UNSENT_BYTES &&
+            event_add(lines->input, NULL) < 0)
+                finish(lines, EX_OSERR);
 }
 
-bool lines_flush(void)
+static void print_text(struct lines *lines, const char *text, size_t n)
 {
-        if (fflush(stdout) == 0)
-                return true;
-        (void)fprintf(stderr, "selectc: cannot write output: %s\n", strerrordesc_np(errno));
-        return false;
+        _cleanup_(freep) char *escaped = NULL;
+
+        if (!lines->on_terminal) {
+                output_write(lines->client->out, text, n);
+                return;
+        }
+        escaped = malloc(ESCAPE_SIZE(n));
+        if (escaped)
+                output_write(lines->client->out, escaped, escape_for_terminal(escaped, text, n));
+        else
+                finish(lines, EX_OSERR);
 }
 
-static void print(struct lines *l, const char *text, size_t n, bool ends)
+static void print(struct lines *lines, const char *text, size_t n, bool ends)
 {
-        if (!l->in_line)
-                (void)fputs("RECEIVE: ", stdout);
-        (void)fwrite(text, 1, n, stdout);
+        if (!lines->in_line)
+                output_write(lines->client->out, PREFIX, strlen(PREFIX));
+        print_text(lines, text, n);
         if (ends)
-                (void)fputc('\n', stdout);
-        l->in_line = !ends;
+                output_write(lines->client->out, "\n", 1);
+        lines->in_line = !ends;
 }
 
-/* Prints all whole lines; with @all, or when too long to wait for its end, the rest too. */
-static void print_received(struct lines *l, bool all)
+/* Prints all complete lines, and the beginning of one that is too long to wait for its end. */
+static void print_lines(struct lines *lines)
 {
-        struct evbuffer *received = bufferevent_get_input(l->server);
-        char *line, rest[LINE_BYTES];
+        char *line, beginning[LINE_BYTES];
         size_t n;
 
-        while ((line = evbuffer_readln(received, &n, EVBUFFER_EOL_LF))) {
-                print(l, line, n, true);
+        while ((line = evbuffer_readln(lines->received, &n, EVBUFFER_EOL_LF))) {
+                print(lines, line, n, true);
                 free(line);
         }
-        while ((n = evbuffer_get_length(received)) > 0 && (all || n >= sizeof(rest)))
-                print(l, rest, (size_t)evbuffer_remove(received, rest, sizeof(rest)), false);
-        if (all && l->in_line)
-                print(l, "", 0, true);
-        if (!lines_flush())
-                finish(l, EXIT_FAILURE);
+        while (evbuffer_get_length(lines->received) >= sizeof(beginning)) {
+                (void)evbuffer_remove(lines->received, beginning, sizeof(beginning));
+                print(lines, beginning, sizeof(beginning), false);
+        }
 }
 
-static void on_received(struct bufferevent *server, void *arg)
+/* Prints the last line, which has no end. */
+static void print_rest(struct lines *lines)
 {
-        (void)server;
-        print_received(arg, false);
+        char rest[LINE_BYTES];
+        int n = evbuffer_remove(lines->received, rest, sizeof(rest));
+
+        if (n > 0 || lines->in_line)
+                print(lines, rest, n > 0 ? (size_t)n : 0, true);
 }
 
-static void on_event(struct bufferevent *server, short what, void *arg)
+static void on_data(void *arg, const uint8_t *data, size_t n)
 {
-        struct lines *l = arg;
+        struct lines *lines = arg;
 
-        (void)server;
-        print_received(l, true);
-        if ((what & BEV_EVENT_EOF) && l->half_closed) {
-                finish(l, l->status);
+        if (evbuffer_add(lines->received, data, n) < 0)
+                finish(lines, EX_OSERR);
+        print_lines(lines);
+        if (output_is_full(lines->client->out))
+                channel_pause(lines->server);
+}
+
+static void on_end(void *arg, int error)
+{
+        struct lines *lines = arg;
+
+        print_rest(lines);
+        lines->done = true;
+        if (error == 0 && channel_has_ended(lines->server))
                 return;
-        }
-        (void)fputs(SERVER_DOWN "\n", stderr);
-        finish(l, EXIT_FAILURE);
+        output_printf(lines->client->err, CLIENT_SERVER_DOWN);
+        lines->status = EXIT_FAILURE;
 }
 
-int lines_run(struct event_base *base, int fd)
+static void on_room(void *arg)
 {
-        struct lines l = { .base = base, .status = EXIT_SUCCESS };
+        struct lines *lines = arg;
 
-        l.server = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-        l.input = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, &l);
-        if (l.server && l.input && event_add(l.input, NULL) == 0) {
-                bufferevent_setcb(l.server, on_received, on_sent, on_event, &l);
-                bufferevent_enable(l.server, EV_READ | EV_WRITE);
-                (void)event_base_dispatch(base);
-        } else {
-                l.status = EX_OSERR;
-        }
-        if (l.input)
-                event_free(l.input);
-        if (l.server)
-                bufferevent_free(l.server);
-        else
-                (void)close(fd);
-        return l.status;
+        if (channel_resume(lines->server) < 0)
+                finish(lines, EX_OSERR);
+}
+
+static void on_output_failed(void *arg, int error)
+{
+        (void)error; /* which output_finish() returns once more */
+        finish(arg, EXIT_FAILURE);
+}
+
+static int start(struct lines *lines)
+{
+        static const struct channel_events events = { on_data, on_sent, on_end };
+        struct loop *loop = lines->client->loop;
+
+        lines->received = evbuffer_new();
+        lines->input =
+                event_new(loop_base(loop), STDIN_FILENO, EV_READ | EV_PERSIST, on_input, lines);
+        if (!lines->received || !lines->input || event_add(lines->input, NULL) < 0)
+                return -ENOMEM;
+        return channel_new(loop, lines->client->fd, &events, lines, &lines->server);
+}
+
+int lines_run(const struct client *client)
+{
+        static const struct output_events events = { on_room, on_output_failed };
+        struct lines lines = { .client = client, .on_terminal = isatty(STDOUT_FILENO) };
+
+        if (start(&lines) < 0)
+                finish(&lines, EX_OSERR);
+        output_set_events(client->out, &events, &lines);
+        while (!lines.done)
+                if (loop_turn(client->loop) < 0)
+                        finish(&lines, EX_OSERR);
+        output_set_events(client->out, NULL, NULL);
+        channel_free(lines.server);
+        if (lines.input)
+                event_free(lines.input);
+        if (lines.received)
+                evbuffer_free(lines.received);
+        return lines.status;
 }

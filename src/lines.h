@@ -3,23 +3,17 @@
  */
 #pragma once
 
-#include <event2/event.h>
-#include <stdbool.h>
-
-/* What the clients say when a server goes away. */
-#define SERVER_DOWN "Server Down!"
-
-/* Writes out what has been printed. Return: whether it could; if not, that is said. */
-bool lines_flush(void);
+#include "client.h"
 
 /**
  * lines_run() - send standard input, print each line that comes back as "RECEIVE: LINE"
- * @base: takes any file descriptor (EV_FEATURE_FDS): input may be a regular file
- * @fd:   connected, non-blocking; consumed
  *
- * At the end of input the connection is half-closed and what is still under way is printed.
- * Prints SERVER_DOWN on standard error when the server closes before that, or fails.
+ * At the end of input the connection is half-closed, and what is still to come is printed. Prints
+ * CLIENT_SERVER_DOWN on standard error when the server closes before that, or fails. Lines that are
+ * shown on a terminal are escaped (escape_for_terminal()). While output waits for room, the server
+ * is not read, so that memory stays bounded.
  *
- * Return: the exit status: 0; 1: the server went away, or output failed; EX_OSERR: out of memory.
+ * Return: the exit status: 0; 1: the server went away, or input or output failed; EX_OSERR: out of
+ * memory.
  */
-int lines_run(struct event_base *base, int fd);
+_must_use_ int lines_run(const struct client *client);

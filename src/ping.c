@@ -1,202 +1,476 @@
 /*
- * Round trips. A stream keeps order, so the next @size bytes that come are the oldest message under
- * way; the times at which messages left wait in an evbuffer, oldest first.
+ * Round trips. A stream keeps order, so an answer belongs to the oldest message without one, unless
+ * the number in it says otherwise. The times at which those messages left wait in an evbuffer,
+ * oldest first.
  */
 #include "ping.h"
-#include "lines.h"
-#include "loop.h"
-#include "util.h"
+#include "channel.h"
+#include "rtt.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
-/* While this much waits to be sent, the server is not keeping up: no more is added. */
-#define UNSENT_BYTES (1024 * 1024)
+/* While this much waits to be sent, the server is not keeping up: no message is added. */
+#define UNSENT_BYTES ((size_t)1024 * 1024)
 
-/* What is read and not asked for waits in the socket beyond this. */
-#define UNREAD_BYTES (1024 * 1024)
+/* A message without an answer is reported after this time, or after wait_usec if that is less. */
+#define REPORT_USEC USEC_PER_SEC
 
-struct ping {
-        const struct ping_options *options;
-        struct event_base *base;
-        struct bufferevent *server;
-        struct event *timer, *interrupt;
-        struct evbuffer *departures;
-        uint64_t began_nsec;
-        uint64_t sent, received, intact;
-        double min, max, sum, sum_of_squares; /* ms */
-        bool failed;
+/* What a run ends with. */
+enum end {
+        RUNNING,
+        ALL_ANSWERED,
+        INTERRUPTED,
+        DEADLINE,
+        NO_ANSWER,
+        SERVER_GONE,
+        OUTPUT_FAILED,
+        OUT_OF_MEMORY,
 };
 
-static uint64_t now_nsec(void)
-{
-        struct timespec now;
+struct ping {
+        const struct client *client;
+        const struct ping_server *server;
+        const struct ping_options *options;
+        struct channel *channel;
+        struct event *interrupt, *quit;
+        struct timer next, report, wait, deadline;
+        struct evbuffer *departures; /* of messages without an answer: uint64_t, in usec */
+        struct evbuffer *received;   /* and not yet a whole message */
+        uint64_t began_usec;
+        uint64_t due_usec; /* when the next message leaves */
+        uint64_t sent;
+        uint64_t answered; /* the newest message that has an answer, or whose answer was skipped */
+        uint64_t reported; /* the newest message reported as without an answer */
+        uint64_t changed, duplicates;
+        struct rtt rtt; /* of messages that came back unchanged */
+        enum end end;
+};
 
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+static void end(struct ping *ping, enum end reason)
+{
+        if (ping->end == RUNNING)
+                ping->end = reason;
 }
 
-/* What message @number consists of: its number, and bytes that follow from it. */
-static void fill(uint8_t *message, size_t size, uint64_t number)
+static uint64_t unanswered(const struct ping *ping)
 {
-        for (size_t i = 0; i < size; i++)
-                message[i] = (uint8_t)(i < sizeof(number) ? number >> (8 * i) : number + i);
+        return ping->sent - ping->answered;
 }
 
-static void fail(struct ping *p)
+static bool all_sent(const struct ping *ping)
 {
-        p->failed = true;
-        (void)event_base_loopbreak(p->base);
+        return ping->options->count && ping->sent == ping->options->count;
 }
 
-static void send_one(struct ping *p)
+static void set_timer(struct ping *ping, struct timer *timer, uint64_t until)
 {
-        uint8_t message[PING_SIZE_MAX];
-        uint64_t now = now_nsec();
+        if (timer_set(timer, until) < 0)
+                end(ping, OUT_OF_MEMORY);
+}
 
-        if (evbuffer_get_length(bufferevent_get_output(p->server)) > UNSENT_BYTES)
-                return;
-        fill(message, p->options->size, p->sent + 1);
-        if (evbuffer_add(p->departures, &now, sizeof(now)) < 0 ||
-            bufferevent_write(p->server, message, p->options->size) < 0) {
-                fail(p);
-                return;
+/* Messages without an answer */
+
+static uint64_t report_after_usec(const struct ping *ping)
+{
+        uint64_t wait = ping->options->wait_usec;
+
+        return wait && wait < REPORT_USEC ? wait : REPORT_USEC;
+}
+
+/* When message @number left, which has no answer. */
+static uint64_t departure_usec(const struct ping *ping, uint64_t number)
+{
+        struct evbuffer_ptr place;
+        uint64_t usec = 0;
+
+        (void)evbuffer_ptr_set(ping->departures, &place,
+                               (number - ping->answered - 1) * sizeof(usec), EVBUFFER_PTR_SET);
+        (void)evbuffer_copyout_from(ping->departures, &place, &usec, sizeof(usec));
+        return usec;
+}
+
+/* The newest message that has an answer or was reported. */
+static uint64_t settled(const struct ping *ping)
+{
+        return ping->answered > ping->reported ? ping->answered : ping->reported;
+}
+
+/* Has the oldest message that is not settled reported when its time comes. */
+static void plan_report(struct ping *ping)
+{
+        if (!timer_is_set(&ping->report) && settled(ping) < ping->sent)
+                set_timer(ping, &ping->report,
+                          departure_usec(ping, settled(ping) + 1) + report_after_usec(ping));
+}
+
+/* Reports the messages whose answers are late. */
+static void report(struct ping *ping)
+{
+        uint64_t left_before_usec = now_usec() - report_after_usec(ping);
+
+        while (settled(ping) < ping->sent &&
+               departure_usec(ping, settled(ping) + 1) <= left_before_usec) {
+                ping->reported = settled(ping) + 1;
+                if (!ping->options->quiet)
+                        output_printf(ping->client->out, "no answer yet for seq=%" PRIu64 "\n",
+                                      ping->reported);
         }
-        if (++p->sent == p->options->count)
-                (void)event_del(p->timer);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_report(struct timer *timer)
 {
+        struct ping *ping = container_of(timer, struct ping, report);
+
+        report(ping);
+        plan_report(ping);
+}
+
+/* Gives up when no answer comes for wait_usec and no message is still to be sent. */
+static void plan_wait(struct ping *ping)
+{
+        if (ping->options->wait_usec && all_sent(ping))
+                set_timer(ping, &ping->wait, now_usec() + ping->options->wait_usec);
+}
+
+static void on_wait_over(struct timer *timer)
+{
+        struct ping *ping = container_of(timer, struct ping, wait);
+
+        report(ping); /* it may be due at this very moment */
+        end(ping, NO_ANSWER);
+}
+
+/* Statistics */
+
+/* Messages that may still come back: too young to be reported, on a connection that lives. */
+static uint64_t under_way(const struct ping *ping)
+{
+        bool lives = ping->end == RUNNING || ping->end == INTERRUPTED || ping->end == DEADLINE;
+
+        return lives ? ping->sent - settled(ping) : 0;
+}
+
+static double lost_percent(const struct ping *ping)
+{
+        uint64_t lost = ping->sent - ping->rtt.n - under_way(ping);
+
+        return ping->sent ? 100 * (double)lost / (double)ping->sent : 0;
+}
+
+static void print_statistics(const struct ping *ping)
+{
+        struct output *out = ping->client->out;
+        const struct rtt *rtt = &ping->rtt;
+
+        output_printf(out, "\n--- %s ping statistics ---\n", ping->server->name);
+        output_printf(out, "%" PRIu64 " messages sent, %" PRIu64 " received, ", ping->sent, rtt->n);
+        if (ping->duplicates)
+                output_printf(out, "+%" PRIu64 " duplicates, ", ping->duplicates);
+        if (ping->changed)
+                output_printf(out, "+%" PRIu64 " corrupted, ", ping->changed);
+        if (under_way(ping))
+                output_printf(out, "%" PRIu64 " under way, ", under_way(ping));
+        output_printf(out, "%.4g%% lost, time %" PRIu64 " ms\n", lost_percent(ping),
+                      (now_usec() - ping->began_usec) / USEC_PER_MSEC);
+        if (rtt->n)
+                output_printf(out, "rtt min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms\n", rtt->min_ms,
+                              rtt_average_ms(rtt), rtt->max_ms, rtt_deviation_ms(rtt));
+}
+
+/* Prints one line of statistics so far, as ping(8) does. */
+static void on_quit(evutil_socket_t fd, short what, void *arg)
+{
+        const struct ping *ping = arg;
+        struct output *err = ping->client->err;
+        const struct rtt *rtt = &ping->rtt;
+
         (void)fd;
         (void)what;
-        send_one(arg);
+        if (output_is_full(err))
+                return;
+        output_printf(err, "%" PRIu64 "/%" PRIu64 " messages, %.4g%% lost", rtt->n, ping->sent,
+                      lost_percent(ping));
+        if (rtt->n)
+                output_printf(err, ", min/avg/max = %.3f/%.3f/%.3f ms", rtt->min_ms,
+                              rtt_average_ms(rtt), rtt->max_ms);
+        output_write(err, "\n", 1);
 }
 
-static void account(struct ping *p, double ms)
+/* Answers */
+
+/* Begins a line about bytes that came. Return: whether there is to be one. */
+static bool print_arrival(const struct ping *ping, size_t n)
 {
-        p->min = p->intact == 0 || ms < p->min ? ms : p->min;
-        p->max = ms > p->max ? ms : p->max;
-        p->sum += ms;
-        p->sum_of_squares += ms * ms;
-        p->intact++;
+        if (!ping->options->quiet)
+                output_printf(ping->client->out, "%zu bytes from %s", n, ping->server->source);
+        return !ping->options->quiet;
 }
 
-static void receive_one(struct ping *p, struct evbuffer *input)
+/* Settles all messages up to @number, the last of them unanswered. Return: when that one left. */
+static uint64_t settle(struct ping *ping, uint64_t number)
 {
-        uint8_t message[PING_SIZE_MAX], expected[PING_SIZE_MAX];
-        size_t size = p->options->size;
-        uint64_t departed;
-        double ms;
+        uint64_t left_usec = 0;
 
-        (void)evbuffer_remove(input, message, size);
-        (void)evbuffer_remove(p->departures, &departed, sizeof(departed));
-        ms = (double)(now_nsec() - departed) / 1e6;
-        fill(expected, size, ++p->received);
-        if (memcmp(message, expected, size) == 0) {
-                (void)printf("%zu bytes from %s: seq=%" PRIu64 " time=%.3f ms\n", size,
-                             p->options->name, p->received, ms);
-                account(p, ms);
-        } else {
-                (void)printf("%zu bytes from %s: seq=%" PRIu64 " other bytes than were sent\n",
-                             size, p->options->name, p->received);
+        while (ping->answered < number) {
+                (void)evbuffer_remove(ping->departures, &left_usec, sizeof(left_usec));
+                ping->answered++;
         }
+        return left_usec;
 }
 
-static void on_received(struct bufferevent *server, void *arg)
+static void take_answer(struct ping *ping, uint64_t number)
 {
-        struct evbuffer *input = bufferevent_get_input(server);
-        struct ping *p = arg;
+        double ms = (double)(now_usec() - settle(ping, number)) / (double)USEC_PER_MSEC;
 
-        while (evbuffer_get_length(input) >= p->options->size && p->received < p->sent)
-                receive_one(p, input);
-        if (!lines_flush())
-                fail(p);
-        else if (p->received == p->options->count)
-                (void)event_base_loopbreak(p->base);
+        rtt_add(&ping->rtt, ms);
+        if (print_arrival(ping, ping->options->size_bytes))
+                output_printf(ping->client->out, ": seq=%" PRIu64 " time=%.3f ms\n", number, ms);
 }
 
-static void on_event(struct bufferevent *server, short what, void *arg)
+static void take_duplicate(struct ping *ping, uint64_t number)
 {
-        (void)server;
-        (void)what;
-        (void)fputs(SERVER_DOWN "\n", stderr);
-        fail(arg);
+        ping->duplicates++;
+        if (print_arrival(ping, ping->options->size_bytes))
+                output_printf(ping->client->out, ": seq=%" PRIu64 " (DUP!)\n", number);
+}
+
+static void take_other_bytes(struct ping *ping)
+{
+        (void)settle(ping, ping->answered + 1);
+        ping->changed++;
+        if (print_arrival(ping, ping->options->size_bytes))
+                output_printf(ping->client->out, ": seq=%" PRIu64 " other bytes than were sent\n",
+                              ping->answered);
+}
+
+/* Return: how many of its bytes nobody asked for: all or none. */
+static size_t take_message(struct ping *ping)
+{
+        size_t size = ping->options->size_bytes;
+        uint8_t message[PROBE_SIZE_MAX];
+        uint64_t number = 0;
+        bool is_ours;
+
+        (void)evbuffer_remove(ping->received, message, size);
+        is_ours = probe_recognize(message, size, ping->answered + 1, &number) && number >= 1 &&
+                  number <= ping->sent;
+        if (is_ours && number > ping->answered)
+                take_answer(ping, number);
+        else if (is_ours)
+                take_duplicate(ping, number);
+        else if (unanswered(ping))
+                take_other_bytes(ping);
+        else
+                return size;
+        return 0;
+}
+
+static void print_unasked(const struct ping *ping, size_t n)
+{
+        if (n > 0 && print_arrival(ping, n))
+                output_printf(ping->client->out, " that nobody asked for\n");
+}
+
+/* Drops what came when no message was without an answer. */
+static void drop_unasked(struct ping *ping)
+{
+        size_t n = evbuffer_get_length(ping->received);
+
+        if (unanswered(ping))
+                return;
+        print_unasked(ping, n);
+        (void)evbuffer_drain(ping->received, n);
+}
+
+static void on_data(void *arg, const uint8_t *data, size_t n)
+{
+        struct ping *ping = arg;
+        uint64_t answered = ping->answered;
+        size_t unasked = 0;
+
+        if (evbuffer_add(ping->received, data, n) < 0)
+                end(ping, OUT_OF_MEMORY);
+        while (evbuffer_get_length(ping->received) >= ping->options->size_bytes)
+                unasked += take_message(ping);
+        print_unasked(ping, unasked);
+        if (output_is_full(ping->client->out))
+                channel_pause(ping->channel);
+        if (ping->answered == answered)
+                return;
+        if (all_sent(ping) && !unanswered(ping))
+                end(ping, ALL_ANSWERED);
+        plan_wait(ping);
+}
+
+static void on_end(void *arg, int error)
+{
+        struct ping *ping = arg;
+
+        (void)error;
+        output_printf(ping->client->err, CLIENT_SERVER_DOWN);
+        end(ping, SERVER_GONE);
+}
+
+/* Sending */
+
+static void send_one(struct ping *ping)
+{
+        uint8_t message[PROBE_SIZE_MAX];
+        size_t size = ping->options->size_bytes;
+        uint64_t now = now_usec();
+
+        if (channel_unsent_bytes(ping->channel) > UNSENT_BYTES || output_is_full(ping->client->out))
+                return;
+        drop_unasked(ping); /* it can't be the answer to what leaves only now */
+        probe_fill(message, size, ping->sent + 1);
+        if (evbuffer_add(ping->departures, &now, sizeof(now)) < 0 ||
+            channel_send(ping->channel, message, size) < 0) {
+                end(ping, OUT_OF_MEMORY);
+                return;
+        }
+        ping->sent++;
+        plan_report(ping);
+        plan_wait(ping);
+}
+
+static void on_next(struct timer *timer)
+{
+        struct ping *ping = container_of(timer, struct ping, next);
+        uint64_t now = now_usec();
+
+        send_one(ping);
+        if (all_sent(ping))
+                return;
+        /* At a fixed pace. Messages missed while the machine slept are not made up for. */
+        ping->due_usec += ping->options->interval_usec;
+        if (ping->due_usec < now)
+                ping->due_usec = now;
+        set_timer(ping, &ping->next, ping->due_usec);
+}
+
+/* The run */
+
+static void on_deadline(struct timer *timer)
+{
+        end(container_of(timer, struct ping, deadline), DEADLINE);
 }
 
 static void on_interrupt(evutil_socket_t fd, short what, void *arg)
 {
-        struct ping *p = arg;
-
         (void)fd;
         (void)what;
-        (void)event_base_loopbreak(p->base);
+        end(arg, INTERRUPTED);
 }
 
-static void print_statistics(const struct ping *p)
+static void on_room(void *arg)
 {
-        double lost = p->sent ? 100 * (double)(p->sent - p->intact) / (double)p->sent : 0;
+        struct ping *ping = arg;
 
-        (void)printf("\n--- %s ping statistics ---\n"
-                     "%" PRIu64 " messages sent, %" PRIu64 " received, %.4g%% lost, time %" PRIu64
-                     " ms\n",
-                     p->options->name, p->sent, p->intact, lost,
-                     (now_nsec() - p->began_nsec) / 1000000);
-        if (p->intact) {
-                double n = (double)p->intact, average = p->sum / n;
-                double variance = p->sum_of_squares / n - average * average;
-
-                (void)printf("rtt min/avg/max/mdev = %.3f/%.3f/%.3f/%.3f ms\n", p->min, average,
-                             p->max, sqrt(variance > 0 ? variance : 0));
-        }
-        (void)fflush(stdout);
+        if (channel_resume(ping->channel) < 0)
+                end(ping, OUT_OF_MEMORY);
 }
 
-static int start(struct ping *p, int fd)
+static void on_output_failed(void *arg, int error)
 {
-        const struct timeval interval = loop_timeval(p->options->interval_usec);
+        (void)error; /* output_finish() returns it once more */
+        end(arg, OUTPUT_FAILED);
+}
 
-        p->departures = evbuffer_new();
-        p->timer = event_new(p->base, -1, EV_PERSIST, on_timer, p);
-        p->interrupt = evsignal_new(p->base, SIGINT, on_interrupt, p);
-        p->server = bufferevent_socket_new(p->base, fd, 0);
-        if (!p->departures || !p->timer || !p->interrupt || !p->server ||
-            event_add(p->timer, &interval) < 0 || event_add(p->interrupt, NULL) < 0)
+static void init_timers(struct ping *ping)
+{
+        struct timers *timers = loop_timers(ping->client->loop);
+
+        timer_init(&ping->next, timers, on_next);
+        timer_init(&ping->report, timers, on_report);
+        timer_init(&ping->wait, timers, on_wait_over);
+        timer_init(&ping->deadline, timers, on_deadline);
+}
+
+static int start(struct ping *ping)
+{
+        static const struct channel_events events = { .on_data = on_data, .on_end = on_end };
+        const struct client *client = ping->client;
+        struct event_base *base = loop_base(client->loop);
+
+        ping->departures = evbuffer_new();
+        ping->received = evbuffer_new();
+        ping->interrupt = evsignal_new(base, SIGINT, on_interrupt, ping);
+        ping->quit = evsignal_new(base, SIGQUIT, on_quit, ping);
+        if (!ping->departures || !ping->received || !ping->interrupt || !ping->quit ||
+            event_add(ping->interrupt, NULL) < 0 || event_add(ping->quit, NULL) < 0 ||
+            channel_new(client->loop, client->fd, &events, ping, &ping->channel) < 0)
                 return -ENOMEM;
-        bufferevent_setcb(p->server, on_received, NULL, on_event, p);
-        bufferevent_setwatermark(p->server, EV_READ, 0, UNREAD_BYTES);
-        bufferevent_enable(p->server, EV_READ | EV_WRITE);
-        (void)printf("PING %s %" PRIu64 " bytes of data.\n", p->options->name, p->options->size);
-        send_one(p);
+        if (ping->options->deadline_usec)
+                set_timer(ping, &ping->deadline, ping->began_usec + ping->options->deadline_usec);
+        set_timer(ping, &ping->next, ping->due_usec);
+        output_printf(client->out, "PING %s %" PRIu64 " bytes of data.\n", ping->server->source,
+                      ping->options->size_bytes);
         return 0;
 }
 
-int ping_run(struct event_base *base, int fd, const struct ping_options *options)
+static void stop(struct ping *ping)
 {
-        struct ping p = { .options = options, .base = base, .began_nsec = now_nsec() };
-        int status = EX_OSERR;
+        timer_stop(&ping->next);
+        timer_stop(&ping->report);
+        timer_stop(&ping->wait);
+        timer_stop(&ping->deadline);
+        channel_free(ping->channel);
+        if (ping->interrupt)
+                event_free(ping->interrupt);
+        if (ping->quit)
+                event_free(ping->quit);
+        if (ping->departures)
+                evbuffer_free(ping->departures);
+        if (ping->received)
+                evbuffer_free(ping->received);
+}
 
-        if (start(&p, fd) == 0) {
-                (void)event_base_dispatch(base);
-                print_statistics(&p);
-                status = !p.failed && p.intact == p.sent ? EXIT_SUCCESS : EXIT_FAILURE;
+static int exit_status(const struct ping *ping)
+{
+        bool whole = ping->rtt.n > 0 && ping->rtt.n + under_way(ping) == ping->sent;
+
+        switch (ping->end) {
+        case OUT_OF_MEMORY:
+                return EX_OSERR;
+        case DEADLINE:
+                if (ping->rtt.n < ping->options->count)
+                        return EXIT_FAILURE;
+                /* fall through */
+        case ALL_ANSWERED:
+        case INTERRUPTED:
+                return whole ? EXIT_SUCCESS : EXIT_FAILURE;
+        default:
+                return EXIT_FAILURE;
         }
-        if (p.server)
-                bufferevent_free(p.server);
-        if (p.interrupt)
-                event_free(p.interrupt);
-        if (p.timer)
-                event_free(p.timer);
-        if (p.departures)
-                evbuffer_free(p.departures);
-        (void)close(fd);
-        return status;
+}
+
+int ping_run(const struct client *client, const struct ping_server *server,
+             const struct ping_options *options)
+{
+        static const struct output_events events = { on_room, on_output_failed };
+        uint64_t now = now_usec();
+        struct ping ping = {
+                .client = client,
+                .server = server,
+                .options = options,
+                .began_usec = now,
+                .due_usec = now,
+        };
+
+        init_timers(&ping);
+        if (start(&ping) < 0)
+                end(&ping, OUT_OF_MEMORY);
+        output_set_events(client->out, &events, &ping);
+        while (ping.end == RUNNING)
+                if (loop_turn(client->loop) < 0)
+                        end(&ping, OUT_OF_MEMORY);
+        output_set_events(client->out, NULL, NULL);
+        drop_unasked(&ping);
+        print_statistics(&ping);
+        stop(&ping);
+        return exit_status(&ping);
 }

@@ -24,12 +24,14 @@ from signal import SIGHUP, SIGKILL, SIGSTOP, SIGTERM
 import pytest
 
 SELECTD = os.environ["SELECTD"]
+SELECTC = os.environ["SELECTC"]
 DEADLINE = 20
 LOOP_KBYTES = 2 * 64  # of a loop's own buffers, which cost nothing before they are first used
 DEFAULTS = {}  # what every configuration of this test has, unless it says otherwise
 # What a byte costs: ThreadSanitizer keeps four about each, AddressSanitizer one about eight, and rounds
 # what is asked for up by as much as a quarter.
-SHADOWED = {"thread": 5, "address,undefined": 1.125 * 1.25}.get(os.environ.get("SANITIZE"), 1)
+SANITIZE = os.environ.get("SANITIZE")
+SHADOWED = {"thread": 5, "address,undefined": 1.125 * 1.25}.get(SANITIZE, 1)
 SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error:")
 # What would tell a daemon that systemd started it, when systemd started the tests.
 FOREIGN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM",
@@ -734,3 +736,65 @@ def until(condition, what="the condition"):
             return seen
         time.sleep(0.01)
     raise AssertionError(f"{what} did not come about in {DEADLINE} s")
+
+
+# selectc
+
+
+def selectc(*args, stdin=b"", timeout=DEADLINE, wrapper=(), env=None):
+    """Runs selectc to its end. Returns its status, standard output and error.
+
+    stdin:   bytes, or an open file
+    wrapper: a command that executes selectc, put before it
+    """
+    source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    done = subprocess.run([*wrapper, SELECTC, *map(str, args)], capture_output=True, timeout=timeout,
+                          env=environment(env), preexec_fn=die_with_parent, **source)
+    err = done.stderr.decode()
+    assert not SANITIZER.search(err), err
+    return done.returncode, done.stdout.decode(errors="backslashreplace"), err
+
+
+@contextlib.contextmanager
+def running_selectc(*args, **options):
+    """A selectc to talk to. It is killed after DEADLINE, so that a wait for its output ends.
+
+    options: of subprocess.Popen; by default its standard streams are pipes
+    """
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([SELECTC, *map(str, args)], bufsize=0, preexec_fn=die_with_parent,
+                          **{"env": environment(), **pipes, **options}) as process:
+        patience = threading.Timer(DEADLINE, process.kill)
+        patience.start()
+        try:
+            yield process
+        finally:
+            patience.cancel()
+            process.kill()
+
+
+class Server:
+    """A server that a test plays itself: on a port of 127.0.0.1, or on a unix socket at path."""
+
+    def __init__(self, path=None):
+        self.path = path
+
+    def __enter__(self):
+        if self.path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(self.path)
+            self.listener.listen()
+            self.address = f"unix:{self.path}"
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.listener.settimeout(DEADLINE)
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def accept(self):
+        sock, _ = self.listener.accept()
+        sock.settimeout(DEADLINE)
+        return sock

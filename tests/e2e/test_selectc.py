@@ -1,24 +1,17 @@
 """selectc, the client: lines both ways at once, half-close at the end of input, round trips timed."""
-import contextlib
 import os
+import pathlib
 import re
+import resource
 import signal
-import socket
 import subprocess
-import threading
 
 import pytest
 
-from harness import DEADLINE, Daemon, config, die_with_parent, free_port, recv_exactly, service
+from harness import (DEADLINE, SELECTC, Daemon, Server, config, free_port, reset, running_selectc,
+                     selectc, service)
 
-SELECTC = os.environ["SELECTC"]
-
-
-def selectc(*args, stdin=b"", timeout=DEADLINE):
-    """Runs selectc to its end. stdin: bytes, or an open file."""
-    source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
-    done = subprocess.run([SELECTC, *map(str, args)], capture_output=True, timeout=timeout, **source)
-    return done.returncode, done.stdout.decode(errors="backslashreplace"), done.stderr.decode()
+PAGE = pathlib.Path(__file__).parents[2] / "src" / "selectc.1"
 
 
 @pytest.fixture
@@ -94,24 +87,9 @@ def test_prints_what_is_under_way_at_the_end_of_input():
         assert selectc(daemon.addresses()[0], stdin=b"late\n") == (0, "RECEIVE: late\n", "")
 
 
-@contextlib.contextmanager
-def running(*args):
-    """A selectc to talk to; whoever waits for it in vain reads end of file after DEADLINE."""
-    with subprocess.Popen([SELECTC, *map(str, args)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                          preexec_fn=die_with_parent) as process:
-        patience = threading.Timer(DEADLINE, process.kill)
-        patience.start()
-        try:
-            yield process
-        finally:
-            patience.cancel()
-            process.kill()
-
-
 def test_both_directions_at_once(server):
     """A line is printed while input is still open."""
-    with running(server.addresses()[0]) as client:
+    with running_selectc(server.addresses()[0]) as client:
         for i in range(3):
             client.stdin.write(b"%d\n" % i)
             assert client.stdout.readline() == b"RECEIVE: %d\n" % i
@@ -127,7 +105,7 @@ def test_input_that_cannot_be_read(server):
 
 
 def test_server_goes_away(server):
-    with running(server.addresses()[0]) as client:
+    with running_selectc(server.addresses()[0]) as client:
         client.stdin.write(b"x\n")
         assert client.stdout.readline() == b"RECEIVE: x\n"
         server.signal(signal.SIGTERM)
@@ -139,16 +117,13 @@ def test_server_goes_away(server):
 
 def test_server_resets_after_the_end_of_input():
     """An end that is no end of stream is told, even when all had been sent."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(DEADLINE)
-        with running("127.0.0.1:%d" % listener.getsockname()[1]) as client:
-            peer, _ = listener.accept()
-            client.stdin.write(b"x")
-            client.stdin.close()
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            peer.close()
-            assert client.wait(DEADLINE) == 1
-            assert client.stderr.read() == b"Server Down!\n"
+    with Server() as server, running_selectc(server.address) as client:
+        peer = server.accept()
+        client.stdin.write(b"x")
+        client.stdin.close()
+        reset(peer)
+        assert client.wait(DEADLINE) == 1
+        assert client.stderr.read() == b"Server Down!\n"
 
 
 def test_nobody_there():
@@ -157,9 +132,11 @@ def test_nobody_there():
         1, "", f"selectc: cannot connect to 127.0.0.1:{port}: Connection refused\n")
 
 
-@pytest.mark.parametrize("args", [["nonsense"], ["a:1", "b:2"], ["--ping", "0"], ["--ping", "many"],
+@pytest.mark.parametrize("args", [["nonsense"], ["a:1", "b:2"], ["--ping", "-1"], ["--ping", "many"],
                                   ["--ping", "1", "--size", "65K"], ["--ping", "1", "--size", "0"],
-                                  ["--ping", "1", "--size", "65537"], ["--interval", "0"], ["--no"]])
+                                  ["--ping", "1", "--size", "65537"], ["--interval", "0"],
+                                  ["--quiet"], ["-w", "1"], ["-c", "1", "-W", "soon"], ["-t", "366d"],
+                                  ["--no"]])
 def test_bad_command_line(args):
     status, out, err = selectc(*args)
     assert status == 64 and out == "" and err
@@ -171,67 +148,29 @@ def test_help_and_version(option):
     assert status == 0 and "selectc" in out and err == ""
 
 
-def test_ping(server):
-    address = server.addresses()[0]
-    status, out, err = selectc("--ping", 5, "--interval", "10ms", "--size", 100, address)
-    assert (status, err) == (0, "")
-    lines = out.splitlines()
-    assert lines[0] == f"PING {address} 100 bytes of data."
-    times = []
-    for i, line in enumerate(lines[1:6], 1):
-        match = re.fullmatch(rf"100 bytes from {re.escape(address)}: seq={i} time=([\d.]+) ms", line)
-        times.append(float(match[1]))
-    assert lines[7] == f"--- {address} ping statistics ---"
-    total = re.fullmatch(r"5 messages sent, 5 received, 0% lost, time (\d+) ms", lines[8])
-    assert int(total[1]) >= 39  # four intervals
-    rtt = re.fullmatch(r"rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/[\d.]+ ms", lines[9])
-    assert float(rtt[1]) == min(times) and float(rtt[3]) == max(times)
-    assert abs(float(rtt[2]) - sum(times) / 5) < 0.002
+def test_help_and_the_page_agree():
+    """On the options, and on what each exit status means."""
+    page = re.sub(r"\\f.|\\(?=-)", "", PAGE.read_text())
+    text = selectc("--help")[1]
+    options = set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z]*", text))
+    assert options == set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z]*", page))
+    statuses = dict(re.findall(r"(\d+)\s([^,.]+)", text[text.index("Exit status:"):]))
+    assert statuses == {"0": "fine", "1": "the server went away or an answer did not come",
+                        "64": "bad command line", "71": "the system refused"}
+    section = page[page.index(".SH EXIT STATUS"):page.index(".SH EXAMPLES")]
+    entries = dict(re.findall(r"^\.TP\n\.B (\d+)\n((?:[^.].*\n)+)", section, re.M))
+    assert set(entries) == set(statuses)
+    assert entries["64"].startswith("Bad command line")
+    assert entries["71"].startswith("The system refused")
 
 
-def test_ping_times_the_delay():
-    with Daemon(config(service(send_delay=0.2))) as daemon:
-        status, out, _ = selectc("--ping", 1, daemon.addresses()[0])
-    assert status == 0
-    assert float(re.search(r"time=([\d.]+) ms", out)[1]) >= 199
-
-
-def test_ping_sees_other_bytes_and_a_server_that_goes():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(DEADLINE)
-        with running("--ping", 3, "--size", 8, "--interval", "1ms",
-                     "127.0.0.1:%d" % listener.getsockname()[1]) as client:
-            peer, _ = listener.accept()
-            with peer:
-                peer.settimeout(DEADLINE)
-                assert peer.recv(8)
-                peer.sendall(b"\xff" * 8)
-                client.stdout.readline()
-                assert b"seq=1 other bytes than were sent" in client.stdout.readline()
-            assert client.wait(DEADLINE) == 1
-            assert client.stderr.read() == b"Server Down!\n"
-            assert b" 0 received, 100% lost" in client.stdout.read()
-
-
-def test_ping_fails_for_a_wrong_answer():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(DEADLINE)
-        with running("--ping", 1, "--size", 8,
-                     "127.0.0.1:%d" % listener.getsockname()[1]) as client:
-            peer, _ = listener.accept()
-            with peer:
-                peer.settimeout(DEADLINE)
-                assert recv_exactly(peer, 8)
-                peer.sendall(b"\xff" * 8)
-                assert client.wait(DEADLINE) == 1
-            assert client.stderr.read() == b""
-            assert b"1 messages sent, 0 received, 100% lost" in client.stdout.read()
-
-
-def test_ping_interrupted(server):
-    with running("--ping", 1000, "--interval", "1h", server.addresses()[0]) as client:
-        client.stdout.readline()
-        assert b"seq=1 time=" in client.stdout.readline()
-        client.send_signal(signal.SIGINT)
-        assert client.wait(DEADLINE) == 0
-        assert b"1 messages sent, 1 received, 0% lost" in client.stdout.read()
+@pytest.mark.parametrize("n", range(4, 12))
+def test_the_system_refuses_descriptors(server, n):
+    """Whichever of them is not to be had: one line, and status 71. Its libraries take one."""
+    def few_descriptors():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+    done = subprocess.run([SELECTC, server.addresses()[0]], input=b"x\n", capture_output=True,
+                          timeout=DEADLINE, preexec_fn=few_descriptors)
+    assert done.returncode == 71
+    assert re.fullmatch(rb"selectc: cannot (start|connect to \S+): Too many open files\n",
+                        done.stderr)
