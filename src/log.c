@@ -1,39 +1,39 @@
 /*
- * The log. A line is composed once, on the stack, and leaves in one system call: sendmsg to the
- * journal with its fields, or write to standard error without them.
+ * The log. A line is composed once, on the stack, and handed to the sink: for the journal with its
+ * fields, for standard error without them.
  *
- * While clients are served it must not block: a reader of the log that hangs would stop them all.
- * What is not taken within a moment is counted. sd_journal_sendv(3) blocks, and there is no asking
- * before whether it would: so records go to the journal's socket from here, in its native protocol,
- * which is a line for each field without a line end in it
- * (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+ * While clients are served nothing may wait for a reader of the log: one that hangs would stop them
+ * all. sd_journal_sendv(3) blocks, and there is no asking before whether it would: so records are
+ * written from here, in the journal's native protocol, which is a line for each field without a
+ * line end in it (systemd.io/JOURNAL_NATIVE_PROTOCOL).
  */
 #include "log.h"
+#include "sink.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
-#define JOURNAL_SOCKET "/run/systemd/journal/socket" /* the journal's native protocol */
+/* When lines that wait are tried again, if none is written meanwhile: each time twice as late. */
+#define RETRY_MIN_MSEC 20
+#define RETRY_MAX_MSEC 320
 
-/* How long a line waits to be taken, and for how long none does after one that waited in vain. */
-#define PATIENCE_MSEC  100
-#define IMPATIENCE_SEC 10
+/* How often lines are tried that are waited for, and for how long in log_end(). */
+#define STEP_MSEC 10
+#define END_MSEC  500
 
-#define FIELD      "MESSAGE="
-#define STEP_MSEC  10
-#define LINE_SIZE  8192
-#define FIELD_SIZE 4352 /* a path, and the field's name */
-#define FIELDS_MAX 13
+#define FIELD       "MESSAGE="
+#define LINE_SIZE   8192
+#define FIELD_SIZE  4352 /* a path, and the field's name */
+#define RECORD_SIZE (LINE_SIZE + 5 * FIELD_SIZE)
 
 static const struct {
         enum log_level level;
@@ -70,25 +70,31 @@ static const struct {
 };
 
 static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
-static int journal = -1; /* a socket for records; -1: lines go to standard error */
-static bool never_waits;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* between asking and writing; of: */
-static uint64_t n_lost;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
+static uint8_t queue[SINK_QUEUE_BYTES];
+static struct sink sink = SINK_INIT(queue);
+static int retry_fd = -1; /* a timer; -1: lines are waited for */
+static bool retry_is_set;
+static long retry_msec = RETRY_MIN_MSEC; /* of the next time */
 
-void log_init(void)
+/* Whether standard error is the journal's stream. */
+static bool is_journal(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
         char own[64];
         struct stat st;
 
-        closep(&journal);
-        journal = -1;
         if (!stream || fstat(STDERR_FILENO, &st) < 0)
-                return;
+                return false;
         (void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
-        if (strcmp(stream, own) == 0)
-                journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return strcmp(stream, own) == 0;
+}
+
+void log_init(void)
+{
+        if (!is_journal() || sink_to_journal(&sink) < 0)
+                sink_to_stderr(&sink);
 }
 
 void log_set_level(enum log_level level)
@@ -101,27 +107,30 @@ bool log_wants(enum log_kind kind)
         return kinds[kind].level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
-/* The fields of one journal record, each with its line end; their text lives as long as this. */
+/* Composing */
+
 struct record {
-        struct iovec fields[FIELDS_MAX];
-        char text[FIELDS_MAX][FIELD_SIZE];
-        size_t n;
+        char bytes[RECORD_SIZE]; /* "MESSAGE=", the line with its end, the journal's other fields */
+        size_t line_length, length;
 };
 
+/* A field that finds no room is left out. */
 _printf_(2, 3) static void record_add(struct record *r, const char *format, ...)
 {
-        char *text = r->text[r->n];
+        char *field = r->bytes + r->length;
         va_list args;
         int length;
 
+        if (r->length + FIELD_SIZE > sizeof(r->bytes))
+                return;
         va_start(args, format);
-        length = vsnprintf(text, FIELD_SIZE - 1, format, args);
+        length = vsnprintf(field, FIELD_SIZE - 1, format, args);
         va_end(args);
         if (length < 0)
                 return;
         length = length < FIELD_SIZE - 2 ? length : FIELD_SIZE - 2;
-        text[length] = '\n';
-        r->fields[r->n++] = (struct iovec){ text, (size_t)length + 1 };
+        field[length] = '\n';
+        r->length += (size_t)length + 1;
 }
 
 static void record_add_about(struct record *r, const struct log_about *about)
@@ -146,132 +155,167 @@ static void record_add_about(struct record *r, const struct log_about *about)
                 record_add(r, "CONFIG_LINE=%u", about->config_line);
 }
 
-/* @message: "MESSAGE=" and @length bytes with the line end. Return: whether it was taken. */
-static bool put_to_journal(enum log_kind kind, const struct log_about *about,
-                           char *message, /* NOLINT(readability-non-const-parameter): an iovec's */
-                           size_t length)
+/* The fields behind the line. */
+static void record_add_fields(struct record *r, enum log_kind kind, const struct log_about *about)
 {
-        struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
-        struct record r;
-        struct msghdr header = { .msg_name = &address,
-                                 .msg_namelen = sizeof(address),
-                                 .msg_iov = r.fields };
-
-        r.n = 1;
-        r.fields[0] = (struct iovec){ message, length };
-        record_add(&r, "PRIORITY=%d", (int)kinds[kind].level);
-        record_add(&r, "MESSAGE_ID=%s", kinds[kind].message_id);
+        record_add(r, "PRIORITY=%d", (int)kinds[kind].level);
+        record_add(r, "MESSAGE_ID=%s", kinds[kind].message_id);
         /* The journal finds out what else it wants to know, but not of a process that has ended. */
-        record_add(&r, "SYSLOG_IDENTIFIER=selectd");
+        record_add(r, "SYSLOG_IDENTIFIER=selectd");
         if (about)
-                record_add_about(&r, about);
-        header.msg_iovlen = r.n;
-        return sendmsg(journal, &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EAGAIN;
+                record_add_about(r, about);
 }
 
-/* @line: of @length bytes with the line end. Return: whether it was taken. */
-static bool put_to_stderr(char *line, size_t length)
+static void record_begin(struct record *r, const struct log_about *about, const char *words,
+                         va_list args)
 {
-        struct pollfd ask = { .fd = STDERR_FILENO, .events = POLLOUT };
+        char *line = r->bytes + sizeof(FIELD) - 1;
+        size_t room = LINE_SIZE - sizeof(FIELD), length = 0;
 
-        if (never_waits && poll(&ask, 1, 0) == 0)
-                return false;
-        /* A pipe that polls writable takes so much at once (pipe(7)). */
-        if (never_waits && length > PIPE_BUF) {
-                length = PIPE_BUF;
-                line[length - 1] = '\n';
-        }
-        (void)!write(STDERR_FILENO, line, length);
-        return true;
-}
-
-static time_t now_sec(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec;
-}
-
-/*
- * Writes "MESSAGE=" and @length more, the last of which is the line end. A reader that is only
- * slow, in a flood of lines, is given a moment; one that let it pass is not waited for again soon.
- * Return: whether it was taken.
- */
-static bool put(enum log_kind kind, const struct log_about *about, char *message, size_t length)
-{
-        const size_t head = sizeof(FIELD) - 1;
-        static time_t impatient_until;
-
-        for (int waited = 0;; waited += STEP_MSEC) {
-                if (journal >= 0 ? put_to_journal(kind, about, message, head + length)
-                                 : put_to_stderr(message + head, length))
-                        return true;
-                if (now_sec() < impatient_until)
-                        return false;
-                if (waited >= PATIENCE_MSEC) {
-                        impatient_until = now_sec() + IMPATIENCE_SEC;
-                        return false;
-                }
-                (void)poll(NULL, 0, STEP_MSEC);
-        }
-}
-
-/* Says how many lines were lost, before the next one. */
-static void put_lost(void)
-{
-        char message[128];
-        int n = snprintf(message, sizeof(message),
-                         FIELD "%" PRIu64 " record%s lost: nobody took them from here\n", n_lost,
-                         n_lost == 1 ? " was" : "s were");
-
-        if (!log_wants(LOG_LOST) || put(LOG_LOST, NULL, message, (size_t)n - (sizeof(FIELD) - 1)))
-                n_lost = 0;
-}
-
-void log_write(enum log_kind kind, const struct log_about *about, const char *words, ...)
-{
-        char buffer[LINE_SIZE], *line = buffer + sizeof(FIELD) - 1;
-        size_t room = sizeof(buffer) - sizeof(FIELD), length = 0;
-        va_list args;
-
-        if (!log_wants(kind))
-                return;
-
-        memcpy(buffer, FIELD, sizeof(FIELD));
+        memcpy(r->bytes, FIELD, sizeof(FIELD));
         if (about && about->service)
                 length += (size_t)snprintf(line, room, "%s: ", about->service);
         if (about && about->client && length < room)
                 length += (size_t)snprintf(line + length, room - length, "%s ", about->client);
-        if (length < room) {
-                va_start(args, words);
+        if (length < room)
                 length += (size_t)vsnprintf(line + length, room - length, words, args);
-                va_end(args);
-        }
         length = length < room ? length : room - 1;
         line[length++] = '\n';
+        r->line_length = length;
+        r->length = sizeof(FIELD) - 1 + length;
+}
+
+static void put(struct record *r, enum log_kind kind, const struct log_about *about)
+{
+        if (sink.way != SINK_JOURNAL) {
+                sink_put(&sink, r->bytes + sizeof(FIELD) - 1, r->line_length);
+                return;
+        }
+        record_add_fields(r, kind, about);
+        sink_put(&sink, r->bytes, r->length);
+}
+
+/* Writing */
+
+_printf_(2, 3) static void put_line(enum log_kind kind, const char *words, ...)
+{
+        struct record r;
+        va_list args;
+
+        va_start(args, words);
+        record_begin(&r, NULL, words, args);
+        va_end(args);
+        put(&r, kind, NULL);
+}
+
+/* Says how many lines were lost before the next one is taken. Return: whether one may be. */
+static bool put_lost(void)
+{
+        uint64_t n = sink.n_lost;
+
+        if (n == 0)
+                return true;
+        (void)sink_flush(&sink);
+        if (!sink_has_room(&sink))
+                return false;
+        n = sink.n_lost;
+        sink.n_lost = 0;
+        if (log_wants(LOG_LOST))
+                put_line(LOG_LOST, "%" PRIu64 " record%s lost: %s", n, n == 1 ? " was" : "s were",
+                         sink.lost_error == EAGAIN ? "nobody took them from here"
+                                                   : strerrordesc_np(sink.lost_error));
+        return true;
+}
+
+/* Sets the timer for log_retry(), if anything waits. */
+static void set_retry(void)
+{
+        const struct itimerspec wait = { .it_value.tv_sec = retry_msec / 1000,
+                                         .it_value.tv_nsec = retry_msec % 1000 * 1000000 };
+
+        if (retry_is_set || retry_fd < 0 || (sink_waiting(&sink) == 0 && sink.n_lost == 0))
+                return;
+        retry_is_set = timerfd_settime(retry_fd, 0, &wait, NULL) == 0;
+}
+
+/*
+ * Until log_never_wait(): waits for a reader who is slow. No write blocks, so that signals which
+ * are held until the daemon serves can end it here.
+ */
+static void wait_until_written(void)
+{
+        const struct timespec step = { .tv_nsec = STEP_MSEC * 1000000L };
+        sigset_t none;
+
+        (void)sigemptyset(&none);
+        while (!sink_flush(&sink) && sink.error == EAGAIN)
+                (void)ppoll(NULL, 0, &step, &none);
+}
+
+void log_write(enum log_kind kind, const struct log_about *about, const char *words, ...)
+{
+        struct record r;
+        va_list args;
+
+        if (!log_wants(kind))
+                return;
+        va_start(args, words);
+        record_begin(&r, about, words, args);
+        va_end(args);
 
         (void)pthread_mutex_lock(&lock);
-        if (n_lost)
-                put_lost();
-        if (n_lost || !put(kind, about, buffer, length))
-                n_lost++;
+        if (put_lost())
+                put(&r, kind, about);
+        else
+                sink_lose(&sink);
+        if (retry_fd < 0)
+                wait_until_written();
+        set_retry();
         (void)pthread_mutex_unlock(&lock);
 }
 
-bool log_report_lost(void)
+/* Return: whether nothing waits any more. */
+static bool write_waiting(void)
 {
-        bool none;
-
-        (void)pthread_mutex_lock(&lock);
-        if (n_lost)
-                put_lost();
-        none = n_lost == 0;
-        (void)pthread_mutex_unlock(&lock);
-        return none;
+        return sink_flush(&sink) && put_lost() && sink_waiting(&sink) == 0;
 }
 
-void log_never_wait(void)
+void log_retry(void)
 {
-        never_waits = true;
+        uint64_t expirations;
+        size_t waited;
+
+        (void)pthread_mutex_lock(&lock);
+        (void)!read(retry_fd, &expirations, sizeof(expirations));
+        retry_is_set = false;
+        waited = sink_waiting(&sink);
+        if (write_waiting() || sink_waiting(&sink) < waited)
+                retry_msec = RETRY_MIN_MSEC;
+        else if (retry_msec < RETRY_MAX_MSEC)
+                retry_msec *= 2;
+        set_retry();
+        (void)pthread_mutex_unlock(&lock);
+}
+
+int log_never_wait(int *out)
+{
+        int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+        if (fd < 0)
+                return -errno;
+        retry_fd = fd;
+        *out = fd;
+        return 0;
+}
+
+void log_end(void)
+{
+        (void)pthread_mutex_lock(&lock);
+        /* Only a reader who is slow is worth waiting for. */
+        for (int waited = 0; waited < END_MSEC; waited += STEP_MSEC) {
+                if (write_waiting() || sink.error != EAGAIN)
+                        break;
+                (void)poll(NULL, 0, STEP_MSEC);
+        }
+        (void)pthread_mutex_unlock(&lock);
 }

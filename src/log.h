@@ -82,16 +82,23 @@ struct log_about {
 void log_init(void);
 
 /**
- * log_never_wait() - from now on a line that nobody takes is soon dropped, and counted
+ * log_never_wait() - from now on no line is waited for
+ * @retry_fd: set to a descriptor of the log's, which is readable when log_retry() is to be called
  *
- * How many there were is said before the next line that is taken, or by log_report_lost(). Until
- * this is called lines wait: a list of mistakes is written whole. Main thread, once, before there
- * are others who write.
+ * Until then log_write() returns when the line has been written: a list of mistakes is written
+ * whole, however slowly it is read. From then on a line that cannot be written now waits in a queue
+ * of 256 KiB; a line that finds no room there is lost, and how many were lost is said as soon as
+ * there is room. Main thread, once, before there are others who write.
+ *
+ * Return: 0; what timerfd_create(2) fails with.
  */
-void log_never_wait(void);
+_must_use_ int log_never_wait(int *retry_fd);
 
-/* Says now how many lines were lost. Return: whether there are none any more to be said. */
-bool log_report_lost(void);
+/* Writes the lines that wait, as far as that is possible now. */
+void log_retry(void);
+
+/* Lets a slow reader have the lines that wait, for half a second at most: at the end. */
+void log_end(void);
 
 /* The least important level that is written; LOG_LEVEL_INFO to begin with. */
 void log_set_level(enum log_level level);
@@ -104,8 +111,8 @@ bool log_wants(enum log_kind kind);
  * @about: what it is about; NULL: the daemon
  *
  * The line is "SERVICE: CLIENT " as far as they are known, then the words. It must hold no bytes
- * from outside that escape_bytes() has not seen. Lines longer than 8 KiB are cut. Errors are not
- * reported: there is nowhere left to report them.
+ * from outside that escape_bytes() has not seen. Lines longer than 8 KiB are cut. A line that can't
+ * be written is counted; see log_never_wait().
  */
 _printf_(3, 4) void log_write(enum log_kind kind, const struct log_about *about, const char *words,
                               ...);

@@ -169,5 +169,6 @@ int main(int argc, char **argv)
         status = arguments.check ? check_modes(config->path) : server_run(config);
         config_unref(config);
         libevent_global_shutdown();
+        log_end();
         return status;
 }

@@ -62,6 +62,7 @@ struct server {
         struct listeners *listeners;
         int signal_fd;
         struct event *signal;        /* signal_fd has one to read */
+        struct event *log;           /* lines of the log that wait are to be tried again */
         struct event *watchdog;      /* NULL: nobody watches */
         struct event *idle;          /* exit_on_idle has passed */
         struct event *drain;         /* drain_timeout has passed */
@@ -154,8 +155,14 @@ static void on_status(evutil_socket_t fd, short what, void *arg)
         (void)what;
         describe(s, status, sizeof(status));
         notify_status(s->notify, status);
-        if (!log_report_lost())
-                (void)start_timer(s->status, STATUS_USEC);
+}
+
+static void on_log_retry(evutil_socket_t fd, short what, void *arg)
+{
+        (void)fd;
+        (void)what;
+        (void)arg;
+        log_retry();
 }
 
 /* The number of connections has changed, or what is to be done about it. */
@@ -650,6 +657,18 @@ static int start_signals(struct server *s)
         return 0;
 }
 
+/* From here on nothing waits for who reads the log. */
+static int start_log(struct server *s)
+{
+        int fd, r = log_never_wait(&fd);
+
+        if (r == 0)
+                r = new_event(s, fd, EV_READ | EV_PERSIST, on_log_retry, &s->log);
+        if (r == 0 && event_add(s->log, NULL) < 0)
+                r = -ENOMEM;
+        return r;
+}
+
 static int start_watchdog(struct server *s)
 {
         uint64_t usec = notify_watchdog_usec();
@@ -707,6 +726,8 @@ static int server_prepare(struct server *s)
                 r = gate_new(s->loop, &s->gate);
         if (r == 0)
                 r = notify_new(s->loop, &s->notify);
+        if (r == 0)
+                r = start_log(s);
         if (r == 0)
                 r = start_signals(s);
         if (r == 0)
@@ -784,6 +805,7 @@ static void stop_workers(struct server *s)
                 return;
         log_write(LOG_STUCK, NULL, "%zu worker%s did not stop; exiting without %s", n, plural(n),
                   n == 1 ? "it" : "them");
+        log_end();
         _exit(EX_OSERR);
 }
 
@@ -799,6 +821,7 @@ static void server_deinit(struct server *s)
         free_event(s->retired);
         free_event(s->retry);
         free_event(s->status);
+        free_event(s->log);
         free_event(s->watchdog);
         free_event(s->signal);
         if (s->signal_fd >= 0)
@@ -822,7 +845,6 @@ int server_run(struct config *config)
         int status = EX_OSERR;
 
         log_set_level(config->log_level);
-        log_never_wait();
         if (server_prepare(&s) == 0)
                 status = server_listen(&s);
         if (status == EX_OK)

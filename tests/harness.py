@@ -288,7 +288,7 @@ class Daemon:
         """Stops it without waiting for connections or handshakes. Returns 0."""
         deadline = time.monotonic() + DEADLINE
         with self.news:
-            while not self.closed and time.monotonic() < deadline:
+            while self.process.poll() is None and time.monotonic() < deadline:
                 self.signal(SIGTERM)  # the second one does it, but two at a time are one
                 self.news.wait(0.02)
         status = self.wait()
@@ -340,7 +340,7 @@ class Daemon:
         return int(1024 * int(kbytes) / SHADOWED)
 
 
-# The service manager
+# What systemd provides
 
 
 class Manager:
@@ -374,6 +374,39 @@ class Manager:
                 messages.append(self.sock.recv(4096).decode())
         except BlockingIOError:
             return messages
+
+
+class Journal:
+    """A socket in the place of the journal's, for a daemon that wrapper executes."""
+
+    def __init__(self, directory):
+        self.path = pathlib.Path(directory, "socket")
+        self.open()
+        self.wrapper = [*own_mounts(), "sh", "-c", """
+            mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal &&
+            mount --bind "$0" /run/systemd/journal &&
+            JOURNAL_STREAM=$(stat -Lc %d:%i /dev/fd/2) exec "$@" """, str(directory)]
+
+    def open(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(str(self.path))
+        self.sock.settimeout(DEADLINE)
+
+    def close(self):
+        """As when the journal has stopped, and its socket with it."""
+        self.sock.close()
+        self.path.unlink()
+
+    def next(self):
+        """The fields of the next record."""
+        return dict(line.split("=", 1) for line in self.sock.recv(1 << 16).decode().splitlines())
+
+    def wait_for(self, text):
+        """The fields of the next record whose message has that in it."""
+        while True:
+            record = self.next()
+            if text in record["MESSAGE"]:
+                return record
 
 
 # Threads of a daemon, of which one alone is halted with ptrace(2)

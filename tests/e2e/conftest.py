@@ -37,3 +37,10 @@ def asking(tmp_path):
         return [*command, "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(tmp_path)]
 
     return wrapper
+
+
+@pytest.fixture
+def journal(tmp_path):
+    journal = harness.Journal(tmp_path)
+    yield journal
+    journal.sock.close()

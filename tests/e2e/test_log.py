@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from harness import (DEADLINE, Daemon, config, connect, echo, name_of, own_mounts, recv_exactly,
-                     recv_until_eof, service, workers)
+from harness import (Daemon, config, connect, echo, name_of, recv_exactly, recv_until_eof, service,
+                     workers)
 from test_conditions import group
 
 WAITING = "waiting for the next event"
@@ -119,33 +119,6 @@ def test_foreign_journal_stream(stream):
     """Standard error is not the journal's stream, whatever the environment was left with."""
     with Daemon(config(), env={"JOURNAL_STREAM": stream}) as daemon:
         assert daemon.lines("^ready: ")
-
-
-class Journal:
-    """A socket in the place of the journal's, for a daemon that wrapper executes."""
-
-    def __init__(self, directory):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(f"{directory}/socket")
-        self.sock.settimeout(DEADLINE)
-        self.wrapper = [*own_mounts(), "sh", "-c", """
-            mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal &&
-            mount --bind "$0" /run/systemd/journal &&
-            JOURNAL_STREAM=$(stat -Lc %d:%i /dev/fd/2) exec "$@" """, str(directory)]
-
-    def wait_for(self, text):
-        """The fields of the next record whose message has that in it."""
-        while True:
-            record = dict(line.split("=", 1) for line in self.sock.recv(1 << 16).decode().splitlines())
-            if text in record["MESSAGE"]:
-                return record
-
-
-@pytest.fixture
-def journal(tmp_path):
-    journal = Journal(tmp_path)
-    yield journal
-    journal.sock.close()
 
 
 @pytest.mark.parametrize("conditions, fault", [

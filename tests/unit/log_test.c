@@ -14,30 +14,28 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-static char journal[32768]; /* the fields of the records, a line each */
+static char journal[1 << 20]; /* the fields of the records, a line each */
 
-static bool journal_hangs;
-static size_t n_asked; /* how often it was tried to send one */
+static int journal_error; /* that a record meets; 0: it is taken */
+static size_t n_asked;    /* how often it was tried to send one */
 
 /* In place of the system's. */
-ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+ssize_t sendto(int fd, const void *record, size_t length, int flags, const struct sockaddr *address,
+               socklen_t address_length)
 {
-        size_t used = strlen(journal);
-
         assert_true(fd >= 0);
         assert_true(flags & MSG_DONTWAIT);
-        assert_string_equal(((struct sockaddr_un *)message->msg_name)->sun_path,
+        assert_int_equal(address_length, sizeof(struct sockaddr_un));
+        assert_string_equal(((const struct sockaddr_un *)address)->sun_path,
                             "/run/systemd/journal/socket");
         n_asked++;
-        if (journal_hangs) {
-                errno = EAGAIN;
+        if (journal_error) {
+                errno = journal_error;
                 return -1;
         }
-        for (size_t i = 0; i < message->msg_iovlen; i++)
-                used += (size_t)snprintf(journal + used, sizeof(journal) - used, "%.*s",
-                                         (int)message->msg_iov[i].iov_len,
-                                         (const char *)message->msg_iov[i].iov_base);
-        return 1;
+        if (strlen(journal) + length < sizeof(journal))
+                (void)strncat(journal, record, length);
+        return (ssize_t)length;
 }
 
 /* Standard error goes to a file from here on. Return: what brings it back. */
@@ -67,6 +65,7 @@ static const char *write_line(enum log_kind kind, const struct log_about *about,
 
         journal[0] = '\0';
         saved = divert_stderr();
+        log_init();
         log_write(kind, about, "%s", words);
         restore_stderr(saved);
         text = read_text("stderr");
@@ -80,6 +79,8 @@ static int reset(void **state)
 {
         (void)state;
         (void)unsetenv("JOURNAL_STREAM");
+        journal_error = 0;
+        journal[0] = '\0';
         log_init();
         log_set_level(LOG_LEVEL_INFO);
         return 0;
@@ -220,33 +221,93 @@ static void journal_record(void **state)
         assert_non_null(strstr(journal, "MESSAGE=\nPRIORITY=5\n"));
 }
 
-/* What it does not take in a moment is lost, the next ones at once; that is said when it is back.
- */
-static void journal_that_hangs(void **state)
+static size_t count(const char *text, const char *word)
+{
+        size_t n = 0;
+
+        while ((text = strstr(text, word))) {
+                n++;
+                text += strlen(word);
+        }
+        return n;
+}
+
+/* Whatever the error, records wait in order, and none is lost as long as there is room. */
+static void journal_that_comes_back(void **state)
+{
+        static const int errors[] = { EAGAIN, ECONNREFUSED, ENOENT, ENOBUFS };
+
+        (void)state;
+        set_journal_stream(0, "");
+        for (size_t i = 0; i < ELEMENTS(errors); i++) {
+                journal_error = errors[i];
+                log_write(LOG_READY, NULL, "one");
+                log_write(LOG_CLOSED, NULL, "two");
+                log_write(LOG_WAITING, NULL, "of no interest");
+                assert_string_equal(journal, "");
+                n_asked = 0;
+                log_retry();
+                assert_int_equal(n_asked, 1);
+                journal_error = 0;
+                if (i % 2)
+                        log_retry();
+                log_write(LOG_READY, NULL, "three");
+                assert_int_equal(count(journal, "MESSAGE="), 3);
+                assert_true(strstr(journal, "MESSAGE=one\n") < strstr(journal, "MESSAGE=two\n"));
+                assert_true(strstr(journal, "MESSAGE=two\n") < strstr(journal, "MESSAGE=three\n"));
+                journal[0] = '\0';
+        }
+}
+
+/* What finds no room is counted, and that is said in its place. */
+static void journal_that_is_gone_for_long(void **state)
+{
+        static const struct {
+                int error;
+                const char *why;
+        } cases[] = { { EAGAIN, "nobody took them from here" },
+                      { ECONNREFUSED, "Connection refused" } };
+        enum { ALL = 5000 };
+
+        (void)state;
+        set_journal_stream(0, "");
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                unsigned lost = 0;
+                char *said;
+
+                journal_error = cases[i].error;
+                for (int j = 0; j < ALL; j++)
+                        log_write(LOG_READY, NULL, "record");
+                journal_error = 0;
+                log_retry();
+                log_write(LOG_READY, NULL, "is it back?");
+                said = strstr(journal, " records were lost: ");
+                assert_non_null(said);
+                while (said[-1] != '=')
+                        said--;
+                assert_int_equal(sscanf(said, "%u", &lost), 1);
+                assert_int_equal(count(journal, "MESSAGE=record\n") + lost, ALL);
+                assert_in_range(lost, 1, ALL - 1);
+                assert_int_equal(count(journal, " lost: "), 1);
+                assert_non_null(strstr(journal, cases[i].why));
+                assert_null(strstr(said, "MESSAGE=record\n"));
+                assert_non_null(strstr(said, "PRIORITY=4\n"));
+                assert_non_null(strstr(said, "MESSAGE=is it back?\n"));
+                journal[0] = '\0';
+        }
+}
+
+/* One that no datagram can hold is lost, and keeps no other from being written. */
+static void record_too_large(void **state)
 {
         (void)state;
         set_journal_stream(0, "");
-        journal_hangs = true;
-        (void)write_line(LOG_READY, NULL, "one");
-        assert_in_range(n_asked, 2, 1000);
-        n_asked = 0;
-        (void)write_line(LOG_READY, NULL, "two");
-        assert_int_equal(n_asked, 1);
-        assert_false(log_report_lost());
-        (void)write_line(LOG_WAITING, NULL, "of no interest");
-        journal_hangs = false;
-        (void)write_line(LOG_READY, NULL, "three");
-        assert_non_null(strstr(journal, "MESSAGE=2 records were lost: "));
-        assert_non_null(strstr(journal, "PRIORITY=4\n"));
-        assert_true(strstr(journal, "MESSAGE=three\n") > strstr(journal, "MESSAGE=2 "));
-        assert_true(log_report_lost());
-
-        journal_hangs = true;
-        (void)write_line(LOG_READY, NULL, "four");
-        journal_hangs = false;
-        journal[0] = '\0';
-        assert_true(log_report_lost());
-        assert_non_null(strstr(journal, "MESSAGE=1 record was lost: "));
+        journal_error = EMSGSIZE;
+        log_write(LOG_READY, NULL, "large");
+        journal_error = 0;
+        log_write(LOG_READY, NULL, "small");
+        assert_non_null(strstr(journal, "MESSAGE=1 record was lost: Message too long\n"));
+        assert_non_null(strstr(journal, "MESSAGE=small\n"));
 }
 
 /* Somebody else's JOURNAL_STREAM, or junk: standard error it is. */
@@ -326,6 +387,13 @@ static void catalog(void **state)
         free(text);
 }
 
+static int start(void **state)
+{
+        int fd;
+
+        return log_never_wait(&fd) == 0 ? enter_directory(state) : -1;
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -333,10 +401,12 @@ int main(void)
                 cmocka_unit_test_setup_teardown(line, reset, reset),
                 cmocka_unit_test_setup_teardown(long_lines, reset, reset),
                 cmocka_unit_test_setup_teardown(journal_record, reset, reset),
-                cmocka_unit_test_setup_teardown(journal_that_hangs, reset, reset),
+                cmocka_unit_test_setup_teardown(journal_that_comes_back, reset, reset),
+                cmocka_unit_test_setup_teardown(journal_that_is_gone_for_long, reset, reset),
+                cmocka_unit_test_setup_teardown(record_too_large, reset, reset),
                 cmocka_unit_test_setup_teardown(not_the_journal, reset, reset),
                 cmocka_unit_test(catalog),
         };
 
-        return cmocka_run_group_tests(tests, enter_directory, leave_directory);
+        return cmocka_run_group_tests(tests, start, leave_directory);
 }
