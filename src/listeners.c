@@ -541,6 +541,32 @@ int listeners_apply(struct listeners *set, const struct config *config, char *wh
         return 0;
 }
 
+const char *listeners_describe(const struct listeners *set, char *out)
+{
+        const size_t room = LISTENERS_TEXT_SIZE - sizeof(", and 18446744073709551615 more");
+        size_t length = 0, n = 0;
+        const struct entry *entry;
+
+        out[0] = '\0';
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                char address[ADDRESS_TEXT_SIZE];
+                size_t added = (size_t)snprintf(out + length, room - length, "%s%s on %s",
+                                                n ? ", " : "", entry->service->name,
+                                                address_format(listener_address(entry->listener),
+                                                               address));
+
+                if (added >= room - length)
+                        break;
+                length += added;
+                n++;
+        }
+        out[length] = '\0';
+        if (n < listeners_count(set))
+                (void)snprintf(out + length, LISTENERS_TEXT_SIZE - length, "%s%zu more",
+                               n ? ", and " : "", listeners_count(set) - n);
+        return out;
+}
+
 size_t listeners_count(const struct listeners *set)
 {
         const struct entry *entry;

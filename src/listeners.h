@@ -59,6 +59,16 @@ _must_use_ int listeners_match(const struct listeners *listeners, const struct c
  */
 _must_use_ int listeners_apply(struct listeners *listeners, const struct config *config, char *why);
 
+/**
+ * listeners_describe() - say where each service listens: "echo on 127.0.0.1:8008, db on *:3306"
+ * @out: at least LISTENERS_TEXT_SIZE bytes; what finds no room is counted: ", and 3990 more"
+ *
+ * Return: @out.
+ */
+const char *listeners_describe(const struct listeners *listeners, char *out);
+
+#define LISTENERS_TEXT_SIZE 1024
+
 /* How many there are. */
 size_t listeners_count(const struct listeners *listeners);
 

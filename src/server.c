@@ -761,11 +761,13 @@ static int server_listen(struct server *s)
 
 static int server_serve(struct server *s)
 {
+        char where[LISTENERS_TEXT_SIZE];
         size_t n = s->config->n_services;
 
         put_into_force(s, s->config);
-        log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s", n, plural(n),
-                  loop_backend(s->loop), s->n_workers, plural(s->n_workers));
+        log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s; %s", n, plural(n),
+                  loop_backend(s->loop), s->n_workers, plural(s->n_workers),
+                  listeners_describe(s->listeners, where));
         tell_ready(s);
 
         while (!s->gave_up && (!s->stopping || s->listeners || count_connections(s) > 0)) {

@@ -62,7 +62,7 @@ def test_named(backend, socks):
     with activated(text, [b, a], ["second", "echo"]) as daemon:
         for sock in socks:
             sock.close()
-        assert daemon.lines(rf"^ready: 3 services, {backend}, {workers()[1]}$")
+        assert daemon.lines(rf"^ready: 3 services, {backend}, {workers()[1]}; ")
         listening = sorted(daemon.lines("listening on"))
         assert len(listening) == 3
         assert listening[0] == f"echo: listening on {daemon.addresses()[0]} passed by systemd"

@@ -83,7 +83,7 @@ def test_list_and_unix(backend, tmp_path):
         assert len(daemon.addresses()) == 3
         assert daemon.addresses()[1] == f"unix:{path}"
         assert stat.S_ISSOCK(path.stat().st_mode)
-        daemon.wait_for(rf"^ready: 2 services, {backend}, {workers()[1]}$")
+        daemon.wait_for(rf"^ready: 2 services, {backend}, {workers()[1]}; ")
         for i in range(3):
             with daemon.connect(i=i) as client:
                 assert exchange(client, pattern(200000)) == pattern(200000)
@@ -121,4 +121,4 @@ def test_unix_file_left_behind(tmp_path):
 
 def test_ready_names_the_backend():
     with Daemon(config()) as daemon:
-        assert daemon.lines(r"^ready: 1 service, epoll, 1 worker$")
+        assert daemon.lines(r"^ready: 1 service, epoll, 1 worker; ")

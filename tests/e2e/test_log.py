@@ -34,7 +34,7 @@ def test_debug(backend):
         closed = lines.pop(6)
         assert lines == [
             f"echo: listening on {address}",
-            f"ready: 1 service, {backend}, {workers()[1]}",
+            f"ready: 1 service, {backend}, {workers()[1]}; echo on {address}",
             f"echo: {client} connected",
             f'echo: {client} received 5 bytes "hello"',
             f'echo: {client} sending 5 bytes "hello"',
@@ -66,7 +66,7 @@ def test_info(backend):
         address = daemon.addresses()[0]
         client, lines = conversation(daemon)
         assert lines[:3] == [f"echo: listening on {address}",
-                             f"ready: 1 service, {backend}, {workers()[1]}",
+                             f"ready: 1 service, {backend}, {workers()[1]}; echo on {address}",
                              f"echo: {client} connected"]
         assert lines[3].startswith(f"echo: {client} closed: end of stream, ")
         assert lines[4:] == ["stopped"]

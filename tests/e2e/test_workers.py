@@ -53,7 +53,7 @@ def clients(daemon, n):
 def test_as_many_as_asked_for(n):
     with Daemon(config(workers=n)) as daemon, daemon.connect() as client:
         echo(client)
-        assert daemon.lines(rf"^ready: 1 service, epoll, {n} worker{'s' * (n > 1)}$")
+        assert daemon.lines(rf"^ready: 1 service, epoll, {n} worker{'s' * (n > 1)}; ")
         assert len(threads(daemon)) == (n if n > 1 else 0)  # one needs no thread of its own
 
 
@@ -64,7 +64,7 @@ def test_auto():
         wrapper = ["taskset", "-c", ",".join(map(str, cpus[:n]))]
         with Daemon(config(workers="auto"), wrapper=wrapper) as daemon, daemon.connect() as client:
             echo(client)
-            assert daemon.lines(rf"^ready: .*, {n} worker{'s' * (n > 1)}$")
+            assert daemon.lines(rf"^ready: .*, {n} worker{'s' * (n > 1)}; ")
             daemon.reload(config(workers=n))
             assert not daemon.lines("until selectd is restarted")
 

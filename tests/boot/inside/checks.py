@@ -133,7 +133,7 @@ def test_start_echo_journal_stop(cursor):
     assert prop("Result") == "success"
     said = messages(cursor)
     assert "echo: listening on 127.0.0.1:8008" in said
-    assert "ready: 1 service, epoll, 1 worker" in said
+    assert "ready: 1 service, epoll, 1 worker; echo on 127.0.0.1:8008" in said
     assert "stopped" in said
     ours = journal(cursor, unit=None)
     assert ours and all(re.fullmatch(r"[0-9a-f]{32}", r["MESSAGE_ID"]) for r in ours)
