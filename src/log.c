@@ -166,10 +166,10 @@ static void record_add_fields(struct record *r, enum log_kind kind, const struct
                 record_add_about(r, about);
 }
 
-static void record_begin(struct record *r, const struct log_about *about, const char *words,
-                         va_list args)
+_printf_(3, 0) static void record_begin(struct record *r, const struct log_about *about,
+                                        const char *words, va_list args)
 {
-        char *line = r->bytes + sizeof(FIELD) - 1;
+        char *line = &r->bytes[sizeof(FIELD) - 1];
         size_t room = LINE_SIZE - sizeof(FIELD), length = 0;
 
         memcpy(r->bytes, FIELD, sizeof(FIELD));

@@ -272,7 +272,7 @@ static void journal_that_is_gone_for_long(void **state)
         (void)state;
         set_journal_stream(0, "");
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                unsigned lost = 0;
+                size_t lost;
                 char *said;
 
                 journal_error = cases[i].error;
@@ -285,7 +285,7 @@ static void journal_that_is_gone_for_long(void **state)
                 assert_non_null(said);
                 while (said[-1] != '=')
                         said--;
-                assert_int_equal(sscanf(said, "%u", &lost), 1);
+                lost = strtoul(said, NULL, 10);
                 assert_int_equal(count(journal, "MESSAGE=record\n") + lost, ALL);
                 assert_in_range(lost, 1, ALL - 1);
                 assert_int_equal(count(journal, " lost: "), 1);
