@@ -29,6 +29,9 @@ struct look_up {
         const char *name;
         struct address addresses[DIAL_ADDRESSES_MAX];
         int result;
+        pthread_mutex_t lock; /* protects @finished */
+        pthread_cond_t news;  /* @finished has become true */
+        bool finished;
 };
 
 static void *run_look_up(void *arg)
@@ -36,18 +39,35 @@ static void *run_look_up(void *arg)
         struct look_up *look_up = arg;
 
         look_up->result = address_resolve(look_up->name, look_up->addresses, DIAL_ADDRESSES_MAX);
+        (void)pthread_mutex_lock(&look_up->lock);
+        look_up->finished = true;
+        (void)pthread_cond_signal(&look_up->news);
+        (void)pthread_mutex_unlock(&look_up->lock);
         return NULL;
 }
 
-/* Waits for a thread. Return: 0; -ETIMEDOUT. */
-static int join(pthread_t thread, uint64_t deadline_usec)
+/* Return: whether the look-up has finished before the deadline. */
+static bool wait_for_look_up(struct look_up *look_up, uint64_t deadline_usec)
 {
         const struct timespec until = { .tv_sec = (time_t)(deadline_usec / USEC_PER_SEC),
                                         .tv_nsec = (long)(deadline_usec % USEC_PER_SEC) * 1000 };
+        bool finished;
+        int r = 0;
 
-        if (deadline_usec == DIAL_NO_DEADLINE)
-                return -pthread_join(thread, NULL);
-        return -pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until);
+        (void)pthread_mutex_lock(&look_up->lock);
+        while (!look_up->finished && r == 0)
+                r = pthread_cond_clockwait(&look_up->news, &look_up->lock, CLOCK_MONOTONIC, &until);
+        finished = look_up->finished;
+        (void)pthread_mutex_unlock(&look_up->lock);
+        return finished;
+}
+
+static struct look_up *look_up_free(struct look_up *look_up)
+{
+        (void)pthread_cond_destroy(&look_up->news);
+        (void)pthread_mutex_destroy(&look_up->lock);
+        free(look_up);
+        return NULL;
 }
 
 int dial_look_up(const char *name, uint64_t deadline_usec, struct address *addresses, size_t *n)
@@ -59,20 +79,23 @@ int dial_look_up(const char *name, uint64_t deadline_usec, struct address *addre
         if (!look_up)
                 return -ENOMEM;
         look_up->name = name;
+        (void)pthread_mutex_init(&look_up->lock, NULL); /* neither can fail on Linux */
+        (void)pthread_cond_init(&look_up->news, NULL);
         r = -pthread_create(&thread, NULL, run_look_up, look_up);
-        if (r == 0) {
-                r = join(thread, deadline_usec);
-                if (r < 0)
-                        return r; /* the thread still writes to look_up */
-                r = look_up->result;
+        if (r < 0) {
+                look_up_free(look_up);
+                return r;
         }
+        if (!wait_for_look_up(look_up, deadline_usec))
+                return -ETIMEDOUT; /* the thread still uses look_up */
+        (void)pthread_join(thread, NULL);
+        r = look_up->result;
         if (r > 0) {
                 *n = (size_t)r;
                 memcpy(addresses, look_up->addresses, *n * sizeof(*addresses));
-                r = 0;
         }
-        free(look_up);
-        return r;
+        look_up_free(look_up);
+        return r < 0 ? r : 0;
 }
 
 /* Unix sockets */
