@@ -1,0 +1,184 @@
+/*
+ * The shaper under random chunks, conditions and times; a seed repeats them.
+ */
+#include "shaper_fixture.h"
+
+/*
+ * Random chunks at random times under a send delay that changes now and then. Each chunk leaves in
+ * turn and whole, and waits at least the shortest delay that applied while it was held, both after
+ * it came and after the chunk before it left.
+ */
+static void random_schedules(void **state)
+{
+        struct {
+                uint64_t put_usec, delay_usec;
+                size_t n;
+        } chunks[400];
+        uint64_t delay = USEC_PER_MSEC;
+        size_t n_chunks = 0;
+
+        (void)state;
+        seed_random();
+        set_delay(delay);
+        while (n_chunks < ELEMENTS(chunks)) {
+                size_t burst = random_between(0, 6);
+
+                for (; burst > 0 && n_chunks < ELEMENTS(chunks); burst--, n_chunks++) {
+                        chunks[n_chunks].delay_usec = delay;
+                        chunks[n_chunks].n = random_between(1, 3000);
+                        chunks[n_chunks].put_usec = put(chunks[n_chunks].n);
+                }
+                if (random() % 8 == 0) {
+                        delay = (uint64_t)random_between(0, 5) * 400;
+                        for (size_t i = n_departures; i < n_chunks; i++)
+                                if (delay < chunks[i].delay_usec)
+                                        chunks[i].delay_usec = delay;
+                        set_delay(delay);
+                }
+                follow();
+        }
+        follow_until(n_departures == n_chunks);
+        assert_true(shaper_is_empty(shaper));
+        for (size_t i = 0; i < n_chunks; i++) {
+                uint64_t due = chunks[i].put_usec + chunks[i].delay_usec;
+
+                assert_int_equal(departures[i].n, chunks[i].n);
+                assert_true(departures[i].usec >= due);
+                if (i > 0)
+                        assert_true(departures[i].usec >=
+                                    departures[i - 1].usec + chunks[i].delay_usec);
+        }
+}
+
+/* All conditions */
+
+/* A random number from @min to @max, or in three cases of five @none. */
+static uint64_t maybe(uint64_t none, uint64_t min, uint64_t max)
+{
+        return random() % 5 < 3 ? none : random_between(min, max);
+}
+
+static void draw_stall(struct conditions *c)
+{
+        c->stall_for_usec = maybe(0, 1, 8000);
+        if (!c->stall_for_usec)
+                return;
+        if (random() % 4 == 0)
+                c->stall_for_usec = CONDITIONS_FOREVER;
+        if (random() % 2)
+                c->stall_after_bytes = random_between(0, 50000);
+        else
+                c->stall_after_usec = random_between(0, 200000);
+}
+
+/* Draws the shaping and its conditions. @bucket: the bucket to share, if they share one. */
+static void draw(struct bucket *bucket)
+{
+        struct conditions *c = &conditions;
+
+        shaping.send_delay_usec = maybe(0, 1, 1000);
+        shaping.hold_bytes = random_between(1, 20000);
+        *c = conditions_none;
+        c->latency_usec = maybe(0, 1, 5000);
+        c->jitter_usec = maybe(0, 1, 3000);
+        c->rate = maybe(0, 20000, 5000000);
+        c->burst_bytes = random() % 4 ? random_between(1, 20000) : 0;
+        if (random() % 4 == 0) {
+                c->rate = 1000000; /* the same for all that share the bucket */
+                c->burst_bytes = 5000;
+                c->shared = bucket;
+        }
+        c->slice_bytes = maybe(0, 1, 2000);
+        c->slice_variation_bytes = c->slice_bytes ? random_between(0, c->slice_bytes - 1) : 0;
+        c->slice_delay_usec = maybe(0, 1, 500);
+        c->close_delay_usec = maybe(0, 1, 5000);
+        if (random() % 16 == 0)
+                c->limit_bytes = random() % 4 ? model.out_bytes + random_between(0, 20000) : 0;
+        draw_stall(c);
+}
+
+/* Lets a little time pass: a turn of the loop, or a jump of the stopped clock. */
+static void let_time_pass(void)
+{
+        uint64_t wake = model.wake_usec;
+
+        if (!stopped_usec) {
+                follow();
+                return;
+        }
+        if (wake != MODEL_NEVER && random() % 2)
+                stopped_usec = random() % 2 ? wake : model_most(stopped_usec, wake - 1);
+        else
+                stopped_usec += random_between(0, 2000);
+        (void)take_due();
+}
+
+/* One shaper from its beginning to its end, with @steps chances to put, change and wait. */
+static void random_life(struct bucket *bucket, size_t steps)
+{
+        draw(bucket);
+        renew();
+        for (size_t i = 0; i < steps && !model.limited; i++) {
+                for (size_t chunks = random_between(0, 3); chunks > 0; chunks--)
+                        put(random_between(1, random() % 8 ? 3000 : LOOP_SCRATCH_BYTES));
+                if (random() % 10 == 0) {
+                        draw(bucket);
+                        set();
+                }
+                let_time_pass();
+        }
+        put_end();
+        for (size_t i = 0; i < steps && !model_is_empty(&model) && !model.limited; i++)
+                let_time_pass();
+}
+
+/*
+ * Follows @lives shapers. The model checks that bytes leave in order and when they are due; at the
+ * end, without conditions, all must have left. Return: the faults that were seen.
+ */
+static unsigned random_lives(size_t lives, size_t steps)
+{
+        unsigned faults = 0;
+
+        for (size_t i = 0; i < lives; i++) {
+                struct bucket *bucket;
+
+                assert_int_equal(bucket_new(&bucket), 0);
+                random_life(bucket, steps);
+                faults |= shaper_faults(shaper);
+                if (!model.limited) {
+                        set_none();
+                        assert_true(model_is_empty(&model));
+                        assert_int_equal(model.out_bytes, model.in_bytes);
+                        assert_true(end_usec > 0);
+                }
+                bucket_unref(bucket);
+        }
+        return faults;
+}
+
+static void random_conditions(void **state)
+{
+        (void)state;
+        seed_random();
+        assert_int_equal(random_lives(300, 60), ALL_FAULTS);
+}
+
+/* The same on the loop's own timers. */
+static void random_conditions_on_loop(void **state)
+{
+        (void)state;
+        seed_random();
+        (void)random_lives(12, 40);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                ON_LOOP(random_schedules),
+                ON_LOOP(random_conditions_on_loop),
+                STOPPED(random_conditions),
+        };
+
+        return run_on_all_backends(tests);
+}
