@@ -1,6 +1,9 @@
-/* Conditions: which of them need bytes to be held, and the names of what they did. */
+/* Conditions: which of them need a shaper, and the names of the faults. */
 #include "conditions.h"
+#include "keys.h"
 #include "unit.h"
+
+#define N_FAULTS 8
 
 static void none(void **state)
 {
@@ -10,7 +13,7 @@ static void none(void **state)
         assert_int_equal(conditions_none.reset_after_usec, CONDITIONS_NEVER);
 }
 
-/* By each member alone; the others say nothing about bytes, or nothing by themselves. */
+/* Each member alone: those that hold or count bytes need a shaper, the others do not. */
 static void shape(void **state)
 {
         static const struct {
@@ -42,7 +45,7 @@ static void shape(void **state)
         }
 }
 
-/* None is not none when it says otherwise: a limit of 0 is one. */
+/* A limit of 0 needs a shaper; the shares of connections do not. */
 static void shape_by_zero(void **state)
 {
         struct conditions conditions = conditions_none;
@@ -55,38 +58,78 @@ static void shape_by_zero(void **state)
         assert_true(conditions_shape(&conditions));
 }
 
-/* Every set of them, by the names the configuration has, within its bounds. */
-static void format(void **state)
+/* Whether the configuration has a key of that name, or keys that begin with it: "slice_size". */
+static bool names_a_key(const char *name)
 {
-        static const char *const names[] = { "latency", "rate",        "slice",       "limit",
-                                             "stall",   "close_delay", "reset_after", "drop_new" };
+        const struct group *group = &key_groups[GROUP_CONDITIONS];
+        size_t n = strlen(name);
+
+        for (size_t i = 0; i < group->n; i++)
+                if (strncmp(group->keys[i].name, name, n) == 0 &&
+                    (group->keys[i].name[n] == '\0' || group->keys[i].name[n] == '_'))
+                        return true;
+        return false;
+}
+
+/* Every fault has a name of its own, which a user finds among the keys. */
+static void fault_names(void **state)
+{
+        char names[N_FAULTS][CONDITIONS_TEXT_SIZE];
 
         (void)state;
-        for (unsigned faults = 0; faults < 256; faults++) {
-                char text[CONDITIONS_TEXT_SIZE + 1], expected[512] = "";
-                size_t n = 0;
+        for (size_t i = 0; i < N_FAULTS; i++) {
+                conditions_format(1U << i, names[i]);
+                if (names[i][0] == '\0' || !names_a_key(names[i]))
+                        fail_msg("fault %zu is called \"%s\"", i, names[i]);
+                for (size_t j = 0; j < i; j++)
+                        assert_string_not_equal(names[i], names[j]);
+        }
+}
 
-                for (size_t i = 0; i < ELEMENTS(names); i++)
-                        if (faults & 1U << i)
-                                n += (size_t)snprintf(expected + n, sizeof(expected) - n, "%s%s",
-                                                      n ? ", " : "", names[i]);
+/* Sets of faults are named in the order of the bits, and the text stays within its bounds. */
+static void fault_sets(void **state)
+{
+        char text[CONDITIONS_TEXT_SIZE + 1], name[CONDITIONS_TEXT_SIZE];
+
+        (void)state;
+        assert_string_equal(conditions_format(FAULT_LATENCY | FAULT_STALL | FAULT_DROP, text),
+                            "latency, stall, drop_new");
+        for (unsigned faults = 0; faults < 1U << N_FAULTS; faults++) {
+                const char *p = text;
+
                 memset(text, '!', sizeof(text));
                 assert_ptr_equal(conditions_format(faults, text), text);
-                assert_string_equal(text, expected);
                 assert_true(text[CONDITIONS_TEXT_SIZE] == '!');
+                for (size_t i = 0; i < N_FAULTS; i++) {
+                        if (!(faults & 1U << i))
+                                continue;
+                        if (p > text) {
+                                assert_memory_equal(p, ", ", 2);
+                                p += 2;
+                        }
+                        conditions_format(1U << i, name);
+                        assert_memory_equal(p, name, strlen(name));
+                        p += strlen(name);
+                }
+                assert_true(*p == '\0');
         }
+}
+
+/* The faults are the lowest N_FAULTS bits. */
+static void fault_bits(void **state)
+{
+        (void)state;
         assert_int_equal(FAULT_LATENCY | FAULT_RATE | FAULT_SLICE | FAULT_LIMIT | FAULT_STALL |
                                  FAULT_CLOSE_DELAY | FAULT_RESET | FAULT_DROP,
-                         255);
+                         (1U << N_FAULTS) - 1);
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(none),
-                cmocka_unit_test(shape),
-                cmocka_unit_test(shape_by_zero),
-                cmocka_unit_test(format),
+                cmocka_unit_test(none),          cmocka_unit_test(shape),
+                cmocka_unit_test(shape_by_zero), cmocka_unit_test(fault_names),
+                cmocka_unit_test(fault_sets),    cmocka_unit_test(fault_bits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
