@@ -158,10 +158,10 @@ def test_full_disk(manager, tmp_path, backend, visits):
 def test_file_that_may_not_grow(manager, tmp_path, backend):
     """RLIMIT_FSIZE: SIGXFSZ does not end the daemon."""
     log = tmp_path / "log"
-    wrapper = ["prlimit", "--fsize=65536:unlimited", *TO_FILE, str(log)]
-    daemon, address = started(manager, tmp_path, wrapper, backend=backend)
+    daemon, address = started(manager, tmp_path, [*TO_FILE, str(log)], backend=backend)
     with daemon:
         wait_until_ready(manager)
+        resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
         visit(address, 1000)
         assert log.stat().st_size == 65536
         resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
