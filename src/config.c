@@ -139,6 +139,7 @@ struct config *config_unref(struct config *config)
                 free(config->services[i].name);
                 free(config->services[i].listen);
                 free(config->services[i].proxy_from);
+                tally_unref(config->services[i].dialing);
                 bucket_unref(config->services[i].to_client.shared);
                 bucket_unref(config->services[i].to_upstream.shared);
                 for (size_t j = 0; j < config->services[i].n_upstreams; j++)
@@ -182,6 +183,8 @@ void config_inherit(struct config *config, const struct config *older)
 
                 if (!same)
                         continue;
+                tally_unref(service->dialing);
+                service->dialing = tally_ref(same->dialing);
                 inherit(&service->to_client, &same->to_client);
                 inherit(&service->to_upstream, &same->to_upstream);
         }

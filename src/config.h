@@ -12,6 +12,7 @@
 #include "conditions.h"
 #include "log.h"
 #include "network.h"
+#include "tally.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -48,6 +49,8 @@ struct service {
         uint64_t connect_timeout_usec;
         uint64_t connect_wait_usec;
         uint64_t connect_delay_usec;
+        uint64_t max_dialing;  /* clients that wait for an upstream at once; 0: no limit */
+        struct tally *dialing; /* how many there are, over all workers and reloads */
         struct conditions to_client, to_upstream; /* a shared bucket is the configuration's */
         uint64_t hold_bytes;                      /* of either way: what may wait for its time */
         uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */
@@ -110,10 +113,11 @@ static inline void config_unrefp(struct config **config)
 }
 
 /**
- * config_inherit() - go on with the shared buckets of an older configuration where the rate is the
- * same
+ * config_inherit() - go on with what services share with their like of an older configuration: the
+ * number of clients that wait for an upstream, and shared buckets where the rate is the same
  *
- * Before @config is used: else a reload would give every service a burst.
+ * Before @config is used: else a reload would give every service a burst, and room for as many
+ * clients again.
  */
 void config_inherit(struct config *config, const struct config *older);
 

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 struct connection;
+struct dialers;
 struct side;
 
 LIST_HEAD(hub_list, hub);
@@ -25,7 +26,7 @@ struct connection_owner {
          */
         void (*on_closed)(struct connection_owner *owner, struct connection *connection);
         struct hub_list hubs;
-        struct asker *asker; /* of relays, for names; see resolver.h */
+        struct dialers *dialers; /* of relays */
 };
 
 /*

@@ -9,39 +9,32 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-/* The pause before all upstreams are tried again. */
-#define RETRY_USEC (100 * USEC_PER_MSEC)
-
 /* The pause before a unix socket is tried again whose backlog is full: TCP would do so by itself.
  */
 #define FULL_USEC (10 * USEC_PER_MSEC)
 
 struct dialer {
-        struct loop *loop;
-        struct asker *asker;
+        struct dialers *dialers;
         struct config *config; /* a reference */
         const struct service *service;
         const struct dialer_events *events;
         void *arg;
+        struct waiter waiter;
         struct timer next;
         void (*on_next)(struct dialer *d);
-        struct event connected; /* @fd is connected, or has failed */
-        struct query *query;    /* of the upstream that is tried; NULL: it has no name */
-        size_t next_address;    /* of @query to try */
-        size_t next_upstream;   /* to try when the addresses of @query are used up */
-        struct address address; /* that is tried, */
-        uint64_t tried_usec;    /* since then */
+        struct event connected;          /* @fd is connected, or has failed */
+        struct query *query;             /* of @upstream; NULL: it has no name */
+        size_t next_address;             /* of @query to try */
+        size_t next_upstream;            /* to try when the addresses of @query are used up */
+        const struct upstream *upstream; /* that is tried, or was tried last */
+        struct address address;          /* that is tried, */
+        uint64_t tried_usec;             /* since then */
         uint64_t began_usec;
         int fd; /* that connects; -1: none */
         int error;
 };
 
 static void try_next(struct dialer *d);
-
-static const struct upstream *current(const struct dialer *d)
-{
-        return &d->service->upstreams[d->next_upstream ? d->next_upstream - 1 : 0];
-}
 
 static void on_next(struct timer *timer)
 {
@@ -73,7 +66,7 @@ static void call_at(struct dialer *d, uint64_t until_usec, void (*what)(struct d
         if (timer_set(&d->next, until_usec) == 0)
                 return;
         stop_waiting_for_socket(d);
-        event_assign(&d->connected, loop_base(d->loop), -1, 0, on_no_memory, d);
+        event_assign(&d->connected, loop_base(d->dialers->loop), -1, 0, on_no_memory, d);
         event_active(&d->connected, EV_TIMEOUT, 0);
 }
 
@@ -85,7 +78,7 @@ static void fail(struct dialer *d, int error)
         d->fd = -1;
         d->error = error;
         call_at(d, 0, try_next);
-        d->events->on_try_failed(d->arg, error, current(d)->text);
+        d->events->on_try_failed(d->arg, error, d->upstream->text);
 }
 
 static void time_out(struct dialer *d)
@@ -153,7 +146,8 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
         }
         timer_stop(&d->next);
         d->fd = -1;
-        d->events->on_connected(d->arg, fd, current(d)->text);
+        retries_succeeded(&d->dialers->retries, d->service);
+        d->events->on_connected(d->arg, fd, d->upstream->text);
 }
 
 /* @out: set to a socket to connect to @address with. Return: 0; what socket(2) fails with. */
@@ -189,7 +183,7 @@ static void try_again(struct dialer *d)
 
 static void await_connection(struct dialer *d)
 {
-        event_assign(&d->connected, loop_base(d->loop), d->fd, EV_WRITE, on_connected, d);
+        event_assign(&d->connected, loop_base(d->dialers->loop), d->fd, EV_WRITE, on_connected, d);
         if (event_add(&d->connected, NULL) < 0)
                 fail(d, -ENOMEM);
         else
@@ -231,7 +225,7 @@ static bool take_address(struct dialer *d, struct address *out)
         if (!d->query || query_addresses(d->query, &addresses, &n) < 0 || d->next_address == n)
                 return false;
         *out = addresses[d->next_address++];
-        address_set_port(out, current(d)->port);
+        address_set_port(out, d->upstream->port);
         return true;
 }
 
@@ -254,9 +248,9 @@ static void on_look_up_timeout(struct dialer *d)
         fail(d, -ETIMEDOUT);
 }
 
-static void look_up(struct dialer *d, const struct upstream *upstream)
+static void look_up(struct dialer *d)
 {
-        int r = query_new(d->asker, upstream->host, on_answer, d, &d->query);
+        int r = query_new(&d->dialers->asker, d->upstream->host, on_answer, d, &d->query);
 
         d->next_address = 0;
         if (r < 0)
@@ -267,21 +261,35 @@ static void look_up(struct dialer *d, const struct upstream *upstream)
                 call_at(d, now_usec() + d->service->connect_timeout_usec, on_look_up_timeout);
 }
 
+static void give_up(struct dialer *d)
+{
+        d->events->on_failed(d->arg, d->error, d->upstream->text);
+}
+
+/* No upstream could be reached: waits for the next retry. */
 static void end_round(struct dialer *d)
 {
-        uint64_t now = now_usec();
+        uint64_t until = d->began_usec + d->service->connect_wait_usec;
 
-        if (now - d->began_usec >= d->service->connect_wait_usec) {
-                d->events->on_failed(d->arg, d->error, current(d)->text);
+        if (now_usec() >= until || retries_wait(&d->dialers->retries, d->service, &d->waiter) < 0) {
+                give_up(d);
                 return;
         }
+        call_at(d, until, give_up);
+        d->events->on_waiting(d->arg);
+}
+
+static void on_turn(struct waiter *waiter)
+{
+        struct dialer *d = container_of(waiter, struct dialer, waiter);
+
+        timer_stop(&d->next);
         d->next_upstream = 0;
-        call_at(d, now + RETRY_USEC, try_next);
+        try_next(d);
 }
 
 static void try_next(struct dialer *d)
 {
-        const struct upstream *upstream;
         struct address address;
 
         if (take_address(d, &address)) {
@@ -293,35 +301,48 @@ static void try_next(struct dialer *d)
                 end_round(d);
                 return;
         }
-        upstream = &d->service->upstreams[d->next_upstream++];
-        if (upstream->host)
-                look_up(d, upstream);
+        d->upstream = &d->service->upstreams[d->next_upstream++];
+        if (d->upstream->host)
+                look_up(d);
         else
-                try_address(d, &upstream->address);
+                try_address(d, &d->upstream->address);
 }
 
-int dialer_new(struct loop *loop, struct asker *asker, struct config *config,
-               const struct service *service, const struct dialer_events *events, void *arg,
-               struct dialer **out)
+void dialers_init(struct dialers *dialers, struct loop *loop, struct resolver *resolver)
 {
-        struct dialer *d = calloc(1, sizeof(*d));
+        dialers->loop = loop;
+        asker_init(&dialers->asker, resolver, loop);
+        retries_init(&dialers->retries, loop);
+}
 
-        if (!d)
+int dialer_new(struct dialers *dialers, struct config *config, const struct service *service,
+               const struct dialer_events *events, void *arg, struct dialer **out)
+{
+        struct dialer *d;
+
+        if (!tally_begin(service->dialing, service->max_dialing))
+                return -EUSERS;
+        d = calloc(1, sizeof(*d));
+        if (!d) {
+                tally_end(service->dialing);
                 return -ENOMEM;
-        d->loop = loop;
-        d->asker = asker;
+        }
+        d->dialers = dialers;
         d->config = config_ref(config);
         d->service = service;
         d->events = events;
         d->arg = arg;
+        d->waiter.on_turn = on_turn;
         d->began_usec = now_usec() + service->connect_delay_usec;
         d->fd = -1;
-        timer_init(&d->next, loop_timers(loop), on_next);
+        timer_init(&d->next, loop_timers(dialers->loop), on_next);
         *out = d;
-        if (service->connect_delay_usec)
+        if (service->connect_delay_usec) {
                 call_at(d, d->began_usec, try_next);
-        else
+                events->on_waiting(arg);
+        } else {
                 try_next(d);
+        }
         return 0;
 }
 
@@ -331,8 +352,10 @@ struct dialer *dialer_free(struct dialer *d)
                 return NULL;
         stop_waiting_for_socket(d);
         timer_stop(&d->next);
+        waiter_leave(&d->waiter);
         query_free(d->query);
         closep(&d->fd);
+        tally_end(d->service->dialing);
         config_unref(d->config);
         free(d);
         return NULL;

@@ -9,11 +9,19 @@
 #include "config.h"
 #include "loop.h"
 #include "resolver.h"
+#include "retry.h"
 
 /* What a name of an upstream takes at most, with the NUL. */
 #define DIALER_NAME_SIZE 300
 
 struct dialer;
+
+/* What the dialers of one loop share. Embedded in its owner; all members are its own. */
+struct dialers {
+        struct loop *loop;
+        struct asker asker;
+        struct retries retries;
+};
 
 /*
  * What a dialer tells its owner. on_connected or on_failed is the last call. It is not made from
@@ -26,25 +34,30 @@ struct dialer;
 struct dialer_events {
         /* An address cannot be reached. The next one is tried, if there is one. Frees nothing. */
         void (*on_try_failed)(void *arg, int error, const char *name);
+        /* It waits: for connect_delay, or for the next retry. Frees nothing. */
+        void (*on_waiting)(void *arg);
         /* @fd: the callee's; non-blocking, close-on-exec, with TCP_NODELAY and SO_KEEPALIVE. */
         void (*on_connected)(void *arg, int fd, const char *name);
         /* No upstream can be reached. @error: of the last try. */
         void (*on_failed)(void *arg, int error, const char *name);
 };
 
+/* Prepares what is shared. @resolver, @loop: see asker_init(); both outlive all dialers. */
+void dialers_init(struct dialers *dialers, struct loop *loop, struct resolver *resolver);
+
 /**
  * dialer_new() - begin to connect to the first upstream of a service that can be reached
- * @loop, @asker: of the caller's thread; both outlive the dialer
+ * @dialers: of the caller's loop; outlives the dialer
  * @config:  a reference is taken
  * @service: of @config. Its upstreams are tried in order, and each address of a name in turn, each
- *           for connect_timeout, after connect_delay; and all again, after a pause, for as long as
+ *           for connect_timeout, after connect_delay; and all again, see retry.h, for as long as
  *           connect_wait says.
  * @events:  called with @arg
  * @out:     set to the dialer; freed with dialer_free()
  *
- * Return: 0; -ENOMEM.
+ * Return: 0; -ENOMEM; -EUSERS: max_dialing clients of the service are being connected already.
  */
-_must_use_ int dialer_new(struct loop *loop, struct asker *asker, struct config *config,
+_must_use_ int dialer_new(struct dialers *dialers, struct config *config,
                           const struct service *service, const struct dialer_events *events,
                           void *arg, struct dialer **out);
 

@@ -77,6 +77,8 @@ static const struct key service_keys[] = {
           .value = "\"0\"", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
         { "connect_delay", read_usec, SERVICE(connect_delay_usec), 0, YEAR_USEC, SPAN_LEGAL,
           .value = "\"0\"", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
+        { "max_dialing", read_count, SERVICE(max_dialing), 0, 1000000, "a number from 0 to 1000000",
+          .value = "1024", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
         { "to_client", read_conditions, SERVICE(to_client), 0, 0, "a group { latency = …; }",
           .value = "{ }" },
         { "to_upstream", read_conditions, SERVICE(to_upstream), 0, 0, "a group { latency = …; }",
@@ -251,7 +253,7 @@ static void read_service(struct reader *r, config_setting_t *setting)
 
         *service = r->default_service;
         service->name = strdup(config_setting_name(setting));
-        if (!service->name) {
+        if (!service->name || tally_new(&service->dialing) < 0) {
                 r->no_memory = true;
                 return;
         }

@@ -6,12 +6,16 @@
 #include "dialer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 struct relay {
         struct side upstream;
         struct dialer *dialer; /* NULL once it is done */
-        uint8_t *greeting;     /* the PROXY header to send first; NULL: none */
+        struct event
+                leave; /* bytes or an end come from the client, while an upstream is waited for */
+        bool has_sent; /* the client has sent a byte */
+        uint8_t *greeting; /* the PROXY header to send first; NULL: none */
         size_t greeting_bytes;
         char *name; /* of the upstream */
 };
@@ -40,6 +44,48 @@ static int relay_start(struct connection *c, int fd, const char *name)
         return 0;
 }
 
+/* The client, while an upstream is waited for */
+
+static void stop_watching(struct relay *relay)
+{
+        if (event_initialized(&relay->leave))
+                (void)event_del(&relay->leave);
+}
+
+/*
+ * What a client has sent before it ended its stream waits for the upstream. A client that has ended
+ * its stream without a byte waits for no retry.
+ */
+static void on_client_readable(evutil_socket_t fd, short what, void *arg)
+{
+        struct connection *c = arg;
+        uint8_t byte;
+        ssize_t n = recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+
+        (void)what;
+        if (n == 0) {
+                connection_reset(c, "left before an upstream was reached");
+                return;
+        }
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        c->relay->has_sent = n > 0; /* an error is reported by the watch of the loop */
+        stop_watching(c->relay);
+}
+
+/* To be called again is fine. Without memory the client is noticed when it resets. */
+static void on_waiting(void *arg)
+{
+        struct connection *c = arg;
+        struct relay *relay = c->relay;
+
+        if (relay->has_sent || event_initialized(&relay->leave))
+                return;
+        event_assign(&relay->leave, loop_base(c->loop), c->client.stream.fd, EV_READ | EV_PERSIST,
+                     on_client_readable, c);
+        (void)event_add(&relay->leave, NULL);
+}
+
 static void on_try_failed(void *arg, int error, const char *name)
 {
         const struct log_about about = connection_about(arg);
@@ -54,6 +100,7 @@ static void on_connected(void *arg, int fd, const char *name)
         const struct log_about about = connection_about(c);
         int r;
 
+        stop_watching(c->relay);
         log_write(LOG_UPSTREAM_REACHED, &about, "reached upstream %s", name);
         r = relay_start(c, fd, name);
         if (r < 0) {
@@ -78,6 +125,7 @@ static void on_failed(void *arg, int error, const char *name)
 
 static const struct dialer_events dialer_events = {
         .on_try_failed = on_try_failed,
+        .on_waiting = on_waiting,
         .on_connected = on_connected,
         .on_failed = on_failed,
 };
@@ -108,6 +156,7 @@ static int make_greeting(struct connection *c, const struct proxy_header *header
 
 static int relay_open(struct connection *c, const struct proxy_header *header)
 {
+        char reason[64];
         int r = 0;
 
         c->relay = calloc(1, sizeof(*c->relay));
@@ -116,15 +165,21 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
         if (c->service->send_proxy)
                 r = make_greeting(c, header);
         if (r == 0)
-                r = dialer_new(c->loop, c->owner->asker, c->config, c->service, &dialer_events, c,
+                r = dialer_new(c->owner->dialers, c->config, c->service, &dialer_events, c,
                                &c->relay->dialer);
-        return r;
+        if (r != -EUSERS)
+                return r;
+        (void)snprintf(reason, sizeof(reason), "max_dialing %" PRIu64, c->service->max_dialing);
+        connection_reset(c, reason);
+        return 0;
 }
 
 static void relay_stop(struct connection *c)
 {
-        if (c->relay)
-                c->relay->dialer = dialer_free(c->relay->dialer);
+        if (!c->relay)
+                return;
+        stop_watching(c->relay);
+        c->relay->dialer = dialer_free(c->relay->dialer);
 }
 
 static void relay_free(struct connection *c)

@@ -7,11 +7,11 @@
  */
 #include "worker.h"
 #include "connection.h"
+#include "dialer.h"
 #include "echo.h"
 #include "hub.h"
 #include "log.h"
 #include "relay.h"
-#include "resolver.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -51,7 +51,7 @@ struct worker {
         struct connection_owner owner;
         LIST_HEAD(, connection) connections;
         struct loop *loop;
-        struct asker asker;
+        struct dialers dialers;
         bool stopping;
 
         struct loop *home; /* from here on home's: */
@@ -304,8 +304,8 @@ int worker_new(const char *backend, struct loop *home, struct resolver *resolver
         if (r == 0 && backend)
                 r = loop_open_posts(worker->loop);
         if (r == 0) {
-                asker_init(&worker->asker, resolver, worker->loop);
-                worker->owner.asker = &worker->asker;
+                dialers_init(&worker->dialers, worker->loop, resolver);
+                worker->owner.dialers = &worker->dialers;
         }
         if (r == 0 && backend)
                 r = start_thread(worker);

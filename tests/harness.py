@@ -581,10 +581,10 @@ class Upstream(threading.Thread):
     Clients count from 0. Each has a thread of its own, which the client's going may end.
     """
 
-    def __init__(self, serve, host="127.0.0.1"):
+    def __init__(self, serve, host="127.0.0.1", port=0):
         super().__init__(daemon=True)
         self.serve, self.clients = serve, []
-        self.listener = socket.create_server((host, 0))
+        self.listener = socket.create_server((host, port))
         self.port = self.listener.getsockname()[1]
         self.address = f"{host}:{self.port}"
 

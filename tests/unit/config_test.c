@@ -111,6 +111,7 @@ static void expect_echo(const struct config *c, const char *listen, uint64_t bac
         assert_int_equal(c->services[0].idle_timeout_usec, 0);
         assert_int_equal(c->services[0].hold_bytes, 1024 * 1024);
         assert_int_equal(c->services[0].connect_delay_usec, 0);
+        assert_int_equal(c->services[0].max_dialing, 1024);
         assert_memory_equal(&c->services[0].to_client, &conditions_none, sizeof(conditions_none));
         assert_memory_equal(&c->services[0].to_upstream, &conditions_none, sizeof(conditions_none));
         assert_false(c->seeded);
@@ -154,6 +155,7 @@ static void expect_same_values(const struct service *one, const struct service *
         a.name = b.name = NULL;
         a.listen = b.listen = NULL;
         a.upstreams = b.upstreams = NULL;
+        a.dialing = b.dialing = NULL;
         assert_memory_equal(&a, &b, sizeof(a));
 }
 
@@ -408,7 +410,8 @@ static void both_ways(void **state)
         (void)state;
         expect_legal("services = {\n"
                      "  db = { listen = \"127.0.0.1:0\"; mode = \"relay\";\n"
-                     "    upstream = \"127.0.0.1:1\"; hold = 1; connect_delay = \"2s\";\n"
+                     "    upstream = \"127.0.0.1:1\"; hold = 1; connect_delay = \"2s\"; "
+                     "max_dialing = 7;\n"
                      "    to_client = { latency = 1; rate = 10; shared = true; };\n"
                      "    to_upstream = { jitter = 2; rate = 10; shared = true; }; };\n"
                      "  room = { listen = \"127.0.0.1:0\"; mode = \"hub\"; hold = \"1G\";\n"
@@ -417,6 +420,7 @@ static void both_ways(void **state)
                      "};");
         service = &config->services[0];
         assert_int_equal(service->connect_delay_usec, 2 * USEC_PER_SEC);
+        assert_int_equal(service->max_dialing, 7);
         assert_int_equal(service->hold_bytes, 1);
         assert_int_equal(service->to_client.latency_usec, USEC_PER_SEC);
         assert_int_equal(service->to_client.jitter_usec, 0);
@@ -644,8 +648,9 @@ static void conditions_apart(void **state)
                                variation);
                 expect_mistakes(text, expected);
         }
-        expect_mistakes(IN_SERVICE("connect_delay = 1;\nto_upstream = { };"),
+        expect_mistakes(IN_SERVICE("connect_delay = 1;\nto_upstream = { };\nmax_dialing = 1;"),
                         "conf:4: services.echo.connect_delay: is for mode = \"relay\" only\n"
+                        "conf:6: services.echo.max_dialing: is for mode = \"relay\" only\n"
                         "conf:5: services.echo.to_upstream: is for mode = \"relay\" only\n");
         expect_mistakes(IN_SERVICE("mode = \"hub\"; to_upstream = { latency = 1; };"),
                         "conf:4: services.echo.to_upstream: is for mode = \"relay\" only\n");
