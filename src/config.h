@@ -12,6 +12,7 @@
 #include "conditions.h"
 #include "log.h"
 #include "network.h"
+#include "sockopts.h"
 #include "tally.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +45,7 @@ struct service {
         uint64_t send_delay_usec; /* 0: none */
         uint64_t message_bytes;
         uint64_t idle_timeout_usec; /* 0: never */
+        struct socket_options socket;
         struct upstream *upstreams;
         size_t n_upstreams; /* 0 but for mode relay */
         uint64_t connect_timeout_usec;

@@ -236,9 +236,14 @@ static const struct link_events side_link_events = {
 
 int side_init(struct side *side, struct connection *c, int fd, const char *name)
 {
+        int r;
+
         side->connection = c;
         side->name = name;
-        return stream_init(&side->stream, c->loop, fd, &side_stream_events);
+        r = stream_init(&side->stream, c->loop, fd, &side_stream_events);
+        if (r == 0)
+                stream_set_receive_buffer(&side->stream, c->service->socket.receive_buffer_bytes);
+        return r;
 }
 
 /* Idle time */
@@ -542,6 +547,7 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
         if (!c)
                 return -ENOMEM;
         c->loop = loop;
+        c->service = service;
         r = side_init(&c->client, c, fd, NULL);
         if (r < 0) {
                 free(c);
@@ -550,7 +556,6 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
         c->owner = owner;
         c->mode = mode;
         c->config = config_ref(config);
-        c->service = service;
         c->release.run = release;
         c->id = id;
         c->seed = config->seed;

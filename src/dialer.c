@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <netinet/tcp.h>
 #include <string.h>
 
 /* The pause before a unix socket is tried again whose backlog is full: TCP would do so by itself.
@@ -151,17 +150,14 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 }
 
 /* @out: set to a socket to connect to @address with. Return: 0; what socket(2) fails with. */
-static int make_socket(const struct address *address, int *out)
+static int make_socket(const struct address *address, const struct socket_options *options,
+                       int *out)
 {
         int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        const int on = 1;
 
         if (fd < 0)
                 return -errno;
-        if (address->sa.sa_family != AF_UNIX) {
-                (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-                (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-        }
+        socket_options_set(options, fd, address->sa.sa_family);
         *out = fd;
         return 0;
 }
@@ -192,7 +188,7 @@ static void await_connection(struct dialer *d)
 
 static void start_connecting(struct dialer *d)
 {
-        int r = make_socket(&d->address, &d->fd);
+        int r = make_socket(&d->address, &d->service->socket, &d->fd);
 
         if (r == 0)
                 r = connect(d->fd, &d->address.sa, d->address.length) < 0 ? -errno : 0;

@@ -36,7 +36,7 @@ struct dialer_events {
         void (*on_try_failed)(void *arg, int error, const char *name);
         /* It waits: for connect_delay, or for the next retry. Frees nothing. */
         void (*on_waiting)(void *arg);
-        /* @fd: the callee's; non-blocking, close-on-exec, with TCP_NODELAY and SO_KEEPALIVE. */
+        /* @fd: the callee's; non-blocking, close-on-exec, with the service's options. */
         void (*on_connected)(void *arg, int fd, const char *name);
         /* No upstream can be reached. @error: of the last try. */
         void (*on_failed)(void *arg, int error, const char *name);

@@ -24,7 +24,9 @@ struct listener {
         struct address address;
         const struct listener_events *events;
         void *arg;
-        bool remove; /* the unix socket's file, if it is still this one: */
+        struct socket_options options;
+        bool inherited; /* every connection in the backlog was made under these options */
+        bool remove;    /* the unix socket's file, if it is still this one: */
         dev_t device;
         ino_t inode;
 };
@@ -151,10 +153,17 @@ static int accept_some(struct listener *listener, int max)
                 int fd =
                         accept4(listener->fd, &peer.sa, &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-                if (fd >= 0)
-                        listener->events->on_accept(listener, fd, &peer, listener->arg);
-                else if (!is_of_client(errno))
-                        return errno == EAGAIN ? 0 : -errno;
+                if (fd < 0 && errno == EAGAIN) {
+                        listener->inherited = true;
+                        return 0;
+                }
+                if (fd < 0 && !is_of_client(errno))
+                        return -errno;
+                if (fd < 0)
+                        continue;
+                if (!listener->inherited)
+                        socket_options_set(&listener->options, fd, listener->address.sa.sa_family);
+                listener->events->on_accept(listener, fd, &peer, listener->arg);
         }
         return 0;
 }
@@ -172,8 +181,8 @@ static void listener_on_readable(evutil_socket_t fd, short what, void *arg)
         listener->events->on_error(listener, r, listener->arg);
 }
 
-int listener_new(struct loop *loop, int fd, bool remove, const struct listener_events *events,
-                 void *arg, struct listener **out)
+int listener_new(struct loop *loop, int fd, bool remove, const struct socket_options *options,
+                 const struct listener_events *events, void *arg, struct listener **out)
 {
         _cleanup_(freep) struct listener *listener = calloc(1, sizeof(*listener));
         struct stat st;
@@ -184,10 +193,8 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct listener_e
         r = get_address(fd, &listener->address);
         if (r < 0)
                 return r;
-        if (listener->address.sa.sa_family != AF_UNIX) {
-                set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-                set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        } else if (remove && stat(listener->address.un.sun_path, &st) == 0) {
+        if (listener->address.sa.sa_family == AF_UNIX && remove &&
+            stat(listener->address.un.sun_path, &st) == 0) {
                 listener->remove = true;
                 listener->device = st.st_dev;
                 listener->inode = st.st_ino;
@@ -201,6 +208,7 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct listener_e
         if (event_add(&listener->accept, NULL) < 0)
                 return -ENOMEM;
         listener->fd = fd;
+        listener_set_options(listener, options);
         *out = listener;
         listener = NULL;
         return 0;
@@ -241,6 +249,13 @@ const struct address *listener_address(const struct listener *listener)
 void listener_set_backlog(struct listener *listener, int backlog)
 {
         (void)listen(listener->fd, backlog);
+}
+
+void listener_set_options(struct listener *listener, const struct socket_options *options)
+{
+        listener->options = *options;
+        listener->inherited = false;
+        socket_options_set(options, listener->fd, listener->address.sa.sa_family);
 }
 
 void listener_offer(struct listener *listener, bool offer)

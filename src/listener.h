@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "loop.h"
+#include "sockopts.h"
 
 struct listener;
 
@@ -39,13 +40,13 @@ bool listener_is_exhausted(int error);
  * listener_new() - accept connections on a listening socket
  * @fd:     consumed on success
  * @remove: the socket is ours: a unix socket's file goes with it
+ * @options: of the sockets it accepts, see listener_set_options()
  * @arg:    for the callbacks
- *
- * Accepted sockets inherit TCP_NODELAY and SO_KEEPALIVE from it (tcp(7), measured on Linux 6).
  *
  * Return: 0; -ENOMEM.
  */
 _must_use_ int listener_new(struct loop *loop, int fd, bool remove,
+                            const struct socket_options *options,
                             const struct listener_events *events, void *arg, struct listener **out);
 
 /**
@@ -62,6 +63,14 @@ bool listener_is_found(const struct listener *listener);
 
 /* Sets the backlog anew. */
 void listener_set_backlog(struct listener *listener, int backlog);
+
+/*
+ * Sets the options of the sockets that will be accepted; those accepted before keep theirs. The
+ * system hands the options on to each connection as its handshake ends. A connection that waits in
+ * the backlog by now has missed them, so on_accept is preceded by setting them once more until the
+ * backlog has been empty.
+ */
+void listener_set_options(struct listener *listener, const struct socket_options *options);
 
 /* Lets listener_bind() with @share bind an address that overlaps with this one, or no longer. */
 void listener_offer(struct listener *listener, bool offer);

@@ -87,7 +87,8 @@ static int entry_new(struct listeners *set, int fd, const struct service *servic
         entry->set = set;
         entry->passed_name = passed_name;
         entry->next_service = service;
-        r = listener_new(set->loop, fd, !passed_name, &entry_events, entry, &entry->listener);
+        r = listener_new(set->loop, fd, !passed_name, &service->socket, &entry_events, entry,
+                         &entry->listener);
         if (r < 0)
                 return r;
         *out = entry;
@@ -508,6 +509,7 @@ static void commit(struct listeners *set, struct entry_list *fresh)
                 entry->service = entry->next_service;
                 if (moved)
                         log_entry(LOG_LISTENING, "listening on", entry);
+                listener_set_options(entry->listener, &entry->service->socket);
                 if (!entry->passed_name)
                         listener_set_backlog(entry->listener, (int)entry->service->backlog);
         }

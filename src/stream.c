@@ -35,6 +35,7 @@ static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n
 {
         if (n > 0) {
                 stream->in += (uint64_t)n;
+                window_update(&stream->window, stream->fd, stream->in);
                 stream->events->on_data(stream, data, (size_t)n);
         } else if (n == 0) {
                 stream_pause(stream);
@@ -158,6 +159,7 @@ int stream_init(struct stream *stream, struct loop *loop, int fd,
                 .read_max = LOOP_SCRATCH_BYTES,
                 .fd = fd,
         };
+        window_init(&stream->window, fd, 0);
         r = loop_watch(loop, fd, &stream->watch);
         if (r < 0)
                 return r;
@@ -230,6 +232,11 @@ bool stream_has_arrived(const struct stream *stream)
 void stream_set_read_max(struct stream *stream, size_t n)
 {
         stream->read_max = (uint32_t)n;
+}
+
+void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes)
+{
+        window_init(&stream->window, stream->fd, max_bytes);
 }
 
 void stream_set_bulk(struct stream *stream, bool bulk)

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "loop.h"
+#include "window.h"
 #include <event2/event_struct.h>
 
 struct stream;
@@ -42,6 +43,7 @@ struct stream {
         void (*on_drained)(void *arg);
         void *drained_arg;
         uint64_t in, accepted;
+        struct window window;
         uint32_t read_max;
         int fd;
         bool ended;
@@ -91,6 +93,10 @@ bool stream_has_arrived(const struct stream *stream);
 
 /* The most one read takes: 1 to LOOP_SCRATCH_BYTES, which is what it is to begin with. */
 void stream_set_read_max(struct stream *stream, size_t n);
+
+/* Bounds what the kernel keeps of what has arrived; see window_init(). Not bounded to begin with.
+ */
+void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes);
 
 /* From now on bytes are moved into the loop's pipe, not read into its scratch buffer; or no longer.
  * A stream that can't be spliced falls back by itself. */

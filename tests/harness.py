@@ -6,6 +6,7 @@ daemon ends with the test that started it, its standard error searched for sanit
 """
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
 import random
@@ -16,6 +17,7 @@ import selectors
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -313,9 +315,12 @@ class Daemon:
             stack.callback(os.close, pidfd)
             found = []
             for number in self.descriptors():
-                if not os.readlink(f"/proc/{self.pid}/fd/{number}").startswith("socket:"):
-                    continue
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    if not os.readlink(f"/proc/{self.pid}/fd/{number}").startswith("socket:"):
+                        continue
                 fd = _libc.syscall(PIDFD_GETFD, pidfd, number, 0)
+                if fd < 0 and ctypes.get_errno() == errno.EBADF:
+                    continue
                 if fd < 0:
                     cannot_run(f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
                 found.append(stack.enter_context(socket.socket(fileno=fd)))
@@ -440,6 +445,30 @@ def halted(thread):
     finally:
         if ptrace(DETACH, thread, None, None) < 0:
             os.waitpid(thread, WALL)
+
+
+# Stands in for systemd: puts the descriptors at 3 and up, and executes the daemon as the very
+# process that LISTEN_PID names. Moved out of the way first, so that none lands on another.
+AS_SYSTEMD = """
+import fcntl, os, sys
+passed = [int(fd) for fd in sys.argv[1].split(",")]
+high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in passed]
+for fd in passed:
+    os.close(fd)
+for place, fd in enumerate(high, 3):
+    os.dup2(fd, place)
+os.environ["LISTEN_FDS"] = str(len(high))
+os.environ.setdefault("LISTEN_PID", str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def activated(text, socks, names=None, env=None, **options):
+    """A daemon that systemd seems to have started, and passed these sockets to."""
+    fds = [sock.fileno() for sock in socks]
+    env = {**(env or {}), **({} if names is None else {"LISTEN_FDNAMES": ":".join(names)})}
+    return Daemon(text, wrapper=[sys.executable, "-c", AS_SYSTEMD, ",".join(map(str, fds))],
+                  pass_fds=fds, env=env, **options)
 
 
 # Clients

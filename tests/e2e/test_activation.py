@@ -1,33 +1,10 @@
 """Sockets passed by systemd (sd_listen_fds(3)): matched to services by name, in place of "listen"."""
 import signal
 import socket
-import sys
 
 import pytest
 
-from harness import Daemon, backlog_of, config, connect, echo, free_port, service, workers
-
-# Stands in for systemd: puts the descriptors at 3 and up, and executes the daemon as the very
-# process that LISTEN_PID names. Moved out of the way first, so that none lands on another.
-WRAPPER = """
-import fcntl, os, sys
-passed = [int(fd) for fd in sys.argv[1].split(",")]
-high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in passed]
-for fd in passed:
-    os.close(fd)
-for place, fd in enumerate(high, 3):
-    os.dup2(fd, place)
-os.environ["LISTEN_FDS"] = str(len(high))
-os.environ.setdefault("LISTEN_PID", str(os.getpid()))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def activated(text, socks, names=None, env=None, **options):
-    fds = [sock.fileno() for sock in socks]
-    env = {**(env or {}), **({} if names is None else {"LISTEN_FDNAMES": ":".join(names)})}
-    return Daemon(text, wrapper=[sys.executable, "-c", WRAPPER, ",".join(map(str, fds))],
-                  pass_fds=fds, env=env, **options)
+from harness import Daemon, activated, backlog_of, config, connect, echo, free_port, service, workers
 
 
 @pytest.fixture

@@ -180,8 +180,12 @@ def test_limit_amid_a_chunk(backend):
 
 @pytest.mark.parametrize("limit", [1000, 1 << 20, 3 << 20])
 def test_limit_while_more_comes(backend, limit):
-    """All that may pass arrives, however late it is read, and then the end: what comes on resets nothing."""
-    with conditioned(backend, limit=limit) as daemon, daemon.connect() as client:
+    """All that may pass arrives, however late it is read, and then the end: what comes on resets nothing.
+
+    The kernel keeps all of it: send_buffer does not bound that here.
+    """
+    with echoing(backend, to_client=group(limit=limit), send_buffer=0) as daemon, \
+            daemon.connect() as client:
         sender = threading.Thread(target=send_for_ever, args=(client,))
         sender.start()
         closed(daemon, f"limit {limit} B")
@@ -202,7 +206,8 @@ def test_limit_of_a_relay(backend):
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
         with echoing(backend, mode="relay", upstream=upstream,
-                     to_client=group(limit="1M")) as daemon, daemon.connect() as client:
+                     to_client=group(limit="1M"), send_buffer=0) as daemon, \
+                daemon.connect() as client:
             client.sendall(b"not read")
             server, _ = listener.accept()
             before = len(daemon.descriptors()) - 2
@@ -237,7 +242,7 @@ def test_limit_frees_its_place(backend, gone):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
-        with echoing(backend, mode="relay", upstream=upstream,
+        with echoing(backend, mode="relay", upstream=upstream, send_buffer=0,
                      to_client=group(limit="1M")) as daemon:
             before = len(daemon.descriptors())
 
@@ -260,7 +265,8 @@ def test_limit_frees_its_place(backend, gone):
 
 def test_stop_ends_a_limited_one_that_lingers(backend):
     """A second signal waits for nobody."""
-    with conditioned(backend, limit="3M") as daemon, daemon.connect(receive_buffer=16384) as client:
+    with echoing(backend, to_client=group(limit="3M"), send_buffer=0) as daemon, \
+            daemon.connect(receive_buffer=16384) as client:
         sender = threading.Thread(target=send_for_ever, args=(client,))
         sender.start()
         closed(daemon, "limit 3145728 B")

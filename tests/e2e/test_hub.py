@@ -12,9 +12,8 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, config, echo, in_time, name_of, pattern, push,
+from harness import (DEADLINE, Daemon, activated, config, echo, in_time, name_of, pattern, push,
                      raise_descriptor_limit, recv_exactly, recv_until_eof, reset, service)
-from test_activation import activated
 from test_slow_reader import ENV
 
 EARLY = 0.001  # the timers' resolution

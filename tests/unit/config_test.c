@@ -35,6 +35,11 @@
 #define RESET SPAN ", or \"never\""
 #define SHARE "a share from 0 to 1"
 #define SEED  "a number from 0 to 9223372036854775807, or \"random\""
+
+#define KEEPALIVE      "seconds or a time span such as \"2min\", 0 to 32767 s"
+#define USER_TIMEOUT   "seconds or a time span such as \"30s\", 0 to 2147483 s"
+#define RECEIVE_BUFFER "bytes such as \"256K\", to \"1G\"; 0: the system's"
+#define SEND_BUFFER    "bytes such as \"128K\", to \"1G\"; 0: the system's"
 #define STALL_AFTER                                                                        \
         "a time span such as \"2s\", 0 to 365 days, or bytes such as 1000 or \"64K\", to " \
         "\"1024G\", or \"never\""
@@ -109,6 +114,10 @@ static void expect_echo(const struct config *c, const char *listen, uint64_t bac
         assert_int_equal(c->services[0].backlog, backlog);
         assert_int_equal(c->services[0].message_bytes, 1024);
         assert_int_equal(c->services[0].idle_timeout_usec, 0);
+        assert_int_equal(c->services[0].socket.keepalive_usec, 120 * USEC_PER_SEC);
+        assert_int_equal(c->services[0].socket.user_timeout_usec, 0);
+        assert_int_equal(c->services[0].socket.receive_buffer_bytes, 4 * 1024 * 1024);
+        assert_int_equal(c->services[0].socket.send_buffer_bytes, 512 * 1024);
         assert_int_equal(c->services[0].hold_bytes, 1024 * 1024);
         assert_int_equal(c->services[0].connect_delay_usec, 0);
         assert_int_equal(c->services[0].max_dialing, 1024);
@@ -532,6 +541,10 @@ static void each_value(void **state)
                 { "message_size = \"17179869184G\"", "\"17179869184G\"", BYTES },
                 { "message_size = 1.5", "1.5", BYTES },
                 { "idle_timeout = \"soon\"", "\"soon\"", SPAN },
+                { "keepalive = \"32768s\"", "\"32768s\"", KEEPALIVE },
+                { "user_timeout = \"30days\"", "\"30days\"", USER_TIMEOUT },
+                { "receive_buffer = \"2G\"", "\"2G\"", RECEIVE_BUFFER },
+                { "send_buffer = -1", "-1", SEND_BUFFER },
                 { "hold = 0", "0", HOLD },
                 { "hold = \"1025M\"", "\"1025M\"", HOLD },
                 { "to_client = 1", "1", GROUP },

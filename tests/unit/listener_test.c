@@ -28,6 +28,7 @@ static void on_error(struct listener *listener, int error, void *arg)
         failed++;
 }
 
+static const struct socket_options options;
 static const struct listener_events events = { .on_accept = on_accept, .on_error = on_error };
 
 static struct listener *listen_on(const char *text)
@@ -38,7 +39,7 @@ static struct listener *listen_on(const char *text)
 
         assert_int_equal(address_parse(text, &address), 0);
         assert_int_equal(listener_bind(&address, 4096, false, &fd), 0);
-        assert_int_equal(listener_new(loop, fd, true, &events, NULL, &listener), 0);
+        assert_int_equal(listener_new(loop, fd, true, &options, &events, NULL, &listener), 0);
         return listener;
 }
 

@@ -1,0 +1,45 @@
+#include "sockopts.h"
+#include "util.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+/* Probes that may stay unanswered, unless the idle time is too short for so many. */
+#define KEEPALIVE_PROBES 5
+
+static void set_option(int fd, int level, int option, uint64_t value)
+{
+        const int number = (int)value;
+
+        (void)setsockopt(fd, level, option, &number, sizeof(number));
+}
+
+static uint64_t divide_up(uint64_t a, uint64_t b)
+{
+        return (a + b - 1) / b;
+}
+
+static void set_keepalive(int fd, uint64_t idle_usec)
+{
+        uint64_t idle = divide_up(idle_usec, USEC_PER_SEC);
+        uint64_t probes = idle < KEEPALIVE_PROBES ? idle : KEEPALIVE_PROBES;
+
+        set_option(fd, SOL_SOCKET, SO_KEEPALIVE, idle > 0);
+        if (idle == 0)
+                return;
+        set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+        set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, idle / probes);
+        set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+}
+
+void socket_options_set(const struct socket_options *options, int fd, int family)
+{
+        if (family == AF_UNIX)
+                return;
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        set_keepalive(fd, options->keepalive_usec);
+        set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                   divide_up(options->user_timeout_usec, USEC_PER_MSEC));
+        set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options->send_buffer_bytes);
+}
