@@ -24,6 +24,7 @@ struct loop {
         struct timers *timers;
         struct event *exceptions; /* @exceptions_fd is readable */
         int exceptions_fd;        /* epoll set of all watched descriptors */
+        struct turn turn;
         struct loop_task *deferred;
         struct event *on_posts; /* @posts_fd is readable; NULL: nobody posts */
         int posts_fd;
@@ -172,6 +173,11 @@ const char *loop_backend(const struct loop *loop)
         return event_base_get_method(loop->base);
 }
 
+struct turn *loop_current_turn(struct loop *loop)
+{
+        return &loop->turn;
+}
+
 uint8_t *loop_scratch(struct loop *loop)
 {
         return loop->scratch;
@@ -239,6 +245,7 @@ int loop_turn(struct loop *loop)
                 atomic_store(&loop->look_at_posts, false);
                 event_active(loop->on_posts, EV_READ, 1);
         }
+        turn_begin(&loop->turn);
         r = event_base_loop(loop->base, EVLOOP_ONCE);
         loop_run_deferred(loop);
         return r < 0 ? -EIO : 0;

@@ -13,6 +13,7 @@
 
 #include "pipe.h"
 #include "timer.h"
+#include "turn.h"
 #include "util.h"
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -71,6 +72,9 @@ struct event_base *loop_base(const struct loop *loop);
 
 /* The backend really in use, in libevent's word. */
 const char *loop_backend(const struct loop *loop);
+
+/* The turn that goes on. */
+struct turn *loop_current_turn(struct loop *loop);
 
 /* LOOP_SCRATCH_BYTES bytes, valid until the callback that fills them returns. */
 uint8_t *loop_scratch(struct loop *loop);

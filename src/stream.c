@@ -27,14 +27,13 @@ struct rest {
 /* How much is read once the peer has reset: more than the system keeps for a socket (tcp_rmem). */
 #define LAST_READS 256
 
-/* How often in one turn bulk is read once more: a few MB, in less than a millisecond. */
-#define BULK_ROUNDS 8
-
 /* @n bytes were read, or 0 at the end, or it failed: -errno. */
 static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
 {
         if (n > 0) {
                 stream->in += (uint64_t)n;
+                stream->heavy = n >= HEAVY_BYTES;
+                turn_count(loop_current_turn(stream->loop), (size_t)n);
                 window_update(&stream->window, stream->fd, stream->in);
                 stream->events->on_data(stream, data, (size_t)n);
         } else if (n == 0) {
@@ -85,14 +84,15 @@ static bool is_reading(const struct stream *stream)
 static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
 {
         struct stream *stream = arg;
+        struct turn *turn = loop_current_turn(stream->loop);
 
         (void)fd;
         (void)what;
-        /* Bulk is moved for as long as it comes, within reason: each turn of the loop costs more.
-         */
-        for (int i = 0; stream_read(stream) && stream->bulk && is_reading(stream); i++)
-                if (i == BULK_ROUNDS)
-                        return;
+        if (stream->heavy && !turn_admits(turn, &stream->round))
+                return;
+        /* Another turn of the loop would cost more than another read. */
+        while (stream_read(stream) && stream->bulk && is_reading(stream) && turn_has_room(turn))
+                ;
 }
 
 /* The socket's pending error, negative; 0: none. Asking clears it. */

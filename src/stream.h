@@ -45,9 +45,11 @@ struct stream {
         uint64_t in, accepted;
         struct window window;
         uint32_t read_max;
+        uint32_t round; /* of turns of the loop; see turn.h */
         int fd;
         bool ended;
-        bool bulk; /* is read by splice */
+        bool heavy; /* its last read brought much; see turn.h */
+        bool bulk;  /* is read by splice */
 };
 
 /* Bytes to send, to one stream or to several: what their sockets do not take is copied only once.
