@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define CONFIG_WORKERS_MAX 64
+#define CONFIG_HELD_AUTO   UINT64_MAX /* a quarter of the machine's memory */
 
 enum service_mode {
         SERVICE_ECHO,
@@ -72,6 +73,7 @@ struct config {
         uint64_t workers;         /* to CONFIG_WORKERS_MAX; 0: one per CPU */
         uint64_t seed;            /* of all that is random */
         bool seeded;              /* by the file: it is the same next time */
+        uint64_t max_held_bytes;  /* by all connections; 0: no bound; or CONFIG_HELD_AUTO */
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;

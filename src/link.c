@@ -69,9 +69,34 @@ static bool link_pump(struct link *link)
         return true;
 }
 
+/* A shaper that holds something may hold no more: all links together hold what they may. */
+static bool link_waits_for_room(const struct link *link)
+{
+        return link->shaper && shaper_has_bytes(link->shaper) &&
+               holders_are_full(loop_holders(link->to->loop));
+}
+
+static void link_throttle(struct link *link);
+
+static void link_on_room(struct holder *holder)
+{
+        link_throttle(container_of(holder, struct link, holder));
+}
+
+/* Whether the source has to stop. */
+static bool link_is_blocked(struct link *link)
+{
+        struct holders *holders = loop_holders(link->to->loop);
+
+        if (link_waits_for_room(link) && holder_wait(&link->holder, holders, link_on_room) == 0)
+                return true;
+        holder_stop_waiting(&link->holder, holders);
+        return link_is_full(link);
+}
+
 static void link_throttle(struct link *link)
 {
-        bool full = link_is_full(link);
+        bool full = link->from && link_is_blocked(link);
         int r;
 
         if (full == link->paused || !link->from)
@@ -98,6 +123,7 @@ static void link_settle(struct link *link)
 {
         int r;
 
+        holder_count(&link->holder, loop_holders(link->to->loop), link_held(link));
         if (link->shaper && !link->shaped && shaper_is_empty(link->shaper))
                 link_drop_shaper(link);
 
@@ -137,6 +163,10 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
 
 void link_stop(struct link *link)
 {
+        struct holders *holders = loop_holders(link->to->loop);
+
+        holder_count(&link->holder, holders, 0);
+        holder_stop_waiting(&link->holder, holders);
         link_drop_shaper(link);
 }
 

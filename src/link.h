@@ -32,6 +32,7 @@ struct link_events {
 struct link {
         struct stream *from, *to;
         const struct link_events *events;
+        struct holder holder;
         struct shaper *shaper; /* NULL: straight through */
         unsigned faults;       /* of shapers that are no more */
         bool shaped;           /* it takes a shaper; without, one that holds bytes still is there */

@@ -25,6 +25,7 @@ struct loop {
         struct event *exceptions; /* @exceptions_fd is readable */
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct turn turn;
+        struct holders holders;
         struct loop_task *deferred;
         struct event *on_posts; /* @posts_fd is readable; NULL: nobody posts */
         int posts_fd;
@@ -129,6 +130,7 @@ int loop_new(const char *backend, struct loop **out)
         r = timers_new(loop->base, &loop->timers);
         if (r < 0)
                 return r;
+        holders_init(&loop->holders, loop->timers, NULL);
         loop->exceptions = event_new(loop->base, loop->exceptions_fd, EV_READ | EV_PERSIST,
                                      loop_on_exceptions, loop);
         /*
@@ -152,6 +154,8 @@ struct loop *loop_free(struct loop *loop)
                 event_free(loop->exceptions);
         if (loop->on_posts)
                 event_free(loop->on_posts);
+        if (loop->timers)
+                holders_deinit(&loop->holders);
         timers_free(loop->timers);
         if (loop->base)
                 event_base_free(loop->base);
@@ -171,6 +175,21 @@ struct event_base *loop_base(const struct loop *loop)
 const char *loop_backend(const struct loop *loop)
 {
         return event_base_get_method(loop->base);
+}
+
+struct holders *loop_holders(struct loop *loop)
+{
+        return &loop->holders;
+}
+
+void loop_set_budget(struct loop *loop, struct budget *budget)
+{
+        loop->holders.budget = budget;
+}
+
+struct budget *loop_budget(const struct loop *loop)
+{
+        return loop->holders.budget;
 }
 
 struct turn *loop_current_turn(struct loop *loop)

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "budget.h"
 #include "pipe.h"
 #include "timer.h"
 #include "turn.h"
@@ -72,6 +73,16 @@ struct event_base *loop_base(const struct loop *loop);
 
 /* The backend really in use, in libevent's word. */
 const char *loop_backend(const struct loop *loop);
+
+/* Who holds bytes. */
+struct holders *loop_holders(struct loop *loop);
+
+/* Lets all that hold bytes on this loop share a bound with those on other loops; before any does.
+ */
+void loop_set_budget(struct loop *loop, struct budget *budget);
+
+/* The bound that was set; NULL: none. */
+struct budget *loop_budget(const struct loop *loop);
 
 /* The turn that goes on. */
 struct turn *loop_current_turn(struct loop *loop);

@@ -53,6 +53,7 @@
 struct server {
         struct config *config;
         struct loop *loop;
+        struct budget budget; /* of all loops */
         struct worker **workers;
         size_t n_workers;
         struct resolver *resolver;
@@ -417,10 +418,21 @@ int server_load(const char *path, struct config **out)
         return r;
 }
 
+/* Of this machine; 0: the system cannot tell. */
+static uint64_t memory_bytes(void)
+{
+        long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+
+        return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+}
+
 /* Everything but the listeners, which come first because they can fail. */
 static void put_into_force(struct server *s, struct config *config)
 {
         log_set_level(config->log_level);
+        budget_set_max(&s->budget, config->max_held_bytes == CONFIG_HELD_AUTO
+                                           ? memory_bytes() / 4
+                                           : config->max_held_bytes);
         set_connection_limit(s, config);
         if (config->exit_on_idle_usec != s->config->exit_on_idle_usec)
                 (void)evtimer_del(s->idle);
@@ -720,8 +732,10 @@ static int server_prepare(struct server *s)
 
         set_descriptor_limit(s);
         r = loop_new(s->config->backend, &s->loop);
-        if (r == 0)
+        if (r == 0) {
+                loop_set_budget(s->loop, &s->budget);
                 r = loop_open_posts(s->loop);
+        }
         if (r == 0)
                 r = gate_new(s->loop, &s->gate);
         if (r == 0)

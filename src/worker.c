@@ -301,8 +301,10 @@ int worker_new(const char *backend, struct loop *home, struct resolver *resolver
                 worker->loop = home;
         else
                 r = loop_new(backend, &worker->loop);
-        if (r == 0 && backend)
+        if (r == 0 && backend) {
+                loop_set_budget(worker->loop, loop_budget(home));
                 r = loop_open_posts(worker->loop);
+        }
         if (r == 0) {
                 dialers_init(&worker->dialers, worker->loop, resolver);
                 worker->owner.dialers = &worker->dialers;
