@@ -205,8 +205,9 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct socket_opt
         listener->arg = arg;
         event_assign(&listener->accept, loop_base(loop), fd, EV_READ | EV_PERSIST,
                      listener_on_readable, listener);
-        if (event_add(&listener->accept, NULL) < 0)
-                return -ENOMEM;
+        r = loop_add_event(&listener->accept);
+        if (r < 0)
+                return r;
         listener->fd = fd;
         listener_set_options(listener, options);
         *out = listener;
@@ -291,7 +292,7 @@ void listener_pause(struct listener *listener)
 
 int listener_resume(struct listener *listener)
 {
-        return event_add(&listener->accept, NULL) < 0 ? -ENOMEM : 0;
+        return loop_add_event(&listener->accept);
 }
 
 void listener_accept_pending(struct listener *listener)

@@ -43,7 +43,7 @@ bool listener_is_exhausted(int error);
  * @options: of the sockets it accepts, see listener_set_options()
  * @arg:    for the callbacks
  *
- * Return: 0; -ENOMEM.
+ * Return: 0; -ENOMEM; see loop_add_event().
  */
 _must_use_ int listener_new(struct loop *loop, int fd, bool remove,
                             const struct socket_options *options,
@@ -88,7 +88,7 @@ _must_use_ int listener_retire(struct listener *listener);
 /* Clients wait in the backlog meanwhile. */
 void listener_pause(struct listener *listener);
 
-/* Return: 0; -ENOMEM: it is still paused. */
+/* Return: 0; an error of loop_add_event(): it is still paused. */
 _must_use_ int listener_resume(struct listener *listener);
 
 /*

@@ -370,3 +370,19 @@ struct timeval loop_timeval(uint64_t usec)
         return (struct timeval){ .tv_sec = (time_t)(usec / USEC_PER_SEC),
                                  .tv_usec = (suseconds_t)(usec % USEC_PER_SEC) };
 }
+
+/* libevent leaves the reason in errno, if there is one. */
+int loop_add_event(struct event *event)
+{
+        errno = 0;
+        if (event_add(event, NULL) == 0)
+                return 0;
+        return errno > 0 ? -errno : -ENOMEM;
+}
+
+const char *loop_strerror(int error)
+{
+        if (error == -ENOSPC)
+                return "too many epoll watches (sysctl fs.epoll.max_user_watches)";
+        return strerrordesc_np(-error);
+}

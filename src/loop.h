@@ -142,6 +142,15 @@ void loop_post(struct loop *loop, struct loop_task *task);
  */
 _must_use_ int loop_watch(struct loop *loop, int fd, struct loop_watch *watch);
 
+/**
+ * loop_add_event() - wait for an event; as event_add(3) without a time-out
+ * Return: 0; -ENOMEM; what epoll_ctl(2) fails with: -ENOSPC, …
+ */
+_must_use_ int loop_add_event(struct event *event);
+
+/* The words for an error, where ENOSPC means the limit on epoll's watches, and not a full disk. */
+const char *loop_strerror(int error);
+
 /* The loop's timers, for timer_init(). */
 struct timers *loop_timers(const struct loop *loop);
 

@@ -73,8 +73,11 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 
 static void on_library_message(int severity, const char *message)
 {
+        int error = errno; /* which libevent's caller wants to know */
+
         if (severity >= EVENT_LOG_WARN)
                 log_write(LOG_LIBRARY, NULL, "libevent: %s", message);
+        errno = error;
 }
 
 /* Checking */

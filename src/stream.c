@@ -258,7 +258,7 @@ int stream_resume(struct stream *stream)
 {
         if (stream->ended || !stream->events)
                 return 0;
-        return event_add(&stream->read, NULL) < 0 ? -ENOMEM : 0;
+        return loop_add_event(&stream->read);
 }
 
 void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg), void *arg)
@@ -376,7 +376,7 @@ static int keep_rest(struct stream *stream)
                      on_rest_writable, stream);
         stream->rest = rest;
         rest = NULL;
-        return event_add(&stream->rest->writable, NULL) < 0 ? -ENOMEM : 0;
+        return loop_add_event(&stream->rest->writable);
 }
 
 /* Queues all but the first @sent bytes: small ones are copied, for a reference costs more. */
