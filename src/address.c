@@ -159,6 +159,18 @@ const char *address_format(const struct address *address, char *out)
         return out;
 }
 
+const char *address_format_client(int fd, const struct address *peer, char *out)
+{
+        struct ucred cred;
+        socklen_t length = sizeof(cred);
+
+        if (peer->sa.sa_family != AF_UNIX ||
+            getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0)
+                return address_format(peer, out);
+        (void)snprintf(out, ADDRESS_TEXT_SIZE, "unix:pid=%d,uid=%u", cred.pid, cred.uid);
+        return out;
+}
+
 int address_compare(const struct address *a, const struct address *b)
 {
         if (a->length != b->length)

@@ -61,6 +61,18 @@ const char *address_format(const struct address *address, char *out);
 /* Whether both are the same address and port, or the same path. */
 bool address_equal(const struct address *a, const struct address *b);
 
+/**
+ * address_format_client() - write who is at the other end of an accepted socket, for people
+ * @fd:   the socket
+ * @peer: its address
+ * @out:  at least ADDRESS_TEXT_SIZE bytes
+ *
+ * A client of a unix socket has no address: it is "unix:pid=PID,uid=UID".
+ *
+ * Return: @out.
+ */
+const char *address_format_client(int fd, const struct address *peer, char *out);
+
 /* Orders addresses, in an order without a meaning. Return: below 0, 0, above 0; 0: address_equal().
  */
 int address_compare(const struct address *a, const struct address *b);

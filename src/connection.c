@@ -304,16 +304,9 @@ static int set_idle_timeout(struct connection *c)
 static void name_client(struct connection *c, const struct address *peer)
 {
         char text[ADDRESS_TEXT_SIZE];
-        struct ucred cred;
-        socklen_t length = sizeof(cred);
 
-        if (peer->sa.sa_family == AF_UNIX &&
-            getsockopt(c->client.stream.fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) == 0)
-                (void)snprintf(text, sizeof(text), "unix:pid=%d,uid=%u", cred.pid, cred.uid);
-        else
-                address_format(peer, text);
         (void)snprintf(c->client_name, sizeof(c->client_name), "%.*s", CONNECTION_CLIENT_SIZE - 1,
-                       text);
+                       address_format_client(c->client.stream.fd, peer, text));
 }
 
 static void release(struct loop_task *task)

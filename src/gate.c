@@ -1,27 +1,39 @@
 /*
- * The gate. The first client turned away starts a timer, and when that fires all since are reported
- * together: a flood costs one line every few seconds.
+ * The gate. The first client turned away starts a timer; when it fires, all counts since then are
+ * logged and forgotten.
  */
 #include "gate.h"
 #include "log.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <string.h>
 
 #define REPORT_USEC (5 * USEC_PER_SEC)
 
-struct gate {
-        struct event *timer;
-        size_t limit;
-        const char *set_by;
-        const char *reason; /* of the last one turned away; NULL: the limit */
-        uint64_t turned_away;
+/* Counts that are kept apart. Beyond them, one more is of all other services and reasons. */
+#define COUNTS_MAX 8
+
+/* Clients that were turned away from one service for one reason. */
+struct count {
+        uint64_t n;
+        char service[64];
+        char client[64]; /* the last one */
+        char reason[GATE_REASON_SIZE];
 };
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+struct gate {
+        struct timer timer;
+        size_t limit;
+        const char *set_by;
+        struct count counts[COUNTS_MAX];
+        size_t n_counts;
+        struct count others;
+};
+
+static void on_time(struct timer *timer)
 {
-        (void)fd;
-        (void)what;
-        gate_report(arg);
+        gate_report(container_of(timer, struct gate, timer));
 }
 
 int gate_new(struct loop *loop, struct gate **out)
@@ -31,20 +43,15 @@ int gate_new(struct loop *loop, struct gate **out)
         if (!gate)
                 return -ENOMEM;
         gate->limit = SIZE_MAX;
-        gate->timer = evtimer_new(loop_base(loop), on_timer, gate);
-        if (!gate->timer) {
-                free(gate);
-                return -ENOMEM;
-        }
+        timer_init(&gate->timer, loop_timers(loop), on_time);
         *out = gate;
         return 0;
 }
 
 struct gate *gate_free(struct gate *gate)
 {
-        if (!gate)
-                return NULL;
-        event_free(gate->timer);
+        if (gate)
+                timer_stop(&gate->timer);
         free(gate);
         return NULL;
 }
@@ -55,41 +62,77 @@ void gate_set_limit(struct gate *gate, size_t limit, const char *set_by)
         gate->set_by = set_by;
 }
 
-static void turn_away(struct gate *gate, const char *reason)
+bool gate_admits(const struct gate *gate, size_t count)
 {
-        const struct timeval wait = loop_timeval(REPORT_USEC);
+        return count < gate->limit;
+}
 
-        gate->reason = reason;
-        if (gate->turned_away++ == 0 && evtimer_add(gate->timer, &wait) < 0)
+const char *gate_reason(const struct gate *gate, char *out)
+{
+        (void)snprintf(out, GATE_REASON_SIZE, "the limit is %zu, set by %s", gate->limit,
+                       gate->set_by);
+        return out;
+}
+
+static struct count *find_count(struct gate *gate, const char *service, const char *reason)
+{
+        for (size_t i = 0; i < gate->n_counts; i++)
+                if (strncmp(gate->counts[i].service, service,
+                            sizeof(gate->counts[i].service) - 1) == 0 &&
+                    strcmp(gate->counts[i].reason, reason) == 0)
+                        return &gate->counts[i];
+        return NULL;
+}
+
+/* The count for a service and a reason, a new one if there is room. */
+static struct count *get_count(struct gate *gate, const char *service, const char *reason)
+{
+        struct count *count = find_count(gate, service, reason);
+
+        if (count)
+                return count;
+        if (gate->n_counts == COUNTS_MAX)
+                return &gate->others;
+        count = &gate->counts[gate->n_counts++];
+        (void)snprintf(count->service, sizeof(count->service), "%s", service);
+        (void)snprintf(count->reason, sizeof(count->reason), "%s", reason);
+        return count;
+}
+
+void gate_turn_away(struct gate *gate, const char *service, const char *client, const char *reason)
+{
+        struct count *count = get_count(gate, service, reason);
+
+        count->n++;
+        (void)snprintf(count->client, sizeof(count->client), "%s", client);
+        if (!timer_is_set(&gate->timer) && timer_set(&gate->timer, now_usec() + REPORT_USEC) < 0)
                 gate_report(gate);
 }
 
-bool gate_admits(struct gate *gate, size_t count)
+static void report(const struct count *count)
 {
-        if (count < gate->limit)
-                return true;
-        turn_away(gate, NULL);
-        return false;
-}
+        const struct log_about about = { .service = count->service, .client = count->client };
+        uint64_t others = count->n - 1;
 
-void gate_refuse(struct gate *gate, const char *reason)
-{
-        turn_away(gate, reason);
+        if (others == 0)
+                log_write(LOG_TURNED_AWAY, &about, "turned away: %s", count->reason);
+        else
+                log_write(LOG_TURNED_AWAY, &about,
+                          "and %" PRIu64 " other connection%s turned away: %s", others,
+                          others == 1 ? "" : "s", count->reason);
 }
 
 void gate_report(struct gate *gate)
 {
-        uint64_t n = gate->turned_away;
-
-        if (n == 0)
-                return;
-        if (gate->reason)
-                log_write(LOG_TURNED_AWAY, NULL, "turned away %llu connection%s: %s",
-                          (unsigned long long)n, n == 1 ? "" : "s", gate->reason);
-        else
+        for (size_t i = 0; i < gate->n_counts; i++)
+                report(&gate->counts[i]);
+        if (gate->others.n)
                 log_write(LOG_TURNED_AWAY, NULL,
-                          "turned away %llu connection%s: the limit is %zu, set by %s",
-                          (unsigned long long)n, n == 1 ? "" : "s", gate->limit, gate->set_by);
-        gate->turned_away = 0;
-        (void)evtimer_del(gate->timer);
+                          "turned away %" PRIu64 " connection%s more, of other services or for "
+                          "other reasons, the last one from %s",
+                          gate->others.n, gate->others.n == 1 ? "" : "s", gate->others.client);
+        gate->n_counts = 0;
+        memset(gate->counts, 0, sizeof(gate->counts));
+        memset(&gate->others, 0, sizeof(gate->others));
+        timer_stop(&gate->timer);
 }

@@ -1,11 +1,19 @@
 /*
- * Who may come in: counts whom the limit keeps out, and says so in one line for many.
+ * Who may come in: the limit on connections, and the records of clients that were turned away.
+ *
+ * A flood costs few records: those turned away from one service for one reason within some seconds
+ * share one, which says how many they were, why, and names the last of them. Whoever turns clients
+ * away for another limit, of a service or of a source, reports them here as well.
  *
  * Thread: main.
  */
 #pragma once
 
+#include "address.h"
 #include "loop.h"
+
+/* The longest reason, with the NUL. */
+#define GATE_REASON_SIZE 128
 
 struct gate;
 
@@ -16,19 +24,27 @@ struct gate;
 _must_use_ int gate_new(struct loop *loop, struct gate **out);
 
 /**
- * gate_free() - free a gate; gate_report() first, if anyone should hear of the last ones
+ * gate_free() - free a gate; gate_report() first, so that nobody turned away goes unreported
  * Return: NULL.
  */
 struct gate *gate_free(struct gate *gate);
 
-/* At most @limit connections. @set_by: by what, to be told; a literal. */
+/* Admits at most @limit connections. @set_by: what sets the limit, for the record; a literal. */
 void gate_set_limit(struct gate *gate, size_t limit, const char *set_by);
 
-/* Whether one more may come in beside @count; one who may not is counted. */
-bool gate_admits(struct gate *gate, size_t count);
+/* Whether one more connection may come in beside @count. */
+bool gate_admits(const struct gate *gate, size_t count);
 
-/* Counts one who was turned away for another reason; a literal. */
-void gate_refuse(struct gate *gate, const char *reason);
+/* Why gate_admits() says no. @out: at least GATE_REASON_SIZE bytes. Return: @out. */
+const char *gate_reason(const struct gate *gate, char *out);
 
-/* Logs now how many were turned away since the last time, if any were. */
+/**
+ * gate_turn_away() - count a client that is turned away, for the next record
+ * @service: the name of the service it came to
+ * @client:  its name for the log, such as address_format_client() writes
+ * @reason:  why, printable; what this says is told even if limits have changed by then
+ */
+void gate_turn_away(struct gate *gate, const char *service, const char *client, const char *reason);
+
+/* Logs now whoever was turned away since the last records. */
 void gate_report(struct gate *gate);

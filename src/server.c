@@ -268,9 +268,12 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 static void on_accept(void *arg, const struct service *service, int fd, const struct address *peer)
 {
+        char client[ADDRESS_TEXT_SIZE], reason[GATE_REASON_SIZE];
         struct server *s = arg;
 
         if (!gate_admits(s->gate, count_connections(s))) {
+                gate_turn_away(s->gate, service->name, address_format_client(fd, peer, client),
+                               gate_reason(s->gate, reason));
                 (void)close(fd);
                 return;
         }
@@ -278,11 +281,11 @@ static void on_accept(void *arg, const struct service *service, int fd, const st
         server_update(s);
 }
 
-static void on_refused(void *arg, int error)
+static void on_refused(void *arg, const char *service, const char *client, int error)
 {
         struct server *s = arg;
 
-        gate_refuse(s->gate, strerrordesc_np(-error));
+        gate_turn_away(s->gate, service, client, loop_strerror(error));
         server_update(s);
 }
 
@@ -299,7 +302,7 @@ static void on_accept_error(void *arg, int error)
 
         if (s->accept_failed_usec == 0 || now - s->accept_failed_usec > ACCEPT_QUIET_USEC)
                 log_write(LOG_ACCEPT_PAUSED, NULL, "cannot accept: %s; clients wait until %s",
-                          strerrordesc_np(-error),
+                          loop_strerror(error),
                           exhausted ? "a connection ends" : "it works, tried every second");
         s->accept_failed_usec = now;
         if (!start_timer(s->retry, ACCEPT_RETRY_USEC))

@@ -26,6 +26,8 @@ struct client {
         struct address peer;
         uint64_t id;
         int fd;
+        int error; /* why it could not be served, in which case @fd is closed */
+        char name[CONNECTION_CLIENT_SIZE]; /* set with @error */
 };
 
 STAILQ_HEAD(client_list, client);
@@ -41,8 +43,7 @@ struct orders {
 
 /* What home is to know. */
 struct news {
-        size_t ended, refused;
-        int error;           /* of the last one refused */
+        size_t ended;
         uint64_t generation; /* that is in force; 0: no news */
         bool answered, failed;
 };
@@ -63,11 +64,12 @@ struct worker {
 
         bool threaded; /* from here on shared: */
         pthread_t thread;
-        pthread_mutex_t lock; /* of the next three */
+        pthread_mutex_t lock; /* of the next four */
         struct orders orders;
         struct news news;
-        bool ended;              /* nothing but the thread's return is left */
-        pthread_cond_t on_ended; /* signalled once @ended is true */
+        struct client_list refused; /* who could not be served, for @home to hear of */
+        bool ended;                 /* nothing but the thread's return is left */
+        pthread_cond_t on_ended;    /* signalled once @ended is true */
         struct loop_task on_orders, on_news;
 };
 
@@ -77,11 +79,30 @@ static const struct mode *const modes[] = {
         [SERVICE_HUB] = &hub_mode,
 };
 
+/* Clients under way */
+
+static struct client *client_free(struct client *client)
+{
+        config_unref(client->config);
+        free(client);
+        return NULL;
+}
+
+/* Takes the first client off the list; NULL: it is empty. */
+static struct client *take_client(struct client_list *list)
+{
+        struct client *client = STAILQ_FIRST(list);
+
+        if (client)
+                STAILQ_REMOVE_HEAD(list, entry);
+        return client;
+}
+
 /* News */
 
 static void deliver(struct worker *worker, const struct news *news)
 {
-        worker->count -= news->ended + news->refused;
+        worker->count -= news->ended;
         worker->answered |= news->answered;
         if (news->generation) {
                 worker->current = news->generation;
@@ -89,21 +110,32 @@ static void deliver(struct worker *worker, const struct news *news)
         }
         if (news->ended)
                 worker->events->on_ended(worker->arg);
-        for (size_t i = 0; i < news->refused; i++)
-                worker->events->on_refused(worker->arg, news->error);
         if (news->failed)
                 worker->events->on_failed(worker->arg);
+}
+
+/* Tells home of a client that could not be served. */
+static void deliver_refused(struct worker *worker, const struct client *client)
+{
+        worker->count--;
+        worker->events->on_refused(worker->arg, client->service->name, client->name, client->error);
 }
 
 static void on_news(struct loop_task *task)
 {
         struct worker *worker = container_of(task, struct worker, on_news);
+        struct client_list refused = STAILQ_HEAD_INITIALIZER(refused);
         struct news news;
 
         (void)pthread_mutex_lock(&worker->lock);
         news = worker->news;
         worker->news = (struct news){ 0 };
+        STAILQ_CONCAT(&refused, &worker->refused);
         (void)pthread_mutex_unlock(&worker->lock);
+        for (struct client *client; (client = take_client(&refused));) {
+                deliver_refused(worker, client);
+                client_free(client);
+        }
         deliver(worker, &news);
 }
 
@@ -115,8 +147,6 @@ static void tell(struct worker *worker, const struct news *news)
         }
         (void)pthread_mutex_lock(&worker->lock);
         worker->news.ended += news->ended;
-        worker->news.refused += news->refused;
-        worker->news.error = news->refused ? news->error : worker->news.error;
         worker->news.generation = news->generation ? news->generation : worker->news.generation;
         worker->news.answered |= news->answered;
         worker->news.failed |= news->failed;
@@ -134,19 +164,40 @@ static void worker_on_closed(struct connection_owner *owner, struct connection *
 
 /* Orders */
 
-static void admit(struct worker *worker, const struct client *client)
+/* Notes why a client can't be served, and closes its socket. */
+static void refuse(struct client *client, int error)
+{
+        char name[ADDRESS_TEXT_SIZE];
+
+        (void)snprintf(client->name, sizeof(client->name), "%.*s", CONNECTION_CLIENT_SIZE - 1,
+                       address_format_client(client->fd, &client->peer, name));
+        client->error = error;
+        (void)close(client->fd);
+}
+
+/* Return: whether a connection began; else the client is refused. */
+static bool admit(struct worker *worker, struct client *client)
 {
         struct connection *connection;
         int r = connection_new(worker->loop, modes[client->service->mode], client->config,
                                client->service, client->fd, &client->peer, client->id,
                                &worker->owner, &connection);
 
-        if (r == 0) {
-                LIST_INSERT_HEAD(&worker->connections, connection, entry);
-                return;
+        if (r < 0) {
+                refuse(client, r);
+                return false;
         }
-        (void)close(client->fd);
-        tell(worker, &(struct news){ .refused = 1, .error = r });
+        LIST_INSERT_HEAD(&worker->connections, connection, entry);
+        return true;
+}
+
+/* Hands a refused client back to home. */
+static void give_back(struct worker *worker, struct client *client)
+{
+        (void)pthread_mutex_lock(&worker->lock);
+        STAILQ_INSERT_TAIL(&worker->refused, client, entry);
+        (void)pthread_mutex_unlock(&worker->lock);
+        loop_post(worker->home, &worker->on_news);
 }
 
 static void reconfigure(struct worker *worker, struct config *config)
@@ -163,22 +214,6 @@ static void close_all(struct worker *worker, const char *reason)
 
         LIST_FOREACH(connection, &worker->connections, entry)
                 connection_close(connection, reason);
-}
-
-static struct client *client_free(struct client *client)
-{
-        config_unref(client->config);
-        free(client);
-        return NULL;
-}
-
-static struct client *take_client(struct orders *orders)
-{
-        struct client *client = STAILQ_FIRST(&orders->clients);
-
-        if (client)
-                STAILQ_REMOVE_HEAD(&orders->clients, entry);
-        return client;
 }
 
 static struct orders take_orders(struct worker *worker)
@@ -205,9 +240,11 @@ static void on_orders(struct loop_task *task)
         struct worker *worker = container_of(task, struct worker, on_orders);
         struct orders orders = take_orders(worker);
 
-        for (struct client *client; (client = take_client(&orders));) {
-                admit(worker, client);
-                client_free(client);
+        for (struct client *client; (client = take_client(&orders.clients));) {
+                if (admit(worker, client))
+                        client_free(client);
+                else
+                        give_back(worker, client);
         }
         if (orders.reconfigure) {
                 reconfigure(worker, orders.reconfigure);
@@ -289,6 +326,7 @@ int worker_new(const char *backend, struct loop *home, struct resolver *resolver
         LIST_INIT(&worker->connections);
         LIST_INIT(&worker->owner.hubs);
         STAILQ_INIT(&worker->orders.clients);
+        STAILQ_INIT(&worker->refused);
         init_lock(worker);
         worker->owner.on_closed = worker_on_closed;
         worker->on_orders.run = on_orders;
@@ -368,7 +406,7 @@ int worker_stop(struct worker *worker, uint64_t until_usec)
         (void)pthread_join(worker->thread, NULL);
         /* What came too late, when the loop had failed. */
         orders = take_orders(worker);
-        for (struct client *client; (client = take_client(&orders));) {
+        for (struct client *client; (client = take_client(&orders.clients));) {
                 (void)close(client->fd);
                 client_free(client);
         }
@@ -382,6 +420,8 @@ struct worker *worker_free(struct worker *worker)
                 return NULL;
         if (worker->loop != worker->home)
                 loop_free(worker->loop);
+        for (struct client *client; (client = take_client(&worker->refused));)
+                client_free(client);
         (void)pthread_cond_destroy(&worker->on_ended);
         (void)pthread_mutex_destroy(&worker->lock);
         free(worker);
@@ -403,13 +443,14 @@ void worker_admit(struct worker *worker, struct config *config, const struct ser
 
         worker->count++;
         if (!worker->threaded) {
-                admit(worker, &client);
+                if (!admit(worker, &client))
+                        deliver_refused(worker, &client);
                 return;
         }
         queued = malloc(sizeof(*queued));
         if (!queued) {
-                (void)close(fd);
-                deliver(worker, &(struct news){ .refused = 1, .error = -ENOMEM });
+                refuse(&client, -ENOMEM);
+                deliver_refused(worker, &client);
                 return;
         }
         *queued = client;

@@ -19,8 +19,9 @@ struct worker;
 struct worker_events {
         /* Some connections have ended and their descriptors are closed. */
         void (*on_ended)(void *arg);
-        /* A client could not be served, and its socket is closed: -ENOMEM, -ENOSPC. */
-        void (*on_refused)(void *arg, int error);
+        /* A client could not be served, and its socket is closed: -ENOMEM, -ENOSPC. Both names
+         * live until this returns; @client as in the log. */
+        void (*on_refused)(void *arg, const char *service, const char *client, int error);
         /* What worker_reconfigure() asked for is in force. Not called from within it. */
         void (*on_current)(void *arg);
         /* The loop of the worker's thread failed; its connections have ended. */

@@ -1,11 +1,12 @@
 """More clients than there are places: the excess is turned away and counted in one line."""
+import os
 import re
 import time
 
 import pytest
 
-from harness import (Daemon, config, echo, raise_descriptor_limit, recv_exactly, service, until,
-                     workers)
+from harness import (Daemon, config, echo, name_of, raise_descriptor_limit, recv_exactly, service,
+                     until, workers)
 from test_relay import relay, upstream
 
 MANY = 1500
@@ -28,22 +29,27 @@ def served(socks):
 class Excess:
     """The lines about those turned away: how many in all, and why; one line every few seconds."""
 
-    def __init__(self, daemon, began, why):
+    def __init__(self, daemon, began, why, client=r"127\.0\.0\.1:\d+"):
         self.daemon, self.began = daemon, began
-        self.line = rf"^turned away (\d+) connections?: the limit is {why}$"
+        self.line = (rf"^echo: {client} (?:and (\d+) other connections? )?turned away: "
+                     rf"the limit is {why}$")
+
+    @staticmethod
+    def count(match):
+        return 1 + int(match[1] or 0)
 
     def wait_for(self, n):
         """Until the lines that come by themselves tell of n."""
         reported = lines = 0
         while reported < n:
             lines += 1
-            reported += int(self.daemon.wait_for(self.line, lines)[1])
+            reported += self.count(self.daemon.wait_for(self.line, lines))
         self.check(n, at_the_end=0)
 
     def check(self, n, at_the_end=1):
         """That the lines up to now, with one at the daemon's end, tell of n, and are few."""
         lines = self.daemon.lines("turned away")
-        assert sum(int(re.fullmatch(self.line, line)[1]) for line in lines) == n
+        assert sum(self.count(re.fullmatch(self.line, line)) for line in lines) == n
         assert len(lines) <= (time.monotonic() - self.began) / REPORTS + at_the_end
 
 
@@ -80,6 +86,28 @@ def test_limit_changed_by_reload():
         assert not is_served(daemon.connect())
         echo(first)  # who is in stays
         echo(second)
+
+
+def test_record_names_the_limit_of_then(backend, tmp_path):
+    """Not the one that a reload has set since; and the service, and one of its clients."""
+    def text(limit):
+        return config(service(), service("other", listen=f"unix:{tmp_path}/s"), backend=backend,
+                      max_connections=limit)
+
+    with Daemon(text(1)) as daemon, daemon.connect() as first:
+        echo(first)
+        turned_away = [daemon.connect() for _ in range(3)]
+        assert not served(turned_away)
+        daemon.reload(text(2))
+        with daemon.connect("other") as second, daemon.connect("other") as third:
+            echo(second)
+            assert not is_served(third)
+        daemon.stop_now()
+        last = name_of(turned_away[-1])
+        assert daemon.lines("turned away") == [
+            f"echo: {last} and 2 other connections turned away: the limit is 1, set by max_connections",
+            f"other: unix:pid={os.getpid()},uid={os.getuid()} turned away: "
+            "the limit is 2, set by max_connections"]
 
 
 @pytest.fixture

@@ -343,8 +343,9 @@ def test_fifteen_hundred_clients_under_select(cursor):
     def reported():
         lines = [m for m in messages(cursor) if "turned away" in m]
         for m in lines:
-            assert re.fullmatch(rf'turned away \d+ connections?: the limit is {alive}, set by backend = "select"', m)
-        return [int(m.split()[2]) for m in lines]
+            assert re.fullmatch(r'\w+: \S+ (and \d+ other connections? )?turned away: '
+                                rf'the limit is {alive}, set by backend = "select"', m)
+        return [1 + int(m.split()[3]) if " other connection" in m else 1 for m in lines]
 
     until("the report", lambda: sum(reported()) == 1500 - alive)
     assert len(reported()) <= (time.monotonic() - began) / 5  # one line every 5 s at most
