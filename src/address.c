@@ -171,6 +171,32 @@ const char *address_format_client(int fd, const struct address *peer, char *out)
         return out;
 }
 
+int address_of_socket(int fd, struct address *address)
+{
+        struct address a = { .length = sizeof(a.storage) };
+        int v6only = 1;
+        socklen_t length = sizeof(v6only);
+
+        if (getsockname(fd, &a.sa, &a.length) < 0)
+                return -errno;
+        if (a.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a.in6.sin6_addr) &&
+            getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &length) == 0)
+                a.any = !v6only;
+        *address = a;
+        return 0;
+}
+
+bool address_agrees(const struct address *listen, const struct address *address)
+{
+        struct address chosen = *listen;
+
+        if (address_port(listen) == 0 && listen->sa.sa_family == AF_INET)
+                chosen.in.sin_port = address->in.sin_port;
+        else if (address_port(listen) == 0 && listen->sa.sa_family == AF_INET6)
+                chosen.in6.sin6_port = address->in6.sin6_port;
+        return address_equal(&chosen, address);
+}
+
 int address_compare(const struct address *a, const struct address *b)
 {
         if (a->length != b->length)

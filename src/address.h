@@ -73,6 +73,16 @@ bool address_equal(const struct address *a, const struct address *b);
  */
 const char *address_format_client(int fd, const struct address *peer, char *out);
 
+/**
+ * address_of_socket() - get the address that a socket is bound to, with the port the system chose
+ * Return: 0; what getsockname(2) fails with.
+ */
+_must_use_ int address_of_socket(int fd, struct address *address);
+
+/* Whether a socket that was to be bound to @listen can have @address: port 0 agrees with any port.
+ */
+bool address_agrees(const struct address *listen, const struct address *address);
+
 /* Orders addresses, in an order without a meaning. Return: below 0, 0, above 0; 0: address_equal().
  */
 int address_compare(const struct address *a, const struct address *b);

@@ -111,21 +111,6 @@ int listener_bind(const struct address *address, int backlog, bool share, int *o
         return 0;
 }
 
-static int get_address(int fd, struct address *address)
-{
-        struct address a = { .length = sizeof(a.storage) };
-        int v6only = 1;
-        socklen_t length = sizeof(v6only);
-
-        if (getsockname(fd, &a.sa, &a.length) < 0)
-                return -errno;
-        if (a.sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a.in6.sin6_addr) &&
-            getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &length) == 0)
-                a.any = !v6only;
-        *address = a;
-        return 0;
-}
-
 bool listener_is_exhausted(int error)
 {
         return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
@@ -190,7 +175,7 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct socket_opt
 
         if (!listener)
                 return -ENOMEM;
-        r = get_address(fd, &listener->address);
+        r = address_of_socket(fd, &listener->address);
         if (r < 0)
                 return r;
         if (listener->address.sa.sa_family == AF_UNIX && remove &&

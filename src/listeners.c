@@ -7,33 +7,28 @@
  */
 #include "listeners.h"
 #include "address_index.h"
+#include "passed.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <systemd/sd-daemon.h>
 
 struct entry {
         TAILQ_ENTRY(entry) entries;
         struct listeners *set;
         struct listener *listener;
         struct address configured; /* the "listen" it was opened for, unless passed */
-        const char *passed_name;   /* NULL: opened here */
+        bool is_passed;            /* by systemd; @passed_index says which */
+        size_t passed_index;
         const struct service *service;
         const struct service *next_service; /* of the next configuration; NULL: it does not stay */
 };
 
 TAILQ_HEAD(entry_list, entry);
 
-struct passed {
-        char *name;
-        int fd; /* -1: in use by an entry */
-};
-
 struct listeners {
         struct entry_list entries;
         struct passed *passed;
-        size_t n_passed;
         struct loop *loop;
         const struct listeners_events *events;
         void *arg;
@@ -76,8 +71,8 @@ static void entry_freep(struct entry **entry)
 }
 
 /* Makes an entry of a listening socket. @fd is consumed on success. */
-static int entry_new(struct listeners *set, int fd, const struct service *service,
-                     const char *passed_name, struct entry **out)
+static int entry_new(struct listeners *set, int fd, const struct service *service, bool is_passed,
+                     struct entry **out)
 {
         _cleanup_(entry_freep) struct entry *entry = calloc(1, sizeof(*entry));
         int r;
@@ -85,9 +80,9 @@ static int entry_new(struct listeners *set, int fd, const struct service *servic
         if (!entry)
                 return -ENOMEM;
         entry->set = set;
-        entry->passed_name = passed_name;
+        entry->is_passed = is_passed;
         entry->next_service = service;
-        r = listener_new(set->loop, fd, !passed_name, &service->socket, &entry_events, entry,
+        r = listener_new(set->loop, fd, !is_passed, &service->socket, &entry_events, entry,
                          &entry->listener);
         if (r < 0)
                 return r;
@@ -103,7 +98,7 @@ static void log_entry(enum log_kind kind, const char *words, const struct entry 
 
         log_write(kind, &about, "%s %s%s", words,
                   address_format(listener_address(entry->listener), address),
-                  entry->passed_name ? " passed by systemd" : "");
+                  entry->is_passed ? " passed by systemd" : "");
 }
 
 static void free_entries(struct entry_list *list)
@@ -114,66 +109,6 @@ static void free_entries(struct entry_list *list)
                 TAILQ_REMOVE(list, entry, entries);
                 entry_free(entry);
         }
-}
-
-/* Passed sockets */
-
-/*
- * Whether systemd gave the socket no name but a default: sd_listen_fds_with_names(3) says
- * "unknown" where none was passed, systemd.socket(5) takes the unit's name.
- */
-static bool is_unnamed(const char *name)
-{
-        size_t n = strlen(name), suffix = strlen(".socket");
-
-        return n == 0 || strcmp(name, "unknown") == 0 ||
-               (n > suffix && strcmp(name + n - suffix, ".socket") == 0);
-}
-
-/* The service of @config that a passed socket of that name belongs to; NULL: none. */
-static const struct service *match(const struct listeners *set, const char *name,
-                                   const struct config *config)
-{
-        const struct service *service = config_find_service(config, name);
-
-        if (!service && is_unnamed(name) && set->n_passed == 1 && config->n_services == 1)
-                service = &config->services[0];
-        return service;
-}
-
-static int take_passed(struct listeners *set, char *why)
-{
-        char **names = NULL;
-        int n = sd_listen_fds_with_names(1, &names);
-
-        if (n < 0) {
-                (void)snprintf(why, LISTENERS_WHY_SIZE, "cannot take sockets from systemd: %s",
-                               strerrordesc_np(-n));
-                return n;
-        }
-        set->passed = calloc((size_t)n + 1, sizeof(*set->passed));
-        for (int i = 0; i < n; i++) {
-                if (set->passed)
-                        set->passed[set->n_passed++] =
-                                (struct passed){ names[i], SD_LISTEN_FDS_START + i };
-                else
-                        free(names[i]);
-        }
-        free(names);
-        return set->passed ? 0 : -ENOMEM;
-}
-
-static int check_passed(const struct listeners *set, char *why)
-{
-        for (size_t i = 0; i < set->n_passed; i++) {
-                if (sd_is_socket(set->passed[i].fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
-                        continue;
-                (void)snprintf(why, LISTENERS_WHY_SIZE,
-                               "passed descriptor %d (\"%.64s\") is not a listening stream socket",
-                               set->passed[i].fd, set->passed[i].name);
-                return -EINVAL;
-        }
-        return 0;
 }
 
 static void listeners_freep(struct listeners **set)
@@ -194,9 +129,7 @@ int listeners_new(struct loop *loop, const struct listeners_events *events, void
         set->loop = loop;
         set->events = events;
         set->arg = arg;
-        r = take_passed(set, why);
-        if (r == 0)
-                r = check_passed(set, why);
+        r = passed_take(why, &set->passed);
         if (r < 0)
                 return r;
         *out = set;
@@ -209,41 +142,16 @@ struct listeners *listeners_free(struct listeners *set)
         if (!set)
                 return NULL;
         free_entries(&set->entries);
-        for (size_t i = 0; i < set->n_passed; i++) {
-                free(set->passed[i].name);
-                closep(&set->passed[i].fd);
-        }
-        free(set->passed);
+        passed_free(set->passed);
         free(set);
         return NULL;
 }
 
-/* "echo, db": as many names as fit. */
-static void list_services(const struct config *config, char *out, size_t size)
-{
-        size_t n = 0;
-
-        out[0] = '\0';
-        for (size_t i = 0; i < config->n_services && n < size; i++)
-                n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "",
-                                      config->services[i].name);
-}
+_Static_assert(LISTENERS_WHY_SIZE >= PASSED_WHY_SIZE, "both write to one buffer");
 
 int listeners_match(const struct listeners *set, const struct config *config, char *why)
 {
-        char services[LISTENERS_WHY_SIZE / 2];
-
-        for (size_t i = 0; i < set->n_passed; i++) {
-                if (match(set, set->passed[i].name, config))
-                        continue;
-                list_services(config, services, sizeof(services));
-                (void)snprintf(why, LISTENERS_WHY_SIZE,
-                               "passed socket \"%.64s\" matches no service (%s): set "
-                               "FileDescriptorName= to the name of one",
-                               set->passed[i].name, services);
-                return -EINVAL;
-        }
-        return 0;
+        return passed_check(set->passed, config, why);
 }
 
 /* Putting a configuration into force */
@@ -268,20 +176,10 @@ static void plan_deinit(struct plan *plan)
         address_index_free(plan->leaving);
 }
 
-/* Whether each service of @config has a passed socket; one flag each, the caller's. */
-static bool *flag_passed(const struct listeners *set, const struct config *config)
-{
-        bool *flags = calloc(config->n_services, sizeof(*flags));
-
-        for (size_t i = 0; flags && i < set->n_passed; i++)
-                flags[match(set, set->passed[i].name, config) - config->services] = true;
-        return flags;
-}
-
 /* Lists what @config asks for. Return: 0; -ENOMEM. */
 static int list_wants(const struct listeners *set, const struct config *config, struct plan *plan)
 {
-        _cleanup_(freep) bool *passed = flag_passed(set, config);
+        _cleanup_(freep) bool *passed = passed_flags(set->passed, config);
         size_t n = 0;
 
         for (size_t i = 0; i < config->n_services; i++)
@@ -362,7 +260,7 @@ static int keep_opened(struct listeners *set, struct plan *plan)
         for (size_t i = 0; i < plan->n_wants; i++)
                 wants[i] = &plan->wants[i];
         TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->passed_name && listener_is_found(entry->listener))
+                if (!entry->is_passed && listener_is_found(entry->listener))
                         entries[n_entries++] = entry;
         qsort(wants, plan->n_wants, sizeof(*wants), compare_wants);
         qsort(entries, n_entries, sizeof(*entries), compare_entries);
@@ -393,7 +291,8 @@ static int make_plan(struct listeners *set, const struct config *config, struct 
 
         TAILQ_FOREACH(entry, &set->entries, entries)
                 entry->next_service =
-                        entry->passed_name ? match(set, entry->passed_name, config) : NULL;
+                        entry->is_passed ? passed_service(set->passed, entry->passed_index, config)
+                                         : NULL;
         r = list_wants(set, config, plan);
         if (r == 0)
                 r = keep_opened(set, plan);
@@ -420,11 +319,11 @@ static int open_one(struct listeners *set, const struct want *want, bool share,
         int r = listener_bind(want->listen, (int)want->service->backlog, share, &fd);
 
         if (r == 0)
-                r = entry_new(set, fd, want->service, NULL, &entry);
+                r = entry_new(set, fd, want->service, false, &entry);
         if (r < 0) {
                 (void)snprintf(why, LISTENERS_WHY_SIZE, "%.64s: cannot listen on %s: %s",
                                want->service->name, address_format(want->listen, text),
-                               strerrordesc_np(-r));
+                               loop_strerror(r));
                 return r;
         }
         fd = -1;
@@ -455,25 +354,41 @@ static int open_missing(struct listeners *set, const struct plan *plan, struct e
 static int adopt_passed(struct listeners *set, const struct config *config,
                         struct entry_list *fresh, char *why)
 {
-        for (size_t i = 0; i < set->n_passed; i++) {
-                struct passed *passed = &set->passed[i];
+        for (size_t i = 0; i < set->passed->n; i++) {
+                struct passed_socket *socket = &set->passed->sockets[i];
                 struct entry *entry;
                 int r;
 
-                if (passed->fd < 0)
+                if (socket->fd < 0)
                         continue;
-                r = entry_new(set, passed->fd, match(set, passed->name, config), passed->name,
+                r = entry_new(set, socket->fd, passed_service(set->passed, i, config), true,
                               &entry);
                 if (r < 0) {
                         (void)snprintf(why, LISTENERS_WHY_SIZE,
-                                       "cannot use passed socket \"%.64s\": %s", passed->name,
-                                       strerrordesc_np(-r));
+                                       "cannot use passed socket \"%s\": %s", socket->name,
+                                       loop_strerror(r));
                         return r;
                 }
-                passed->fd = -1;
+                socket->fd = -1;
+                entry->passed_index = i; /* NOLINT(clang-analyzer-core.*): set by entry_new() */
                 TAILQ_INSERT_TAIL(fresh, entry, entries);
         }
         return 0;
+}
+
+/* Warns of services whose passed sockets are not what the file says. */
+static void log_differences(const struct listeners *set, const struct config *config)
+{
+        char difference[PASSED_WHY_SIZE];
+
+        for (size_t i = 0; i < set->passed->n; i++) {
+                const struct service *service =
+                        passed_difference(set->passed, i, config, difference);
+                const struct log_about about = { .service = service ? service->name : NULL };
+
+                if (service)
+                        log_write(LOG_PASSED_DIFFERS, &about, "%s", difference);
+        }
 }
 
 /* Accepts who has connected, and stops listening. */
@@ -510,7 +425,7 @@ static void commit(struct listeners *set, struct entry_list *fresh)
                 if (moved)
                         log_entry(LOG_LISTENING, "listening on", entry);
                 listener_set_options(entry->listener, &entry->service->socket);
-                if (!entry->passed_name)
+                if (!entry->is_passed)
                         listener_set_backlog(entry->listener, (int)entry->service->backlog);
         }
         TAILQ_FOREACH(entry, fresh, entries) {
@@ -540,6 +455,7 @@ int listeners_apply(struct listeners *set, const struct config *config, char *wh
                 return r;
         }
         commit(set, &fresh);
+        log_differences(set, config);
         return 0;
 }
 
@@ -586,7 +502,7 @@ size_t listeners_retire(struct listeners *set)
 
         for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
                 next = TAILQ_NEXT(entry, entries);
-                if (entry->passed_name)
+                if (entry->is_passed)
                         continue;
                 if (listener_retire(entry->listener) < 0)
                         entry_close(entry);

@@ -38,12 +38,10 @@ _must_use_ int listeners_new(struct loop *loop, const struct listeners_events *e
 struct listeners *listeners_free(struct listeners *listeners);
 
 /**
- * listeners_match() - check that every passed socket belongs to a service of @config
+ * listeners_match() - check that the passed sockets fit @config; see passed_check()
  *
- * By its name (FileDescriptorName=); one socket without a name of its own belongs to the one
- * service there is.
- *
- * Return: 0; -EINVAL: some socket matches no service, @why names both.
+ * Return: 0; -ENOMEM; -EINVAL: a socket belongs to no service, or to another one than the one that
+ * is to listen on its address. @why says what was passed, as what, and what to change.
  */
 _must_use_ int listeners_match(const struct listeners *listeners, const struct config *config,
                                char *why);
@@ -53,7 +51,8 @@ _must_use_ int listeners_match(const struct listeners *listeners, const struct c
  * @config: matched with listeners_match(); must live until another is applied
  *
  * Sockets that both the old and the new configuration have stay as they are. On failure nothing has
- * changed. Logs each socket it begins or ceases to listen on.
+ * changed. Logs each socket it begins or ceases to listen on, and each service whose passed sockets
+ * are not what its "listen" says.
  *
  * Return: 0; -ENOMEM; see listener_bind(). @why names the service and the address.
  */

@@ -26,6 +26,7 @@ enum log_level {
 enum log_kind {
         LOG_LISTENING,
         LOG_NOT_LISTENING,
+        LOG_PASSED_DIFFERS,
         LOG_READY,
         LOG_WAITING,
         LOG_CONNECTED,

@@ -77,6 +77,84 @@ def test_unmatched(services, names, socks):
         assert f'"{unmatched}"' in line and ", ".join(services) in line
 
 
+@pytest.mark.parametrize("names", [None, ["selectd.socket", "selectd.socket"]])
+def test_matched_by_address(backend, socks, names):
+    """Where no name decides, the address does."""
+    text = config(service("b", listen=address(socks[1])), service("a", listen=address(socks[0])),
+                  backend=backend)
+    with activated(text, socks[:2], names) as daemon:
+        assert sorted(daemon.lines("listening on")) == [
+            f"a: listening on {address(socks[0])} passed by systemd",
+            f"b: listening on {address(socks[1])} passed by systemd"]
+        assert not daemon.lines("systemd passed")
+        for sock in socks:
+            sock.close()
+        assert_serves(daemon.addresses("a")[0])
+
+
+def test_one_name_for_two_services(socks):
+    """A unit with two ListenStream= and one name, of which one is another service's."""
+    first, second = map(address, socks[:2])
+    text = config(service("echo", listen=first), service("db", listen=second))
+    with activated(text, socks[:2], ["echo", "echo"], wait=None) as daemon:
+        assert daemon.wait() == 78
+        assert daemon.log == [
+            f'db: cannot listen on {second}: systemd passed {second} as "echo"; give the service a '
+            "socket unit of its own, with FileDescriptorName=db"]
+
+
+def test_part_of_what_another_service_wants(socks):
+    """Not the same address, but one that it includes; found out at a reload."""
+    where = address(socks[0])
+    port = where.rpartition(":")[2]
+    with activated(config(), socks[:1], ["echo"]) as daemon:
+        daemon.reload(config(service("echo"), service("db", listen=f"*:{port}")),
+                      rf'db: cannot listen on \*:{port}: systemd passed {where} as "echo"; .*'
+                      "keeping the old configuration$")
+        socks[0].close()
+        assert_serves(where)
+
+
+def test_passed_is_not_what_the_file_says(backend, socks):
+    """It is used, and the log says that they differ, once for the service."""
+    first, second, _ = map(address, socks)
+    own = f"127.0.0.1:{free_port()}"
+    passed = f"{first}, {second}"
+
+    def warning(listen):
+        return (f"echo: systemd passed {passed}, which is used, but listen is {listen}: let "
+                "ListenStream= of the socket unit and listen say the same")
+
+    def text(*listen):
+        return config(service("echo", listen=listen), backend=backend)
+
+    with activated(text(own), socks[:2], ["echo", "echo"]) as daemon:
+        for sock in socks:
+            sock.close()
+        assert daemon.lines("systemd passed") == [warning(own)]
+        daemon.reload(text(second, first))
+        assert len(daemon.lines("systemd passed")) == 1
+        daemon.reload(text(first, second, own))  # one that is not listened on
+        assert daemon.lines("systemd passed")[1:] == [warning(f"{first}, {second}, {own}")]
+        assert_serves(first)
+        assert_refused(own)
+
+
+def test_none_passed():
+    """As a wrapper leaves it behind that passes what it has, and has none."""
+    with Daemon(config(), env={"LISTEN_FDS": "0"},
+                wrapper=["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"]) as daemon:
+        assert_serves(daemon.addresses()[0])
+
+
+def test_name_with_a_line_end(socks):
+    """It is escaped, whatever the log says of it."""
+    with activated(config(), socks[:1], ["ec\nho\x1b"], wait=None) as daemon:
+        assert daemon.wait() == 78
+        line, = daemon.log
+        assert r'"ec\nho\x1b"' in line
+
+
 def test_two_of_one_name(backend, socks, tmp_path):
     """Of different kinds: TCP and unix, whose file is systemd's and stays."""
     path = tmp_path / "echo.sock"
