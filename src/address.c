@@ -14,6 +14,25 @@
 
 #define UNIX_PREFIX "unix:"
 
+/* Copies a path, in which "//" and "/./" become "/". Return: its length. */
+static size_t copy_path(const char *path, char *out)
+{
+        size_t n = 0;
+
+        while (*path) {
+                size_t skip = strncmp(path, "//", 2) == 0    ? 1
+                              : strncmp(path, "/./", 3) == 0 ? 2
+                                                             : 0;
+
+                if (skip)
+                        path += skip;
+                else
+                        out[n++] = *path++;
+        }
+        out[n] = '\0';
+        return n;
+}
+
 static int parse_unix(const char *path, bool absolute, struct address *address)
 {
         struct address a = { .un.sun_family = AF_UNIX };
@@ -21,7 +40,7 @@ static int parse_unix(const char *path, bool absolute, struct address *address)
 
         if (length == 0 || (absolute && path[0] != '/') || length >= sizeof(a.un.sun_path))
                 return -EINVAL;
-        memcpy(a.un.sun_path, path, length + 1);
+        length = copy_path(path, a.un.sun_path);
         a.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
         *address = a;
         return 1;

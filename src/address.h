@@ -29,8 +29,8 @@ struct address {
  * address_parse() - read "1.2.3.4:PORT", "[IPv6]:PORT", "*:PORT" or "unix:/PATH"
  *
  * No name is looked up; a port is a number from 0 to 65535, where 0 lets the system choose. The
- * path is absolute and at most 107 bytes (unix(7)). An IPv4 address mapped to IPv6 is taken for the
- * IPv4 one. Thread: any; never blocks.
+ * path is absolute and at most 107 bytes (unix(7)); "//" and "/./" in it become "/". An IPv4
+ * address mapped to IPv6 is taken for the IPv4 one. Thread: any; never blocks.
  *
  * Return: 0; -EINVAL: not an address; -ENOMEM.
  */

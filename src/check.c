@@ -53,6 +53,30 @@ static void check_mode(struct reader *r, config_setting_t *setting, const struct
                               setting_path(member, path), modes[ffs((int)key->modes) - 1]);
 }
 
+static bool has_unix_socket(const struct service *service)
+{
+        for (size_t i = 0; i < service->n_listen; i++)
+                if (service->listen[i].sa.sa_family == AF_UNIX)
+                        return true;
+        return false;
+}
+
+/* Reports keys that are for unix sockets where the service has none. */
+static void check_unix_keys(struct reader *r, config_setting_t *setting,
+                            const struct service *service)
+{
+        static const char *const names[] = { "socket_mode", "socket_group" };
+        char path[SETTING_PATH_SIZE];
+
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                config_setting_t *key = config_setting_get_member(setting, names[i]);
+
+                if (key && service->n_listen > 0 && !has_unix_socket(service))
+                        reader_report(r, key, "%s: is for unix sockets, and listen has none",
+                                      setting_path(key, path));
+        }
+}
+
 void check_service(struct reader *r, config_setting_t *setting, const struct service *service)
 {
         const struct group *group = &key_groups[GROUP_SERVICE];
@@ -60,6 +84,7 @@ void check_service(struct reader *r, config_setting_t *setting, const struct ser
         char path[SETTING_PATH_SIZE];
 
         check_needs(r, setting, group);
+        check_unix_keys(r, setting, service);
         for (size_t i = 0; i < group->n; i++)
                 check_mode(r, setting, &group->keys[i], service);
         if (r->skip_mode_checks)

@@ -12,6 +12,7 @@
 #include "conditions.h"
 #include "log.h"
 #include "network.h"
+#include "socket_file.h"
 #include "sockopts.h"
 #include "tally.h"
 #include <stdbool.h>
@@ -41,7 +42,8 @@ struct service {
         char *name;
         enum service_mode mode;
         struct address *listen;
-        size_t n_listen; /* at least 1 */
+        size_t n_listen;                    /* at least 1 */
+        struct socket_access socket_access; /* of the unix sockets among them */
         uint64_t backlog;
         uint64_t send_delay_usec; /* 0: none */
         uint64_t message_bytes;

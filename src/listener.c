@@ -10,7 +10,6 @@
 #include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Accepted in one turn of the loop. */
 #define ACCEPT_BATCH 64
@@ -26,9 +25,8 @@ struct listener {
         void *arg;
         struct socket_options options;
         bool inherited; /* every connection in the backlog was made under these options */
-        bool remove;    /* the unix socket's file, if it is still this one: */
-        dev_t device;
-        ino_t inode;
+        bool has_file;  /* of a unix socket made here, which goes with it: */
+        struct socket_file file;
 };
 
 static void set_option(int fd, int level, int option, int value)
@@ -37,57 +35,22 @@ static void set_option(int fd, int level, int option, int value)
         (void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* Removes a unix socket's file if nobody listens on it. */
-static void remove_stale(const struct address *address)
+static int bind_inet(int fd, const struct address *address, int backlog, bool share)
 {
-        _cleanup_(closep) int fd = -1;
-        struct stat st;
-
-        if (lstat(address->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-                return;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, &address->sa, address->length) < 0 && errno == ECONNREFUSED)
-                (void)unlink(address->un.sun_path);
-}
-
-/* A unix socket's file is everyone's from birth: to change it later is to follow who replaced it.
- */
-static int bind_for_all(int fd, const struct address *address)
-{
-        mode_t mask = umask(0111);
-        int r = bind(fd, &address->sa, address->length) < 0 ? -errno : 0;
-
-        (void)umask(mask);
-        return r;
-}
-
-static int bind_and_listen(int fd, const struct address *address, int backlog, bool share)
-{
-        int r;
-
-        if (address->sa.sa_family == AF_UNIX) {
-                remove_stale(address);
-        } else {
-                set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-                set_option(fd, SOL_SOCKET, SO_REUSEPORT, share);
-        }
+        set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, share);
         if (address->sa.sa_family == AF_INET6)
                 set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->any);
-        r = bind_for_all(fd, address);
-        if (r < 0)
-                return r;
-        if (listen(fd, backlog) < 0) { /* which looks for conflicts once more */
-                r = -errno;
-                if (address->sa.sa_family == AF_UNIX)
-                        (void)unlink(address->un.sun_path);
-                return r;
-        }
+        if (bind(fd, &address->sa, address->length) < 0 ||
+            listen(fd, backlog) < 0) /* which looks for conflicts once more */
+                return -errno;
         if (share)
                 set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
         return 0;
 }
 
-int listener_bind(const struct address *address, int backlog, bool share, int *out)
+int listener_bind(const struct address *address, const struct socket_access *access, int backlog,
+                  bool share, int *out)
 {
         _cleanup_(closep) int fd =
                 socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -99,11 +62,14 @@ int listener_bind(const struct address *address, int backlog, bool share, int *o
                         .in = { .sin_family = AF_INET, .sin_port = address->in6.sin6_port },
                 };
 
-                return listener_bind(&any, backlog, share, out);
+                return listener_bind(&any, access, backlog, share, out);
         }
         if (fd < 0)
                 return -errno;
-        r = bind_and_listen(fd, address, backlog, share);
+        if (address->sa.sa_family == AF_UNIX)
+                r = socket_file_listen(fd, address, access, backlog);
+        else
+                r = bind_inet(fd, address, backlog, share);
         if (r < 0)
                 return r;
         *out = fd;
@@ -170,7 +136,6 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct socket_opt
                  const struct listener_events *events, void *arg, struct listener **out)
 {
         _cleanup_(freep) struct listener *listener = calloc(1, sizeof(*listener));
-        struct stat st;
         int r;
 
         if (!listener)
@@ -178,11 +143,8 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct socket_opt
         r = address_of_socket(fd, &listener->address);
         if (r < 0)
                 return r;
-        if (listener->address.sa.sa_family == AF_UNIX && remove &&
-            stat(listener->address.un.sun_path, &st) == 0) {
-                listener->remove = true;
-                listener->device = st.st_dev;
-                listener->inode = st.st_ino;
+        if (listener->address.sa.sa_family == AF_UNIX && remove) {
+                listener->has_file = socket_file_of(&listener->address, &listener->file) == 0;
         }
         if (evutil_make_socket_nonblocking(fd) < 0 || evutil_make_socket_closeonexec(fd) < 0)
                 return -errno;
@@ -202,18 +164,27 @@ int listener_new(struct loop *loop, int fd, bool remove, const struct socket_opt
 
 bool listener_is_found(const struct listener *listener)
 {
-        struct stat st;
-
-        return !listener->remove || (stat(listener->address.un.sun_path, &st) == 0 &&
-                                     st.st_dev == listener->device && st.st_ino == listener->inode);
+        return !listener->has_file || socket_file_is_at(&listener->file, &listener->address);
 }
 
-/* Removes the file of a unix socket of ours, if it is still this one. */
+bool listener_is_at(const struct listener *listener, const struct address *address)
+{
+        return listener->has_file && address->sa.sa_family == AF_UNIX &&
+               socket_file_is_at(&listener->file, address);
+}
+
+int listener_set_access(struct listener *listener, const struct socket_access *access)
+{
+        if (!listener->has_file)
+                return 0;
+        return socket_file_set_access(&listener->file, &listener->address, access);
+}
+
 static void remove_file(struct listener *listener)
 {
-        if (listener->remove && listener_is_found(listener))
-                (void)unlink(listener->address.un.sun_path);
-        listener->remove = false;
+        if (listener->has_file)
+                socket_file_remove(&listener->file, &listener->address);
+        listener->has_file = false;
 }
 
 struct listener *listener_free(struct listener *listener)

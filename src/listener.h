@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "loop.h"
+#include "socket_file.h"
 #include "sockopts.h"
 
 struct listener;
@@ -21,17 +22,18 @@ struct listener_events {
 
 /**
  * listener_bind() - open a socket that listens
+ * @access: who may connect to a unix socket; see socket_file_listen()
  * @share: take an address over from a socket of this process that has SO_REUSEPORT set; see
  *         listener_offer()
  * @fd:    set to the socket, non-blocking and close-on-exec; the caller's
  *
- * "*" falls back to IPv4 where the system has no IPv6. A unix socket's file that nobody listens on
- * any more is replaced; the new one may be connected to by everyone who can reach its directory.
+ * "*" falls back to IPv4 where the system has no IPv6.
  *
  * Return: 0; what socket(2), bind(2) or listen(2) fails with: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL,
- * …
+ * …; see socket_file_listen().
  */
-_must_use_ int listener_bind(const struct address *address, int backlog, bool share, int *fd);
+_must_use_ int listener_bind(const struct address *address, const struct socket_access *access,
+                             int backlog, bool share, int *fd);
 
 /* Whether accept(2) failed for want of something, which the end of a connection may free. */
 bool listener_is_exhausted(int error);
@@ -60,6 +62,16 @@ const struct address *listener_address(const struct listener *listener);
 
 /* Whether clients can find it: of a unix socket of ours, whether its file is still there. */
 bool listener_is_found(const struct listener *listener);
+
+/* Whether @address names the file of this unix socket, which was made here: there may be several
+ * paths to it. */
+bool listener_is_at(const struct listener *listener, const struct address *address);
+
+/**
+ * listener_set_access() - change who may connect to a unix socket that was made here
+ * Return: 0, also for other sockets; see socket_file_set_access().
+ */
+_must_use_ int listener_set_access(struct listener *listener, const struct socket_access *access);
 
 /* Sets the backlog anew. */
 void listener_set_backlog(struct listener *listener, int backlog);

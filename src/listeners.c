@@ -184,7 +184,7 @@ static int list_wants(const struct listeners *set, const struct config *config, 
 
         for (size_t i = 0; i < config->n_services; i++)
                 n += config->services[i].n_listen;
-        plan->wants = calloc(n, sizeof(*plan->wants));
+        plan->wants = calloc(n + 1, sizeof(*plan->wants));
         if (!passed || !plan->wants)
                 return -ENOMEM;
         for (size_t i = 0; i < config->n_services; i++)
@@ -244,6 +244,32 @@ static void pair(struct want **wants, size_t n_wants, struct entry **entries, si
         }
 }
 
+/* Finds the unix socket at @address that has another path to it; NULL: there is none. */
+static struct entry *find_file(struct entry **entries, size_t n, const struct address *address)
+{
+        for (size_t i = 0; i < n; i++)
+                if (!entries[i]->next_service && listener_is_at(entries[i]->listener, address))
+                        return entries[i];
+        return NULL;
+}
+
+/* Gives each want that has none a unix socket at the same place. */
+static void pair_files(struct plan *plan, struct entry **entries, size_t n_entries)
+{
+        struct socket_file file;
+
+        for (size_t i = 0; i < plan->n_wants; i++) {
+                struct want *want = &plan->wants[i];
+
+                if (want->entry || want->listen->sa.sa_family != AF_UNIX ||
+                    socket_file_of(want->listen, &file) < 0)
+                        continue;
+                want->entry = find_file(entries, n_entries, want->listen);
+                if (want->entry)
+                        want->entry->next_service = want->service;
+        }
+}
+
 /*
  * Decides which of the sockets opened here stay: those whose "listen" is still asked for, by the
  * same service if possible, because port 0 is the "listen" of many.
@@ -251,8 +277,8 @@ static void pair(struct want **wants, size_t n_wants, struct entry **entries, si
 static int keep_opened(struct listeners *set, struct plan *plan)
 {
         size_t n = listeners_count(set), n_entries = 0;
-        _cleanup_(freep) struct want **wants = calloc(plan->n_wants + 1, sizeof(*wants));
-        _cleanup_(freep) struct entry **entries = calloc(n + 1, sizeof(*entries));
+        _cleanup_(freep) struct want **wants = calloc(plan->n_wants + 1, sizeof(struct want *));
+        _cleanup_(freep) struct entry **entries = calloc(n + 1, sizeof(struct entry *));
         struct entry *entry;
 
         if (!wants || !entries)
@@ -262,10 +288,11 @@ static int keep_opened(struct listeners *set, struct plan *plan)
         TAILQ_FOREACH(entry, &set->entries, entries)
                 if (!entry->is_passed && listener_is_found(entry->listener))
                         entries[n_entries++] = entry;
-        qsort(wants, plan->n_wants, sizeof(*wants), compare_wants);
-        qsort(entries, n_entries, sizeof(*entries), compare_entries);
+        qsort(wants, plan->n_wants, sizeof(struct want *), compare_wants);
+        qsort(entries, n_entries, sizeof(struct entry *), compare_entries);
         pair(wants, plan->n_wants, entries, n_entries, true);
         pair(wants, plan->n_wants, entries, n_entries, false);
+        pair_files(plan, entries, n_entries);
         return 0;
 }
 
@@ -316,7 +343,8 @@ static int open_one(struct listeners *set, const struct want *want, bool share,
         _cleanup_(closep) int fd = -1;
         char text[ADDRESS_TEXT_SIZE];
         struct entry *entry;
-        int r = listener_bind(want->listen, (int)want->service->backlog, share, &fd);
+        int r = listener_bind(want->listen, &want->service->socket_access,
+                              (int)want->service->backlog, share, &fd);
 
         if (r == 0)
                 r = entry_new(set, fd, want->service, false, &entry);
@@ -348,6 +376,43 @@ static int open_missing(struct listeners *set, const struct plan *plan, struct e
                 r = open_one(set, want, share, fresh, why);
         }
         return r;
+}
+
+/* Gives back to the first @n sockets that stay the access of their service so far. */
+static void restore_access(const struct plan *plan, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                struct entry *entry = plan->wants[i].entry;
+
+                if (entry)
+                        (void)!listener_set_access(entry->listener, &entry->service->socket_access);
+        }
+}
+
+/* Gives the sockets that stay the access that is asked for now, if that is not what it was: what
+ * has been changed by hand stays. */
+static int change_access(const struct plan *plan, char *why)
+{
+        char text[ADDRESS_TEXT_SIZE];
+
+        for (size_t i = 0; i < plan->n_wants; i++) {
+                const struct want *want = &plan->wants[i];
+                int r = 0;
+
+                if (want->entry && !socket_access_equal(&want->entry->service->socket_access,
+                                                        &want->service->socket_access))
+                        r = listener_set_access(want->entry->listener,
+                                                &want->service->socket_access);
+                if (r == 0)
+                        continue;
+                (void)snprintf(why, LISTENERS_WHY_SIZE,
+                               "%.64s: cannot set the mode and group of %s: %s",
+                               want->service->name, address_format(want->listen, text),
+                               loop_strerror(r));
+                restore_access(plan, i);
+                return r;
+        }
+        return 0;
 }
 
 /* Makes entries of the passed sockets: at the first configuration only. */
@@ -413,6 +478,14 @@ static void close_leaving(struct listeners *set)
         }
 }
 
+/* A unix socket may stay for another path than the one it was opened for. */
+static void rename_configured(const struct plan *plan)
+{
+        for (size_t i = 0; i < plan->n_wants; i++)
+                if (plan->wants[i].entry)
+                        plan->wants[i].entry->configured = *plan->wants[i].listen;
+}
+
 static void commit(struct listeners *set, struct entry_list *fresh)
 {
         struct entry *entry;
@@ -449,11 +522,14 @@ int listeners_apply(struct listeners *set, const struct config *config, char *wh
         r = adopt_passed(set, config, &fresh, why);
         if (r == 0)
                 r = open_missing(set, &plan, &fresh, why);
+        if (r == 0)
+                r = change_access(&plan, why);
         if (r < 0) {
                 free_entries(&fresh);
                 offer_leaving(set, false);
                 return r;
         }
+        rename_configured(&plan);
         commit(set, &fresh);
         log_differences(set, config);
         return 0;

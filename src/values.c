@@ -185,6 +185,40 @@ void read_proxy_protocol(struct reader *r, const struct key *key, config_setting
                 *(bool *)out = i;
 }
 
+/* Access to unix sockets */
+
+/* A mode is octal, which libconfig's integers are not: so it is a string. */
+void read_socket_mode(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        const char *text = config_setting_get_string(setting);
+        size_t n = text ? strlen(text) : 0;
+
+        if (n >= 3 && n <= 4 && strspn(text, "01234567") == n && (n == 3 || text[0] == '0'))
+                *(mode_t *)out = (mode_t)strtoul(text, NULL, 8);
+        else
+                reader_report_value(r, setting, key->legal);
+}
+
+void read_socket_group(struct reader *r, const struct key *key, config_setting_t *setting,
+                       void *out)
+{
+        const char *text = config_setting_get_string(setting);
+        struct socket_access *access = out;
+        char number[32];
+        int error;
+
+        if (is_integer(setting)) {
+                (void)snprintf(number, sizeof(number), "%lld", config_setting_get_int64(setting));
+                text = number;
+        }
+        error = text ? socket_group_find(text, &access->group) : -ENOENT;
+        access->has_group = error == 0;
+        if (error == -ENOMEM)
+                r->no_memory = true;
+        else if (error < 0)
+                reader_report_value(r, setting, key->legal);
+}
+
 /* Addresses */
 
 /* Counts one more address; the first one too many is reported. */

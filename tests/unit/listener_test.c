@@ -29,6 +29,7 @@ static void on_error(struct listener *listener, int error, void *arg)
 }
 
 static const struct socket_options options;
+static const struct socket_access everyone = { .mode = 0666 };
 static const struct listener_events events = { .on_accept = on_accept, .on_error = on_error };
 
 static struct listener *listen_on(const char *text)
@@ -38,7 +39,7 @@ static struct listener *listen_on(const char *text)
         int fd = -1;
 
         assert_int_equal(address_parse(text, &address), 0);
-        assert_int_equal(listener_bind(&address, 4096, false, &fd), 0);
+        assert_int_equal(listener_bind(&address, &everyone, 4096, false, &fd), 0);
         assert_int_equal(listener_new(loop, fd, true, &options, &events, NULL, &listener), 0);
         return listener;
 }
@@ -102,16 +103,16 @@ static void unix_files(void **state)
         (void)snprintf(text, sizeof(text), "unix:%s", path);
         listener = listen_on(text);
         assert_int_equal(address_parse(text, &address), 0);
-        assert_int_equal(listener_bind(&address, 1, false, &fd), -EADDRINUSE);
+        assert_int_equal(listener_bind(&address, &everyone, 1, false, &fd), -EADDRINUSE);
         listener_free(listener);
         assert_int_equal(access(path, F_OK), -1);
 
-        assert_int_equal(listener_bind(&address, 1, false, &fd), 0);
+        assert_int_equal(listener_bind(&address, &everyone, 1, false, &fd), 0);
         assert_int_equal(close(fd), 0); /* as a crash leaves it */
         listener_free(listen_on(text));
 
         assert_int_equal(mknod(path, S_IFREG | 0600, 0), 0);
-        assert_int_equal(listener_bind(&address, 1, false, &fd), -EADDRINUSE);
+        assert_int_equal(listener_bind(&address, &everyone, 1, false, &fd), -EADDRINUSE);
         assert_int_equal(unlink(path), 0);
         assert_int_equal(rmdir(directory), 0);
 }

@@ -26,6 +26,7 @@ static void on_accept(struct listener *listener, int fd, const struct address *p
         assert_int_equal(close(fd), 0);
 }
 
+static const struct socket_access everyone = { .mode = 0666 };
 static const struct listener_events events = { .on_accept = on_accept };
 
 static void ignore(int severity, const char *message)
@@ -43,7 +44,7 @@ static void a_listener(void **state)
         (void)state;
         event_set_log_callback(ignore);
         assert_int_equal(address_parse("127.0.0.1:0", &address), 0);
-        assert_int_equal(listener_bind(&address, 1, false, &fd), 0);
+        assert_int_equal(listener_bind(&address, &everyone, 1, false, &fd), 0);
         full = true;
         assert_int_equal(listener_new(loop, fd, true, &events, NULL, &listener), -ENOSPC);
         full = false;
