@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <linux/filter.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
@@ -221,22 +221,17 @@ void listener_offer(struct listener *listener, bool offer)
                 set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, offer);
 }
 
+/* An interface that no packet comes in by. */
+#define NO_INTERFACE INT_MAX
+
 int listener_retire(struct listener *listener)
 {
-        /* Of a listening socket the filter sees the TCP header first: drop what is SYN, not ACK. */
-        struct sock_filter code[] = {
-                BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct tcphdr, th_flags)),
-                BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
-                BPF_STMT(BPF_RET | BPF_K, 0),
-                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-        };
-        const struct sock_fprog program = { .len = ELEMENTS(code), .filter = code };
+        const int interface = NO_INTERFACE;
 
         if (listener->address.sa.sa_family == AF_UNIX)
                 remove_file(listener);
-        else if (setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) <
-                 0)
+        else if (setsockopt(listener->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &interface,
+                            sizeof(interface)) < 0)
                 return -errno;
         return 0;
 }

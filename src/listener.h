@@ -88,12 +88,23 @@ void listener_set_options(struct listener *listener, const struct socket_options
 void listener_offer(struct listener *listener, bool offer);
 
 /*
- * No client begins to connect any more; who has begun may finish and is accepted. For a listener
- * that will be freed a moment later: to close a socket resets who is in the middle of it. Clients
- * that try meanwhile do so again by themselves, a second later (RFC 6298).
+ * How long a retired listener stays open: as long as it takes to finish connecting, which is a
+ * round trip and the 200 ms for which Linux may hold back its last ACK (TCP_DELACK_MAX; measured).
+ */
+#define LISTENER_RETIRE_USEC (500 * USEC_PER_MSEC)
+
+/*
+ * No client begins to connect here any more; whoever has begun may finish and is accepted. For a
+ * listener that is freed LISTENER_RETIRE_USEC later: to close a socket resets clients that are in
+ * the middle of connecting.
  *
- * Return: 0; -EPERM: this system asks for CAP_NET_ADMIN, clients still begin to connect; what else
- * setsockopt(2) fails with.
+ * New clients go to another listener of an overlapping address, if there is one, else they are
+ * refused. For that the socket is bound to an interface that does not exist: packets of connections
+ * that have begun do not look for a listener, others do not find this one (inet_lookup_listener()
+ * of Linux).
+ *
+ * Return: 0; -EPERM: Linux before 5.7, or a socket of an IPv6 link-local address, which is bound to
+ * its interface; what else setsockopt(2) fails with. Clients then still begin to connect.
  */
 _must_use_ int listener_retire(struct listener *listener);
 

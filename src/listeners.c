@@ -20,8 +20,12 @@ struct entry {
         struct address configured; /* the "listen" it was opened for, unless passed */
         bool is_passed;            /* by systemd; @passed_index says which */
         size_t passed_index;
+        struct config *config; /* of @service, a reference; NULL: not in force yet */
         const struct service *service;
         const struct service *next_service; /* of the next configuration; NULL: it does not stay */
+        bool extra;                         /* it stays though no "listen" is its own */
+        bool retired;                       /* it is closed soon: */
+        uint64_t retired_until_usec;
 };
 
 TAILQ_HEAD(entry_list, entry);
@@ -29,6 +33,7 @@ TAILQ_HEAD(entry_list, entry);
 struct listeners {
         struct entry_list entries;
         struct passed *passed;
+        struct timer retirement; /* the next retired socket is to be closed */
         struct loop *loop;
         const struct listeners_events *events;
         void *arg;
@@ -39,7 +44,7 @@ static void on_accept(struct listener *listener, int fd, const struct address *p
         const struct entry *entry = arg;
 
         (void)listener;
-        entry->set->events->on_accept(entry->set->arg, entry->service, fd, peer);
+        entry->set->events->on_accept(entry->set->arg, entry->config, entry->service, fd, peer);
 }
 
 static void on_error(struct listener *listener, int error, void *arg)
@@ -59,8 +64,10 @@ static const struct listener_events entry_events = {
 
 static struct entry *entry_free(struct entry *entry)
 {
-        if (entry)
-                listener_free(entry->listener);
+        if (!entry)
+                return NULL;
+        listener_free(entry->listener);
+        config_unref(entry->config);
         free(entry);
         return NULL;
 }
@@ -91,6 +98,16 @@ static int entry_new(struct listeners *set, int fd, const struct service *servic
         return 0;
 }
 
+/* Makes it serve clients for a service. */
+static void entry_set_service(struct entry *entry, struct config *config,
+                              const struct service *service)
+{
+        config_ref(config);
+        config_unref(entry->config);
+        entry->config = config;
+        entry->service = service;
+}
+
 static void log_entry(enum log_kind kind, const char *words, const struct entry *entry)
 {
         const struct log_about about = { .service = entry->service->name };
@@ -111,6 +128,53 @@ static void free_entries(struct entry_list *list)
         }
 }
 
+/* Retirement */
+
+/* Accepts who has connected, and stops listening. */
+static void entry_close(struct entry *entry)
+{
+        listener_accept_pending(entry->listener);
+        TAILQ_REMOVE(&entry->set->entries, entry, entries);
+        entry_free(entry);
+}
+
+/* Closes the sockets whose time has come. */
+static void on_retirement(struct timer *timer)
+{
+        struct listeners *set = container_of(timer, struct listeners, retirement);
+        struct entry *entry, *next;
+        uint64_t now = now_usec(), first = UINT64_MAX;
+
+        for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
+                next = TAILQ_NEXT(entry, entries);
+                if (!entry->retired)
+                        continue;
+                if (entry->retired_until_usec <= now)
+                        entry_close(entry);
+                else if (entry->retired_until_usec < first)
+                        first = entry->retired_until_usec;
+        }
+        if (first != UINT64_MAX)
+                (void)!timer_set(timer, first); /* there is room: it has just been set */
+        set->events->on_retired(set->arg);
+}
+
+/* Lets clients that are in the middle of connecting finish, and then closes the socket. */
+static void entry_retire(struct entry *entry)
+{
+        struct listeners *set = entry->set;
+        uint64_t until = now_usec() + LISTENER_RETIRE_USEC;
+
+        if (listener_retire(entry->listener) < 0 ||
+            (!timer_is_set(&set->retirement) && timer_set(&set->retirement, until) < 0)) {
+                entry_close(entry);
+                return;
+        }
+        entry->retired = true;
+        entry->retired_until_usec = until;
+        listener_accept_pending(entry->listener);
+}
+
 static void listeners_freep(struct listeners **set)
 {
         listeners_free(*set);
@@ -126,6 +190,7 @@ int listeners_new(struct loop *loop, const struct listeners_events *events, void
         if (!set)
                 return -ENOMEM;
         TAILQ_INIT(&set->entries);
+        timer_init(&set->retirement, loop_timers(loop), on_retirement);
         set->loop = loop;
         set->events = events;
         set->arg = arg;
@@ -141,6 +206,7 @@ struct listeners *listeners_free(struct listeners *set)
 {
         if (!set)
                 return NULL;
+        timer_stop(&set->retirement);
         free_entries(&set->entries);
         passed_free(set->passed);
         free(set);
@@ -167,13 +233,13 @@ struct want {
 struct plan {
         struct want *wants; /* but for services with passed sockets */
         size_t n_wants;
-        struct address_index *leaving; /* addresses of the sockets that do not stay */
+        struct address_index *others; /* addresses of sockets that are there for no want */
 };
 
 static void plan_deinit(struct plan *plan)
 {
         free(plan->wants);
-        address_index_free(plan->leaving);
+        address_index_free(plan->others);
 }
 
 /* Lists what @config asks for. Return: 0; -ENOMEM. */
@@ -286,7 +352,7 @@ static int keep_opened(struct listeners *set, struct plan *plan)
         for (size_t i = 0; i < plan->n_wants; i++)
                 wants[i] = &plan->wants[i];
         TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->is_passed && listener_is_found(entry->listener))
+                if (!entry->is_passed && !entry->retired && listener_is_found(entry->listener))
                         entries[n_entries++] = entry;
         qsort(wants, plan->n_wants, sizeof(struct want *), compare_wants);
         qsort(entries, n_entries, sizeof(struct entry *), compare_entries);
@@ -296,17 +362,61 @@ static int keep_opened(struct listeners *set, struct plan *plan)
         return 0;
 }
 
-/* Indexes the addresses of the sockets that do not stay. Return: 0; -ENOMEM. */
-static int index_leaving(const struct listeners *set, struct plan *plan)
+/* Whether a socket on @wide gets all clients of @address, but for those of a more special one. */
+static bool covers(const struct address *wide, const struct address *address)
+{
+        return address_is_any(wide) && address_overlaps(wide, address) &&
+               !address_equal(wide, address) && (wide->any || !address_is_any(address));
+}
+
+/*
+ * Keeps the sockets whose address is a part of one that is to be listened on, such as 127.0.0.1:7
+ * of
+ * *:7. To close one loses whoever connects in that moment, even if another socket takes over: Linux
+ * has chosen the socket by then. While it stays, nobody can tell.
+ */
+static int keep_covered(struct listeners *set, struct plan *plan)
+{
+        _cleanup_(address_index_freep) struct address_index *wide = NULL;
+        struct entry *entry;
+        int r = address_index_new(plan->n_wants, &wide);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < plan->n_wants; i++)
+                if (address_is_any(plan->wants[i].listen))
+                        address_index_add(wide, plan->wants[i].listen, plan->wants[i].service);
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                const struct address *own = listener_address(entry->listener), *found;
+                const void *service;
+
+                entry->extra = false;
+                if (entry->next_service || entry->retired)
+                        continue;
+                found = address_index_find_overlap(wide, own, &service);
+                entry->extra = found && covers(found, own);
+                if (entry->extra)
+                        entry->next_service = service;
+        }
+        return 0;
+}
+
+static bool is_other(const struct entry *entry)
+{
+        return !entry->next_service || entry->extra;
+}
+
+/* Indexes the addresses of the sockets that are there for no want. Return: 0; -ENOMEM. */
+static int index_others(const struct listeners *set, struct plan *plan)
 {
         const struct entry *entry;
-        int r = address_index_new(listeners_count(set), &plan->leaving);
+        int r = address_index_new(listeners_count(set), &plan->others);
 
         if (r < 0)
                 return r;
         TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->next_service)
-                        address_index_add(plan->leaving, listener_address(entry->listener), entry);
+                if (is_other(entry))
+                        address_index_add(plan->others, listener_address(entry->listener), entry);
         return 0;
 }
 
@@ -323,20 +433,22 @@ static int make_plan(struct listeners *set, const struct config *config, struct 
         r = list_wants(set, config, plan);
         if (r == 0)
                 r = keep_opened(set, plan);
-        return r < 0 ? r : index_leaving(set, plan);
+        if (r == 0)
+                r = keep_covered(set, plan);
+        return r < 0 ? r : index_others(set, plan);
 }
 
-/* Lets the sockets opened next overlap with those about to be closed, or no longer. */
-static void offer_leaving(struct listeners *set, bool offer)
+/* Lets the sockets opened next overlap with those that are there for no want, or no longer. */
+static void offer_others(struct listeners *set, bool offer)
 {
         struct entry *entry;
 
         TAILQ_FOREACH(entry, &set->entries, entries)
-                if (!entry->next_service)
+                if (is_other(entry))
                         listener_offer(entry->listener, offer);
 }
 
-/* @share: a socket that is about to be closed has a part of the address. */
+/* @share: another socket of ours has a part of the address. */
 static int open_one(struct listeners *set, const struct want *want, bool share,
                     struct entry_list *fresh, char *why)
 {
@@ -372,7 +484,7 @@ static int open_missing(struct listeners *set, const struct plan *plan, struct e
 
                 if (want->entry)
                         continue;
-                share = address_index_find_overlap(plan->leaving, want->listen, NULL);
+                share = address_index_find_overlap(plan->others, want->listen, NULL);
                 r = open_one(set, want, share, fresh, why);
         }
         return r;
@@ -456,28 +568,6 @@ static void log_differences(const struct listeners *set, const struct config *co
         }
 }
 
-/* Accepts who has connected, and stops listening. */
-static void entry_close(struct entry *entry)
-{
-        listener_accept_pending(entry->listener);
-        TAILQ_REMOVE(&entry->set->entries, entry, entries);
-        entry_free(entry);
-}
-
-static void close_leaving(struct listeners *set)
-{
-        struct entry *entry, *next;
-
-        for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
-                next = TAILQ_NEXT(entry, entries);
-                if (entry->next_service)
-                        continue;
-                (void)!listener_retire(entry->listener); /* or a client now and then is reset */
-                log_entry(LOG_NOT_LISTENING, "no longer listening on", entry);
-                entry_close(entry);
-        }
-}
-
 /* A unix socket may stay for another path than the one it was opened for. */
 static void rename_configured(const struct plan *plan)
 {
@@ -486,15 +576,38 @@ static void rename_configured(const struct plan *plan)
                         plan->wants[i].entry->configured = *plan->wants[i].listen;
 }
 
-static void commit(struct listeners *set, struct entry_list *fresh)
+/* Retires the sockets that do not stay. Their last clients get what the file now says. */
+static void retire_leaving(struct listeners *set, struct config *config)
+{
+        const struct service *service;
+        struct entry *entry, *next;
+
+        for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
+                next = TAILQ_NEXT(entry, entries);
+                if (entry->next_service)
+                        continue;
+                service = config_find_service(config, entry->service->name);
+                if (!entry->retired)
+                        log_entry(LOG_NOT_LISTENING, "no longer listening on", entry);
+                if (service)
+                        entry_set_service(entry, config, service);
+                if (!entry->retired)
+                        entry_retire(entry);
+        }
+}
+
+static void commit(struct listeners *set, struct config *config, struct entry_list *fresh)
 {
         struct entry *entry;
 
-        close_leaving(set);
+        retire_leaving(set, config);
         TAILQ_FOREACH(entry, &set->entries, entries) {
-                bool moved = strcmp(entry->service->name, entry->next_service->name) != 0;
+                bool moved;
 
-                entry->service = entry->next_service;
+                if (entry->retired)
+                        continue;
+                moved = strcmp(entry->service->name, entry->next_service->name) != 0;
+                entry_set_service(entry, config, entry->next_service);
                 if (moved)
                         log_entry(LOG_LISTENING, "listening on", entry);
                 listener_set_options(entry->listener, &entry->service->socket);
@@ -502,13 +615,13 @@ static void commit(struct listeners *set, struct entry_list *fresh)
                         listener_set_backlog(entry->listener, (int)entry->service->backlog);
         }
         TAILQ_FOREACH(entry, fresh, entries) {
-                entry->service = entry->next_service;
+                entry_set_service(entry, config, entry->next_service);
                 log_entry(LOG_LISTENING, "listening on", entry);
         }
         TAILQ_CONCAT(&set->entries, fresh, entries);
 }
 
-int listeners_apply(struct listeners *set, const struct config *config, char *why)
+int listeners_apply(struct listeners *set, struct config *config, char *why)
 {
         _cleanup_(plan_deinit) struct plan plan = { 0 };
         struct entry_list fresh = TAILQ_HEAD_INITIALIZER(fresh);
@@ -518,19 +631,19 @@ int listeners_apply(struct listeners *set, const struct config *config, char *wh
         r = make_plan(set, config, &plan);
         if (r < 0)
                 return r;
-        offer_leaving(set, true);
+        offer_others(set, true);
         r = adopt_passed(set, config, &fresh, why);
         if (r == 0)
                 r = open_missing(set, &plan, &fresh, why);
         if (r == 0)
                 r = change_access(&plan, why);
+        offer_others(set, false);
         if (r < 0) {
                 free_entries(&fresh);
-                offer_leaving(set, false);
                 return r;
         }
         rename_configured(&plan);
-        commit(set, &fresh);
+        commit(set, config, &fresh);
         log_differences(set, config);
         return 0;
 }
@@ -578,13 +691,11 @@ size_t listeners_retire(struct listeners *set)
 
         for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
                 next = TAILQ_NEXT(entry, entries);
-                if (entry->is_passed)
-                        continue;
-                if (listener_retire(entry->listener) < 0)
-                        entry_close(entry);
-                else
-                        n++;
+                if (!entry->is_passed && !entry->retired)
+                        entry_retire(entry);
         }
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                n += entry->retired;
         return n;
 }
 

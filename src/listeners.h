@@ -17,11 +17,15 @@ struct listeners;
 /* What listeners_match() and listeners_apply() say when they fail: one line, printable. */
 #define LISTENERS_WHY_SIZE 1024
 
-/* Called for each client, with the service of the configuration in force. See listener_events. */
+/* See listener_events. None may free the set. */
 struct listeners_events {
-        void (*on_accept)(void *arg, const struct service *service, int fd,
+        /* A client connected to a service of @config: of the configuration in force, or of an
+         * older one if the service has gone since the client began to connect. */
+        void (*on_accept)(void *arg, struct config *config, const struct service *service, int fd,
                           const struct address *peer);
         void (*on_error)(void *arg, int error);
+        /* Retired sockets have been closed: listeners_count() is lower. */
+        void (*on_retired)(void *arg);
 };
 
 /**
@@ -48,15 +52,16 @@ _must_use_ int listeners_match(const struct listeners *listeners, const struct c
 
 /**
  * listeners_apply() - listen where @config says, and nowhere else
- * @config: matched with listeners_match(); must live until another is applied
+ * @config: matched with listeners_match(); references are taken
  *
- * Sockets that both the old and the new configuration have stay as they are. On failure nothing has
- * changed. Logs each socket it begins or ceases to listen on, and each service whose passed sockets
- * are not what its "listen" says.
+ * Sockets that both the old and the new configuration have stay as they are; others are retired,
+ * see listener_retire(), and closed LISTENER_RETIRE_USEC later. On failure nothing has changed.
+ * Logs each socket it begins or ceases to listen on, and each service whose passed sockets are not
+ * what its "listen" says.
  *
  * Return: 0; -ENOMEM; see listener_bind(). @why names the service and the address.
  */
-_must_use_ int listeners_apply(struct listeners *listeners, const struct config *config, char *why);
+_must_use_ int listeners_apply(struct listeners *listeners, struct config *config, char *why);
 
 /**
  * listeners_describe() - say where each service listens: "echo on 127.0.0.1:8008, db on *:3306"
@@ -68,11 +73,11 @@ const char *listeners_describe(const struct listeners *listeners, char *out);
 
 #define LISTENERS_TEXT_SIZE 1024
 
-/* How many there are. */
+/* How many there are, with those that are retired. */
 size_t listeners_count(const struct listeners *listeners);
 
 /* Retires all sockets but those passed, which stay open elsewhere; closes those that can't be.
- * Return: how many are retired; see listener_retire(). */
+ * Return: how many retired sockets are left: listeners_free() LISTENER_RETIRE_USEC later. */
 size_t listeners_retire(struct listeners *listeners);
 
 void listeners_pause(struct listeners *listeners);

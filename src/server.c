@@ -33,10 +33,6 @@
 /* How long to wait for a descriptor when no connection of ours ends. */
 #define ACCEPT_RETRY_USEC USEC_PER_SEC
 
-/* How long a handshake may take that is under way when the end begins: a round trip and the 200 ms
- * for which Linux may hold back its last ACK (TCP_DELACK_MAX; measured). */
-#define RETIRE_USEC (500 * USEC_PER_MSEC)
-
 /* A failure to accept after this long without one is a new one, and is said again. */
 #define ACCEPT_QUIET_USEC (10 * USEC_PER_SEC)
 
@@ -221,7 +217,7 @@ static void server_stop(struct server *s)
         s->stopping = true;
         if (s->reload)
                 reload_cancel(s->reload);
-        if (listeners_retire(s->listeners) == 0 || !start_timer(s->retired, RETIRE_USEC))
+        if (listeners_retire(s->listeners) == 0 || !start_timer(s->retired, LISTENER_RETIRE_USEC))
                 stop_listening(s);
         else
                 listeners_accept_pending(s->listeners);
@@ -266,7 +262,8 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
         resume_accepting(arg);
 }
 
-static void on_accept(void *arg, const struct service *service, int fd, const struct address *peer)
+static void on_accept(void *arg, struct config *config, const struct service *service, int fd,
+                      const struct address *peer)
 {
         char client[ADDRESS_TEXT_SIZE], reason[GATE_REASON_SIZE];
         struct server *s = arg;
@@ -277,7 +274,7 @@ static void on_accept(void *arg, const struct service *service, int fd, const st
                 (void)close(fd);
                 return;
         }
-        worker_admit(choose_worker(s, service), s->config, service, fd, peer, ++s->last_id);
+        worker_admit(choose_worker(s, service), config, service, fd, peer, ++s->last_id);
         server_update(s);
 }
 
@@ -389,6 +386,13 @@ static void set_connection_limit(struct server *s, const struct config *config)
                 gate_set_limit(s->gate, config->max_connections, "max_connections");
         else
                 gate_set_limit(s->gate, most, s->limited_by);
+}
+
+static void on_listeners_retired(void *arg)
+{
+        struct server *s = arg;
+
+        set_connection_limit(s, s->config);
 }
 
 /* Configuration */
@@ -620,6 +624,7 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 static const struct listeners_events listeners_events = {
         .on_accept = on_accept,
         .on_error = on_accept_error,
+        .on_retired = on_listeners_retired,
 };
 
 static const struct worker_events worker_events = {

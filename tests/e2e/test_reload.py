@@ -151,15 +151,11 @@ def test_listener_changes_hands(backend):
 
 
 def test_overlapping_address_without_a_gap(backend):
-    """From one address to all of them and back, while clients keep coming: none is refused.
-
-    Linux resets whoever is in the middle of connecting when the old socket is closed: of each
-    client here one connection a reload at most.
-    """
+    """From one address to all of them and back, while clients keep coming: none is refused or reset."""
     port = free_port()
     texts = [config(service(listen=f"{host}:{port}"), backend=backend, log_level="notice")
              for host in ("127.0.0.1", "*", "0.0.0.0")]
-    reloads, enough, errors, resets, served = 30, threading.Event(), [], [], [0, 0]
+    reloads, enough, errors, served = 30, threading.Event(), [], [0, 0]
 
     def clients(i):
         while not enough.is_set():
@@ -167,8 +163,6 @@ def test_overlapping_address_without_a_gap(backend):
                 with connect(f"127.0.0.1:{port}") as client:
                     echo(client)
                 served[i] += 1
-            except ConnectionResetError as error:
-                resets.append(error)
             except (OSError, AssertionError) as error:
                 errors.append(error)
                 return
@@ -187,7 +181,7 @@ def test_overlapping_address_without_a_gap(backend):
             for thread in threads:
                 thread.join()
         assert not daemon.lines("keeping")
-        assert not errors and len(resets) <= reloads * len(served)
+        assert not errors
 
 
 def test_bad_file_changes_nothing(backend):

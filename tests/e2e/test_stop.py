@@ -147,7 +147,7 @@ def test_nobody_is_lost(backend):
     """Who comes while it stops is served or refused, never let in and then dropped.
 
     A race, so it is run several times, with so many sockets that it takes a while to close them.
-    Those who come too late are refused a second later; the next run doesn't wait for that.
+    Those who come too late are refused; the next run doesn't wait for that.
     """
     all_of_them, others = [], ["127.0.0.1:0"] * 50
     for _ in range(10):
