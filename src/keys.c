@@ -68,7 +68,7 @@ static const struct key service_keys[] = {
         { "socket_mode", read_socket_mode, SERVICE(socket_access.mode), 0, 0,
           "an octal mode in quotes, from \"0000\" to \"0777\"", .value = "\"0666\"" },
         { "socket_group", read_socket_group, SERVICE(socket_access), 0, 0,
-          "the name or the number of a group of this system" },
+          "the name or the number of a group of this system", .reload = KEY_AT_ONCE },
         { "send_delay", read_usec, SERVICE(send_delay_usec), 0, YEAR_USEC, SPAN_LEGAL,
           .value = "\"0\"" },
         { "message_size", read_bytes, SERVICE(message_bytes), 1, 65536, "bytes from 1 to \"64K\"",
