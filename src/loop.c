@@ -360,6 +360,11 @@ int loop_watch(struct loop *loop, int fd, struct loop_watch *watch)
         return epoll_ctl(loop->exceptions_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+void loop_unwatch(struct loop *loop, int fd)
+{
+        (void)epoll_ctl(loop->exceptions_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 struct timers *loop_timers(const struct loop *loop)
 {
         return loop->timers;

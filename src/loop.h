@@ -134,13 +134,19 @@ void loop_post(struct loop *loop, struct loop_task *task);
 /**
  * loop_watch() - report urgent data and errors of a socket, whether or not it is being read
  *
- * Errors are those epoll always reports: a reset above all. Each is reported once. The watch ends
- * when the descriptor is closed, provided no duplicate of it is open. It is to be closed between
- * two turns: within one, @watch may still be told what is known by then.
+ * Errors are those epoll always reports: a reset above all. Each is reported once.
  *
  * Return: 0, or what epoll_ctl(2) fails with: -ENOMEM, -ENOSPC.
  */
 _must_use_ int loop_watch(struct loop *loop, int fd, struct loop_watch *watch);
+
+/*
+ * Ends the watch of a socket, before it is closed. Closing does not end it while there is a
+ * duplicate, and between its fork and its exec a child process has one of every descriptor.
+ *
+ * Between two turns: within one, @watch may still be told what is known by then.
+ */
+void loop_unwatch(struct loop *loop, int fd);
 
 /**
  * loop_add_event() - wait for an event; as event_add(3) without a time-out

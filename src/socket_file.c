@@ -166,7 +166,7 @@ static int bind_and_listen(int fd, const struct address *address,
 int socket_file_listen(int fd, const struct address *address, const struct socket_access *access,
                        int backlog)
 {
-        struct lock lock;
+        struct lock lock = { .fd = -1 };
         int r = lock_take(address, &lock);
 
         if (r < 0)
@@ -219,7 +219,7 @@ int socket_file_of(const struct address *address, struct socket_file *file)
 
 bool socket_file_is_at(const struct socket_file *file, const struct address *address)
 {
-        struct socket_file found;
+        struct socket_file found = { 0 };
 
         return socket_file_of(address, &found) == 0 && found.device == file->device &&
                found.inode == file->inode;

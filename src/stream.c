@@ -187,6 +187,8 @@ void stream_deinit(struct stream *stream)
         if (stream->queue)
                 bufferevent_free(stream->queue);
         stream->queue = NULL;
+        if (stream->fd >= 0)
+                loop_unwatch(stream->loop, stream->fd);
         closep(&stream->fd);
         stream->fd = -1;
 }

@@ -62,7 +62,7 @@ static pid_t start_rival(const struct address *address, int begin, int said, int
                 return child;
         (void)!read(begin, &byte, 1);
         r = listen_at(address, &everyone, &fd);
-        byte = r == 0 ? 'y' : r == -EADDRINUSE ? 'n' : '?';
+        byte = (char)(r == 0 ? 'y' : r == -EADDRINUSE ? 'n' : '?');
         (void)!write(said, &byte, 1);
         (void)!read(end, &byte, 1);
         _exit(0);
