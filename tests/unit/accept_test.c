@@ -40,6 +40,7 @@ static void on_error(struct listener *listener, int error, void *arg)
 
 static const struct listener_events events = { .on_accept = on_accept, .on_error = on_error };
 static const struct socket_access everyone = { .mode = 0666 };
+static const struct socket_options options;
 
 static struct listener *make_listener(void)
 {
@@ -49,7 +50,7 @@ static struct listener *make_listener(void)
 
         assert_int_equal(address_parse("127.0.0.1:0", &address), 0);
         assert_int_equal(listener_bind(&address, &everyone, 10, false, &fd), 0);
-        assert_int_equal(listener_new(loop, fd, true, &events, NULL, &listener), 0);
+        assert_int_equal(listener_new(loop, fd, true, &options, &events, NULL, &listener), 0);
         return listener;
 }
 

@@ -27,6 +27,7 @@ static void on_accept(struct listener *listener, int fd, const struct address *p
 }
 
 static const struct socket_access everyone = { .mode = 0666 };
+static const struct socket_options options;
 static const struct listener_events events = { .on_accept = on_accept };
 
 static void ignore(int severity, const char *message)
@@ -46,9 +47,9 @@ static void a_listener(void **state)
         assert_int_equal(address_parse("127.0.0.1:0", &address), 0);
         assert_int_equal(listener_bind(&address, &everyone, 1, false, &fd), 0);
         full = true;
-        assert_int_equal(listener_new(loop, fd, true, &events, NULL, &listener), -ENOSPC);
+        assert_int_equal(listener_new(loop, fd, true, &options, &events, NULL, &listener), -ENOSPC);
         full = false;
-        assert_int_equal(listener_new(loop, fd, true, &events, NULL, &listener), 0);
+        assert_int_equal(listener_new(loop, fd, true, &options, &events, NULL, &listener), 0);
         listener_pause(listener);
         full = true;
         assert_int_equal(listener_resume(listener), -ENOSPC);
