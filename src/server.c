@@ -60,12 +60,13 @@ struct server {
         int signal_fd;
         struct event *signal;        /* signal_fd has one to read */
         struct event *log;           /* lines of the log that wait are to be tried again */
-        struct event *watchdog;      /* NULL: nobody watches */
-        struct event *idle;          /* exit_on_idle has passed */
-        struct event *drain;         /* drain_timeout has passed */
-        struct event *retired;       /* who began to connect before the end has done so */
-        struct event *retry;         /* try to accept again */
-        struct event *status;        /* tell the status */
+        struct timer watchdog;       /* ask the workers; not set: nobody watches */
+        struct timer idle;           /* exit_on_idle has passed */
+        struct timer drain;          /* drain_timeout has passed */
+        struct timer retired;        /* who began to connect before the end has done so */
+        struct timer retry;          /* try to accept again */
+        struct timer status;         /* tell the status */
+        uint64_t watchdog_usec;      /* between two questions */
         const char *limited_by;      /* what sets the descriptor limit, to be told */
         uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
         const char *backend;         /* as configured when it started */
@@ -79,12 +80,10 @@ struct server {
         bool gave_up;     /* some of them did not */
 };
 
-/* Return: false: out of memory, it will not fire. */
-static bool start_timer(struct event *timer, uint64_t usec)
+/* Return: false: out of memory, the timer will not fire. */
+static bool start_timer(struct timer *timer, uint64_t usec)
 {
-        const struct timeval wait = loop_timeval(usec);
-
-        return evtimer_add(timer, &wait) == 0;
+        return timer_set(timer, now_usec() + usec) == 0;
 }
 
 static const char *plural(size_t n)
@@ -143,13 +142,11 @@ static void describe(const struct server *s, char *out, size_t size)
                        s->reload_failed ? "; the last reload failed" : "");
 }
 
-static void on_status(evutil_socket_t fd, short what, void *arg)
+static void on_status(struct timer *timer)
 {
-        struct server *s = arg;
+        struct server *s = container_of(timer, struct server, status);
         char status[128];
 
-        (void)fd;
-        (void)what;
         describe(s, status, sizeof(status));
         notify_status(s->notify, status);
 }
@@ -168,11 +165,11 @@ static void server_update(struct server *s)
         bool idle = count_connections(s) == 0 && s->config->exit_on_idle_usec && !s->stopping;
 
         if (!idle)
-                (void)evtimer_del(s->idle);
-        else if (!evtimer_pending(s->idle, NULL))
-                (void)start_timer(s->idle, s->config->exit_on_idle_usec);
-        if (!evtimer_pending(s->status, NULL))
-                (void)start_timer(s->status, STATUS_USEC);
+                timer_stop(&s->idle);
+        else if (!timer_is_set(&s->idle))
+                (void)start_timer(&s->idle, s->config->exit_on_idle_usec);
+        if (!timer_is_set(&s->status))
+                (void)start_timer(&s->status, STATUS_USEC);
 }
 
 /* Accepts who is there already, then nobody any more. */
@@ -184,11 +181,9 @@ static void stop_listening(struct server *s)
         s->listeners = listeners_free(s->listeners);
 }
 
-static void on_retired(evutil_socket_t fd, short what, void *arg)
+static void on_retired(struct timer *timer)
 {
-        (void)fd;
-        (void)what;
-        stop_listening(arg);
+        stop_listening(container_of(timer, struct server, retired));
 }
 
 static void on_end(struct timer *timer)
@@ -217,7 +212,7 @@ static void server_stop(struct server *s)
         s->stopping = true;
         if (s->reload)
                 reload_cancel(s->reload);
-        if (listeners_retire(s->listeners) == 0 || !start_timer(s->retired, LISTENER_RETIRE_USEC))
+        if (listeners_retire(s->listeners) == 0 || !start_timer(&s->retired, LISTENER_RETIRE_USEC))
                 stop_listening(s);
         else
                 listeners_accept_pending(s->listeners);
@@ -226,17 +221,15 @@ static void server_stop(struct server *s)
         if (n > 0)
                 log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s",
                           n, plural(n), quantity_format_usec(timeout, duration));
-        if ((n > 0 || s->listeners) && !start_timer(s->drain, timeout))
+        if ((n > 0 || s->listeners) && !start_timer(&s->drain, timeout))
                 end_all(s);
 }
 
-static void on_idle(evutil_socket_t fd, short what, void *arg)
+static void on_idle(struct timer *timer)
 {
         char duration[QUANTITY_TEXT_SIZE];
-        struct server *s = arg;
+        struct server *s = container_of(timer, struct server, idle);
 
-        (void)fd;
-        (void)what;
         listeners_accept_pending(s->listeners);
         if (count_connections(s) > 0)
                 return;
@@ -250,16 +243,14 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
 static void resume_accepting(struct server *s)
 {
         if (s->listeners && listeners_resume(s->listeners) < 0)
-                (void)start_timer(s->retry, ACCEPT_RETRY_USEC);
+                (void)start_timer(&s->retry, ACCEPT_RETRY_USEC);
         else
-                (void)evtimer_del(s->retry);
+                timer_stop(&s->retry);
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
+static void on_retry(struct timer *timer)
 {
-        (void)fd;
-        (void)what;
-        resume_accepting(arg);
+        resume_accepting(container_of(timer, struct server, retry));
 }
 
 static void on_accept(void *arg, struct config *config, const struct service *service, int fd,
@@ -295,14 +286,14 @@ static void on_accept_error(void *arg, int error)
 {
         bool exhausted = listener_is_exhausted(error);
         struct server *s = arg;
-        uint64_t now = loop_now_usec();
+        uint64_t now = now_usec();
 
         if (s->accept_failed_usec == 0 || now - s->accept_failed_usec > ACCEPT_QUIET_USEC)
                 log_write(LOG_ACCEPT_PAUSED, NULL, "cannot accept: %s; clients wait until %s",
                           loop_strerror(error),
                           exhausted ? "a connection ends" : "it works, tried every second");
         s->accept_failed_usec = now;
-        if (!start_timer(s->retry, ACCEPT_RETRY_USEC))
+        if (!start_timer(&s->retry, ACCEPT_RETRY_USEC))
                 resume_accepting(s);
         else if (exhausted)
                 listeners_pause(s->listeners);
@@ -312,7 +303,7 @@ static void on_ended(void *arg)
 {
         struct server *s = arg;
 
-        if (evtimer_pending(s->retry, NULL))
+        if (timer_is_set(&s->retry))
                 resume_accepting(s);
         server_update(s);
 }
@@ -442,7 +433,7 @@ static void put_into_force(struct server *s, struct config *config)
                                            : config->max_held_bytes);
         set_connection_limit(s, config);
         if (config->exit_on_idle_usec != s->config->exit_on_idle_usec)
-                (void)evtimer_del(s->idle);
+                timer_stop(&s->idle);
         config_ref(config);
         config_unref(s->config);
         s->config = config;
@@ -578,11 +569,9 @@ static void on_hup(struct server *s)
 
 /* Stopping */
 
-static void on_drain(evutil_socket_t fd, short what, void *arg)
+static void on_drain(struct timer *timer)
 {
-        (void)fd;
-        (void)what;
-        end_all(arg);
+        end_all(container_of(timer, struct server, drain));
 }
 
 static void on_stop(struct server *s)
@@ -606,13 +595,12 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
                         on_stop(s);
 }
 
-static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+static void on_watchdog(struct timer *timer)
 {
-        const struct server *s = arg;
+        struct server *s = container_of(timer, struct server, watchdog);
         bool alive = true;
 
-        (void)fd;
-        (void)what;
+        (void)start_timer(&s->watchdog, s->watchdog_usec);
         for (size_t i = 0; i < s->n_workers; i++)
                 alive = worker_answers(s->workers[i]) && alive;
         if (alive)
@@ -689,29 +677,24 @@ static int start_log(struct server *s)
         return r;
 }
 
+/* Four times in each period: what a worker does not answer at once may be told next time. */
 static int start_watchdog(struct server *s)
 {
-        uint64_t usec = notify_watchdog_usec();
-        /* Four times in each period: what a worker does not answer at once may be told next time.
-         */
-        const struct timeval interval = loop_timeval(usec / 4);
-
-        if (usec == 0)
-                return 0;
-        if (new_event(s, -1, EV_PERSIST, on_watchdog, &s->watchdog) < 0)
-                return -ENOMEM;
-        return event_add(s->watchdog, &interval) < 0 ? -ENOMEM : 0;
+        s->watchdog_usec = notify_watchdog_usec() / 4;
+        return s->watchdog_usec == 0 || start_timer(&s->watchdog, s->watchdog_usec) ? 0 : -ENOMEM;
 }
 
 static int make_timers(struct server *s)
 {
-        timer_init(&s->end, loop_timers(s->loop), on_end);
-        if (new_event(s, -1, 0, on_idle, &s->idle) < 0 ||
-            new_event(s, -1, 0, on_drain, &s->drain) < 0 ||
-            new_event(s, -1, 0, on_retired, &s->retired) < 0 ||
-            new_event(s, -1, 0, on_retry, &s->retry) < 0 ||
-            new_event(s, -1, 0, on_status, &s->status) < 0)
-                return -ENOMEM;
+        struct timers *timers = loop_timers(s->loop);
+
+        timer_init(&s->end, timers, on_end);
+        timer_init(&s->idle, timers, on_idle);
+        timer_init(&s->drain, timers, on_drain);
+        timer_init(&s->retired, timers, on_retired);
+        timer_init(&s->retry, timers, on_retry);
+        timer_init(&s->status, timers, on_status);
+        timer_init(&s->watchdog, timers, on_watchdog);
         return start_watchdog(s);
 }
 
@@ -840,13 +823,7 @@ static void server_deinit(struct server *s)
         stop_workers(s);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_free(s->workers[i]);
-        free_event(s->idle);
-        free_event(s->drain);
-        free_event(s->retired);
-        free_event(s->retry);
-        free_event(s->status);
         free_event(s->log);
-        free_event(s->watchdog);
         free_event(s->signal);
         if (s->signal_fd >= 0)
                 (void)close(s->signal_fd);
