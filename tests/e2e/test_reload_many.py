@@ -6,8 +6,8 @@ import pytest
 
 from harness import Daemon, cannot_run, config, service
 
-FEW, MANY = 750, 3000
-REPETITIONS = 5
+FEW, MANY = 500, 2000
+REPETITIONS = 4
 
 
 def services(n, host=1):
