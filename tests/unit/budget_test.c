@@ -83,7 +83,7 @@ static void waits(void **state)
         turns(20); /* of 2 ms at most: long enough to look */
         assert_int_equal(n_told, 0);
         holder_count(&full, holders, MAX_BYTES - 1);
-        while (n_told < 2)
+        for (int i = 0; n_told < 2 && i < 1000; i++)
                 turns(1);
         turns(20);
         assert_int_equal(n_told, 2);
