@@ -68,9 +68,9 @@ def half_open(port):
 
 @pytest.mark.parametrize("host", ["*", "127.0.0.2"])
 def test_who_is_in_the_middle_of_connecting(backend, host):
-    """Served, not reset; and by what the file says then."""
+    """Served, not reset."""
     port = free_port()
-    with Daemon(config(service(listen=f"127.0.0.1:{port}", mode="hub"), backend=backend)) as daemon:
+    with Daemon(config(service(listen=f"127.0.0.1:{port}"), backend=backend)) as daemon:
         with half_open(port) as client:
             daemon.reload(config(service(listen=f"{host}:{port}"), backend=backend))
             echo(client)
