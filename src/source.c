@@ -1,23 +1,24 @@
 /*
- * Gathering of the text. A file is walked token by token, so that an include and an integer are
- * told from what only looks like one in a comment, a string or a name. Everything else is copied.
+ * A file is copied token by token, so that an include or an integer is told from what only looks
+ * like one in a comment, a string or a name.
  */
 #include "source.h"
 #include "escape.h"
+#include "file.h"
+#include "token.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 
-/* From text line @text_line on, lines are those of @file from @line on. */
+#define QUOTE(x)      #x
+#define DIGITS(macro) QUOTE(macro)
+
+/* Line @text_line of the text, and those behind it up to the next mark, are of @file from @line. */
 struct mark {
         unsigned text_line;
         unsigned line;
@@ -28,8 +29,8 @@ struct source {
         char *text;
         size_t size;
         FILE *out;          /* writes @text */
-        unsigned text_line; /* that is being written, from 1 */
-        unsigned last_line; /* of the text: with something else than space and comments on it */
+        unsigned text_line; /* the line that is written now, from 1 */
+        unsigned last_line; /* the last line with anything but space and comments */
         unsigned n_names;
         struct mark *marks;
         size_t n_marks;
@@ -40,19 +41,18 @@ struct source {
         void *arg;
 };
 
-/* One file on its way into the text. */
+/* How far one file has been copied. */
 struct cursor {
         struct source *source;
-        const struct cursor *from; /* in the file that includes this one; NULL: none does */
+        const struct cursor *from; /* in the file that includes this one; NULL: the first file */
         const char *file;
         struct stat st;
-        char *p, *end;
+        char *p; /* NUL-terminated */
         unsigned line;
         unsigned depth;
 };
 
-static int append_file(struct source *s, const char *path, unsigned depth,
-                       const struct cursor *from);
+static int append_file(struct source *s, const char *path, const struct cursor *from);
 
 _printf_(4, 5) static void mistake(struct source *s, const char *file, unsigned line,
                                    const char *format, ...)
@@ -83,9 +83,11 @@ static void new_line(struct source *s)
         s->text_line++;
 }
 
-/* Copies the cursor's next @n bytes and counts the lines in them. */
-static void copy(struct cursor *c, size_t n)
+/* Copies what is before @end and counts its lines. */
+static void copy(struct cursor *c, const char *end)
 {
+        size_t n = (size_t)(end - c->p);
+
         for (size_t i = 0; i < n; i++) {
                 if (c->p[i] == '\n') {
                         c->line++;
@@ -94,33 +96,6 @@ static void copy(struct cursor *c, size_t n)
         }
         (void)fwrite(c->p, 1, n, c->source->out);
         c->p += n;
-}
-
-static bool is_comment(const char *p)
-{
-        return *p == '#' || strncmp(p, "//", 2) == 0 || strncmp(p, "/*", 2) == 0;
-}
-
-/* Return: the end of the comment, string or single character at @p; NULL: it has no end. */
-static char *token_end(char *p)
-{
-        char *end;
-
-        if (strncmp(p, "/*", 2) == 0) {
-                end = strstr(p + 2, "*/");
-                return end ? end + 2 : NULL;
-        }
-        if (is_comment(p))
-                return p + strcspn(p, "\n");
-        if (*p != '"')
-                return p + 1;
-        for (p++; *p != '"'; p++) {
-                if (*p == '\\')
-                        p++;
-                if (!*p || *p == '\n')
-                        return NULL;
-        }
-        return p + 1;
 }
 
 /* libconfig would look for the end in the file that includes this one, or on the next lines. */
@@ -133,30 +108,28 @@ static int refuse_open_token(struct cursor *c)
 }
 
 /*
- * libconfig gives a string in a list the line of the comma or bracket behind it. One on a later
- * line is put beside the string, and a space where it stood.
+ * libconfig gives a string in a list the line of the comma or bracket behind it. A delimiter on a
+ * later line is moved to the string, and replaced by a space.
  */
 static void pull_delimiter(struct cursor *c)
 {
-        char *p = c->p;
+        char *delimiter = token_find_delimiter(c->p);
 
-        while (p && (isspace((unsigned char)*p) || is_comment(p)))
-                p = token_end(p);
-        if (!p || (*p != ',' && *p != ']' && *p != ')') || !memchr(c->p, '\n', (size_t)(p - c->p)))
+        if (!delimiter)
                 return;
-        (void)fputc(*p, c->source->out);
-        *p = ' ';
+        (void)fputc(*delimiter, c->source->out);
+        *delimiter = ' ';
 }
 
 /* Copies a comment, a string or one character. */
 static int copy_token(struct cursor *c)
 {
-        char *end = token_end(c->p);
-        bool is_string = *c->p == '"', is_blank = isspace((unsigned char)*c->p) || is_comment(c->p);
+        const char *end = token_end(c->p);
+        bool is_string = *c->p == '"', is_blank = token_is_blank(c->p);
 
         if (!end)
                 return refuse_open_token(c);
-        copy(c, (size_t)(end - c->p));
+        copy(c, end);
         if (is_string)
                 pull_delimiter(c);
         if (!is_blank)
@@ -166,127 +139,86 @@ static int copy_token(struct cursor *c)
 
 static int copy_name(struct cursor *c)
 {
-        const char *p = c->p;
-
         if (++c->source->n_names > SOURCE_NAMES_MAX) {
                 mistake(c->source, c->file, c->line, "more than %d settings", SOURCE_NAMES_MAX);
                 return -EINVAL;
         }
-        while (p < c->end && (isalnum((unsigned char)*p) || strchr("-_*", *p)))
-                p++;
-        copy(c, (size_t)(p - c->p));
+        copy(c, token_name_end(c->p));
         c->source->last_line = c->source->text_line;
         return 0;
 }
 
-/* Copies a number. An integer too wide for 32 bits gets the suffix L, which libconfig needs for it.
- */
-static void copy_number(struct cursor *c)
+static int copy_number(struct cursor *c)
 {
-        bool hex = c->p[0] == '0' && (c->p[1] == 'x' || c->p[1] == 'X');
-        char *end;
-        intmax_t value;
+        const char *suffix;
 
-        errno = 0;
-        value = strtoimax(c->p, &end, hex ? 16 : 10);
+        copy(c, token_number_end(c->p, &suffix));
+        (void)fputs(suffix, c->source->out);
         c->source->last_line = c->source->text_line;
-        if (*end && strchr(".eE", *end)) {
-                copy(c, strspn(c->p, "+-.0123456789eE")); /* a float */
-                return;
-        }
-        if (end == c->p)
-                end++; /* a sign that belongs to no number */
-        copy(c, (size_t)(end - c->p));
-        if (errno == ERANGE && !hex && *end != 'L')
-                (void)fputs(".0", c->source->out); /* which no integer key takes */
-        else if ((value > INT32_MAX || value < INT32_MIN) && *end != 'L')
-                (void)fputc('L', c->source->out);
+        return 0;
 }
 
-/*
- * Moves past an include, if one stands at the beginning of a line.
- *
- * @path: set to a copy of its name, for the caller to free
- * Return: 1; 0: there is none; -EINVAL: its name does not end; -ENOMEM.
- */
-static int take_include(struct cursor *c, char **path)
-{
-        static const char word[] = "@include";
-        char *p = c->p + strspn(c->p, " \t"), *name;
-        size_t n = 0, blanks;
-
-        if (strncmp(p, word, strlen(word)) != 0)
-                return 0;
-        p += strlen(word);
-        blanks = strspn(p, " \t");
-        p += blanks;
-        if (blanks == 0 || *p != '"')
-                return 0;
-        c->p = p;
-        if (!token_end(p))
-                return refuse_open_token(c);
-        name = malloc((size_t)(token_end(p) - p));
-        if (!name)
-                return -ENOMEM;
-        for (p++; *p != '"'; p++) {
-                if (*p == '\\' && (p[1] == '\\' || p[1] == '"'))
-                        p++;
-                name[n++] = *p;
-        }
-        name[n] = '\0';
-        c->p = p + 1;
-        *path = name;
-        return 1;
-}
-
-/* Puts the named file where the cursor is, on lines of its own. */
-static int include(struct cursor *c, const char *name)
+/* Puts the file that the string @name names where the cursor is, on lines of its own. */
+static int include(struct cursor *c, char *name)
 {
         struct source *s = c->source;
-        _cleanup_(freep) char *path = NULL;
+        _cleanup_(freep) char *relative = NULL, *path = NULL;
         int r;
 
-        if (asprintf(&path, "%s%s%s", name[0] == '/' ? "" : s->directory, name[0] == '/' ? "" : "/",
-                     name) < 0) {
+        c->p = name;
+        if (!token_end(name))
+                return refuse_open_token(c);
+        relative = token_unquote(name);
+        if (!relative)
+                return -ENOMEM;
+        if (asprintf(&path, "%s%s%s", relative[0] == '/' ? "" : s->directory,
+                     relative[0] == '/' ? "" : "/", relative) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
-        r = append_file(s, path, c->depth + 1, c);
+        c->p = token_end(name);
+        r = append_file(s, path, c);
         return r < 0 ? r : add_mark(s, c->file, c->line);
 }
 
-/*
- * Walks a file's text, which is NUL-terminated. What stands behind an include begins a line, for
- * libconfig as well.
- */
+/* Copies the text of a file. What follows an include begins a line, for libconfig as well. */
 static int append_text(struct cursor *c)
 {
         bool line_start = true;
         int r = 0;
 
-        while (r == 0 && c->p < c->end) {
-                _cleanup_(freep) char *name = NULL;
+        while (r == 0 && *c->p) {
+                char *name = line_start ? token_find_include(c->p) : NULL;
 
-                if (line_start)
-                        r = take_include(c, &name);
-                if (r > 0) {
+                if (name) {
                         r = include(c, name);
                         continue;
                 }
                 line_start = *c->p == '\n';
-                if (r < 0)
-                        break;
                 if (isalpha((unsigned char)*c->p) || *c->p == '*')
                         r = copy_name(c);
                 else if (strchr("+-.0123456789", *c->p))
-                        copy_number(c);
+                        r = copy_number(c);
                 else
                         r = copy_token(c);
         }
         return r;
 }
 
-/* Whether the file is one of those that led here, by whatever name. */
+/* Reports that the cursor's file is not read: where it is included, or for the first file there. */
+static void report_file(const struct cursor *c, const char *path, const char *error)
+{
+        char shown[ESCAPE_SIZE(PATH_MAX)];
+
+        escape_bytes(shown, path, strnlen(path, PATH_MAX));
+        if (c->from)
+                mistake(c->source, c->from->file, c->from->line, "@include \"%s\": %s", shown,
+                        error);
+        else
+                mistake(c->source, path, 1, "cannot read the file: %s", error);
+}
+
+/* Whether the file is among those that include it, under whatever name. */
 static bool includes_itself(const struct cursor *c)
 {
         for (const struct cursor *i = c->from; i; i = i->from)
@@ -295,50 +227,19 @@ static bool includes_itself(const struct cursor *c)
         return false;
 }
 
-/* Reads a whole regular file, NUL-terminated, and sets c->st. */
-static int read_file(const char *path, size_t max, struct cursor *c, char **text, size_t *size)
+/* Reads the cursor's file, if it is readable and not too large. */
+static int read_file(struct cursor *c, const char *path, char **text, size_t *n)
 {
-        /* Without O_NONBLOCK a FIFO would wait for its writer. */
-        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        _cleanup_(freep) char *buffer = NULL;
-        ssize_t got = 1;
-        size_t n = 0;
+        _cleanup_(closep) int fd = -1;
+        int r = file_open(path, &fd, &c->st);
 
-        if (fd < 0 || fstat(fd, &c->st) < 0)
-                return -errno;
-        if (S_ISDIR(c->st.st_mode))
-                return -EISDIR;
-        if (!S_ISREG(c->st.st_mode))
-                return -ENOTSUP;
+        if (r < 0)
+                return r;
         if (includes_itself(c))
                 return -EDEADLK;
-        if ((uint64_t)c->st.st_size > max)
+        if ((uint64_t)ftell(c->source->out) + (uint64_t)c->st.st_size > SOURCE_BYTES_MAX)
                 return -EFBIG;
-        buffer = calloc((size_t)c->st.st_size + 1, 1);
-        if (!buffer)
-                return -ENOMEM;
-        for (; got > 0 && n < (size_t)c->st.st_size; n += (size_t)got) {
-                got = read(fd, buffer + n, (size_t)c->st.st_size - n);
-                if (got < 0)
-                        return -errno;
-        }
-        buffer[n] = '\0';
-        *text = buffer;
-        buffer = NULL;
-        *size = n;
-        return 0;
-}
-
-static const char *read_error(int r)
-{
-        switch (r) {
-        case -ENOTSUP:
-                return "not a regular file";
-        case -EDEADLK:
-                return "includes itself";
-        default:
-                return strerrordesc_np(-r);
-        }
+        return file_read(fd, (size_t)c->st.st_size, text, n);
 }
 
 static int add_file(struct source *s, const char *path, const struct stat *st, const char **name)
@@ -357,55 +258,49 @@ static int add_file(struct source *s, const char *path, const struct stat *st, c
         return 0;
 }
 
-static int append_file(struct source *s, const char *path, unsigned depth,
-                       const struct cursor *from)
+/* Copies the text of a file that has been read; @n: its length, to tell a NUL byte in it. */
+static int append_read(struct cursor *c, const char *path, char *text, size_t n)
 {
-        _cleanup_(freep) char *text = NULL;
-        char shown[ESCAPE_SIZE(PATH_MAX)];
-        struct cursor c = { .source = s, .from = from, .line = 1, .depth = depth };
-        size_t used, size = 0;
-        int r;
+        int r = add_file(c->source, path, &c->st, &c->file);
 
-        escape_bytes(shown, path, strnlen(path, PATH_MAX));
-        if (from && s->n_files > SOURCE_FILES_MAX) {
-                mistake(s, from->file, from->line,
-                        "@include \"%s\": more than %d files are included", shown,
-                        SOURCE_FILES_MAX);
-                return -EINVAL;
-        }
-        if (from && depth > SOURCE_DEPTH_MAX) {
-                mistake(s, from->file, from->line, "@include \"%s\": nested deeper than %d files",
-                        shown, SOURCE_DEPTH_MAX);
-                return 0;
-        }
-        used = (size_t)ftell(s->out);
-        r = read_file(path, used < SOURCE_BYTES_MAX ? SOURCE_BYTES_MAX - used : 0, &c, &text,
-                      &size);
-        if (r < 0) {
-                if (from)
-                        mistake(s, from->file, from->line, "@include \"%s\": %s", shown,
-                                read_error(r));
-                else
-                        mistake(s, path, 1, "cannot read the file: %s", read_error(r));
-                return 0;
-        }
-
-        r = add_file(s, path, &c.st, &c.file);
         if (r < 0)
                 return r;
-        new_line(s);
-        r = add_mark(s, c.file, 1);
+        new_line(c->source);
+        r = add_mark(c->source, c->file, 1);
         if (r < 0)
                 return r;
-        c.p = text;
-        c.end = text + strlen(text); /* NOLINT(clang-analyzer-core.*): set by read_file() */
-        r = append_text(&c);
-        new_line(s); /* libconfig knows no comment that ends with the file */
-        if (r == 0 && c.end != text + size) {
-                mistake(s, c.file, c.line, "a NUL byte: this is not a text file");
+        c->p = text;
+        r = append_text(c);
+        new_line(c->source); /* libconfig knows no comment that ends with the file */
+        if (r == 0 && c->p != text + n) {
+                mistake(c->source, c->file, c->line, "a NUL byte: this is not a text file");
                 r = -EINVAL;
         }
         return r;
+}
+
+/* @from: in the file that includes this one; NULL: it is the first file. */
+static int append_file(struct source *s, const char *path, const struct cursor *from)
+{
+        struct cursor c = { .source = s, .from = from, .line = 1 };
+        _cleanup_(freep) char *text = NULL;
+        size_t n = 0;
+        int r;
+
+        c.depth = from ? from->depth + 1 : 0;
+        if (from && s->n_files > SOURCE_FILES_MAX) {
+                report_file(&c, path, "more than " DIGITS(SOURCE_FILES_MAX) " files are included");
+                return -EINVAL;
+        }
+        if (c.depth > SOURCE_DEPTH_MAX) {
+                report_file(&c, path, "nested deeper than " DIGITS(SOURCE_DEPTH_MAX) " files");
+                return 0;
+        }
+        r = read_file(&c, path, &text, &n);
+        if (r == 0)
+                return append_read(&c, path, text, n);
+        report_file(&c, path, r == -EDEADLK ? "includes itself" : file_error(r));
+        return 0;
 }
 
 int source_read(const char *path, source_mistake_fn *on_mistake, void *arg, struct source **out)
@@ -423,7 +318,7 @@ int source_read(const char *path, source_mistake_fn *on_mistake, void *arg, stru
         s->out = open_memstream(&s->text, &s->size);
         if (!s->directory || !s->out)
                 return -ENOMEM;
-        r = append_file(s, path, 0, NULL);
+        r = append_file(s, path, NULL);
         if (r == 0 && (fflush(s->out) != 0 || ferror(s->out)))
                 r = -ENOMEM;
         if (r < 0)
@@ -460,7 +355,7 @@ const char *source_text(const struct source *s)
         return s->text;
 }
 
-/* The end of the text is on the last line that says something. */
+/* A line behind the last line that says something stands for that one. */
 static unsigned clamp(const struct source *s, unsigned line)
 {
         unsigned last = s->last_line > 0 ? s->last_line : 1;
