@@ -1,6 +1,6 @@
 /*
- * Addresses, parsed with getaddrinfo(3) so that every spelling of an IP address the system knows
- * is taken (scoped "[fe80::1%eth0]:7" among them) and none of our own.
+ * Addresses are parsed with getaddrinfo(3), which takes every spelling of an IP address that the
+ * system knows, such as a scoped "[fe80::1%eth0]:7".
  */
 #include "address.h"
 #include "escape.h"
@@ -46,7 +46,7 @@ static int parse_unix(const char *path, bool absolute, struct address *address)
         return 1;
 }
 
-/* Makes an IPv4 address mapped to IPv6 the IPv4 one that it stands for. */
+/* Turns an IPv4 address that is mapped to IPv6 into a plain IPv4 address. */
 static void unmap(struct address *address)
 {
         struct sockaddr_in in = { .sin_family = AF_INET };
@@ -58,48 +58,65 @@ static void unmap(struct address *address)
         *address = (struct address){ .length = sizeof(in), .in = in };
 }
 
-/* Return: how many addresses of @text were put into @addresses, or -errno. */
-static int parse_inet(const char *text, int flags, struct address *addresses, int max)
+/* Cuts the port off behind a host. Return: the port; NULL: there is no number up to 65535. */
+static char *split_port(char *host)
 {
-        _cleanup_(freep) char *host = strdup(text);
-        struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
-        const char *name = host;
-        bool any = false;
-        int r, n = 0;
-        char *port;
+        char *port = strrchr(host, ':');
 
-        if (!host)
-                return -ENOMEM;
-        port = strrchr(host, ':');
         /* getaddrinfo() would take " 7", "+7" and, cut to 16 bits, "65543". */
         if (!port || port == host || strlen(port) < 2 || strlen(port) > 6 ||
             strspn(port + 1, "0123456789") != strlen(port + 1) ||
             strtoul(port + 1, NULL, 10) > UINT16_MAX)
-                return -EINVAL;
-        *port++ = '\0';
+                return NULL;
+        *port = '\0';
+        return port + 1;
+}
 
-        if (host[0] == '[') {
-                if (host[strlen(host) - 1] != ']')
-                        return -EINVAL;
-                host[strlen(host) - 1] = '\0';
-                name = host + 1;
-                if (strcmp(name, "*") == 0) /* which getaddrinfo() takes for any address */
-                        return -EINVAL;
-                hints.ai_family = AF_INET6;
-                flags |= AI_NUMERICHOST;
-        } else if (strcmp(host, "*") == 0) {
-                any = true;
-                name = "::";
-        } else if (strchr(host, ':')) {
-                return -EINVAL;
-        }
+/*
+ * Takes the brackets off "[IPv6]", for which it adds to @hints, and makes "*" the IPv6 wildcard.
+ *
+ * Return: the host as getaddrinfo() takes it; NULL: it is malformed.
+ */
+static const char *parse_host(char *host, struct addrinfo *hints)
+{
+        size_t last = strlen(host) - 1;
 
-        hints.ai_flags = flags | AI_NUMERICSERV;
+        if (strcmp(host, "*") == 0)
+                return "::";
+        if (host[0] != '[')
+                return strchr(host, ':') ? NULL : host;
+        if (host[last] != ']')
+                return NULL;
+        host[last] = '\0';
+        hints->ai_family = AF_INET6;
+        hints->ai_flags |= AI_NUMERICHOST;
+        return strcmp(host + 1, "*") == 0 ? NULL : host + 1; /* getaddrinfo() would take "*" */
+}
+
+/* Return: how many addresses of @text were put into @addresses, or -errno. */
+static int parse_inet(const char *text, int flags, struct address *addresses, int max)
+{
+        _cleanup_(freep) char *host = strdup(text);
+        struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV };
+        struct addrinfo *found;
+        const char *name, *port;
+        bool any;
+        int r, n = 0;
+
+        if (!host)
+                return -ENOMEM;
+        port = split_port(host);
+        if (!port)
+                return -EINVAL;
+        any = strcmp(host, "*") == 0;
+        name = parse_host(host, &hints);
+        if (!name)
+                return -EINVAL;
         r = getaddrinfo(name, port, &hints, &found);
         if (r == EAI_AGAIN)
                 return -EAGAIN;
         if (r != 0)
-                return (flags & AI_NUMERICHOST) ? -EINVAL : -ENOENT;
+                return (hints.ai_flags & AI_NUMERICHOST) ? -EINVAL : -ENOENT;
         for (const struct addrinfo *i = found; i && n < max; i = i->ai_next, n++) {
                 addresses[n] = (struct address){ .length = i->ai_addrlen, .any = any };
                 memcpy(&addresses[n].storage, i->ai_addr, i->ai_addrlen);
@@ -164,8 +181,8 @@ const char *address_format(const struct address *address, char *out)
                 socklen_t head = offsetof(struct sockaddr_un, sun_path);
                 size_t n = address->length > head ? address->length - head : 0;
 
-                /* The closing NUL of a path is no part of it; the opening one of an abstract name
-                 * is. */
+                /* The NUL that ends a path is not part of it; the one that begins an abstract
+                 * name is. */
                 if (n > 0 && address->un.sun_path[0])
                         n = strnlen(address->un.sun_path, n);
                 escape_bytes(path, address->un.sun_path, n);
@@ -230,7 +247,7 @@ bool address_equal(const struct address *a, const struct address *b)
         return address_compare(a, b) == 0;
 }
 
-/* Whether @any is every address of the kind of @one, which may be IPv4 as mapped to IPv6. */
+/* Whether @any is the wildcard of the family of @one; a mapped IPv4 address counts as IPv4. */
 static bool covers(const struct address *any, const struct address *one)
 {
         bool of_ipv6 = one->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&one->in6.sin6_addr);
@@ -282,7 +299,7 @@ static bool same_ip(const struct address *a, const struct address *b)
         }
 }
 
-/* To connect a datagram socket looks up the route, and sends nothing. */
+/* connect(2) on a datagram socket looks up the route and sends nothing. */
 bool address_is_local(const struct address *address)
 {
         _cleanup_(closep) int fd = socket(address->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -313,7 +330,7 @@ void address_set_port(struct address *address, uint16_t port)
                 address->in6.sin6_port = htons(port);
 }
 
-/* The IPv4 address, in host order, that an IPv6 one stands for (::ffff:1.2.3.4). */
+/* Return: the IPv4 address, in host order, that is mapped to @in6 (::ffff:1.2.3.4). */
 static uint32_t mapped(const struct in6_addr *in6)
 {
         uint32_t in;

@@ -9,10 +9,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* Plain data. @length is that of the member in use; @sa.sa_family tells which one it is. */
+/* Plain data. @sa.sa_family tells which member is in use; @length is the length of that member. */
 struct address {
         socklen_t length;
-        bool any; /* "*": every address of this host, IPv6 and IPv4 on one socket */
+        bool any; /* "*": every IPv6 and IPv4 address of this host, on one socket */
         union {
                 struct sockaddr sa;
                 struct sockaddr_in in;
@@ -22,7 +22,7 @@ struct address {
         };
 };
 
-/* What address_format() writes at most: "unix:", a path of 107 bytes escaped, and the NUL. */
+/* The longest text of address_format(): "unix:", a path of 107 bytes escaped, and the NUL. */
 #define ADDRESS_TEXT_SIZE 448
 
 /**
@@ -30,7 +30,7 @@ struct address {
  *
  * No name is looked up; a port is a number from 0 to 65535, where 0 lets the system choose. The
  * path is absolute and at most 107 bytes (unix(7)); "//" and "/./" in it become "/". An IPv4
- * address mapped to IPv6 is taken for the IPv4 one. Thread: any; never blocks.
+ * address that is mapped to IPv6 is read as the IPv4 one. Thread: any; never blocks.
  *
  * Return: 0; -EINVAL: not an address; -ENOMEM.
  */
@@ -83,19 +83,20 @@ _must_use_ int address_of_socket(int fd, struct address *address);
  */
 bool address_agrees(const struct address *listen, const struct address *address);
 
-/* Orders addresses, in an order without a meaning. Return: below 0, 0, above 0; 0: address_equal().
- */
+/* Orders addresses for sorting. Return: less than 0; 0: address_equal(); more than 0. */
 int address_compare(const struct address *a, const struct address *b);
 
-/* Whether a connection can be to both: they are equal, or one is every address of the other's kind.
- * A port that the system is to choose is no other's. */
+/*
+ * Whether a connection could go to either: the addresses are equal, or one is the wildcard of the
+ * other's family. Port 0, which lets the system choose, overlaps with no port.
+ */
 bool address_overlaps(const struct address *a, const struct address *b);
 
 /* Where a connection to @to really goes: to 0.0.0.0 or :: means to 127.0.0.1 or ::1 (ip(7)). */
 struct address address_destination(const struct address *to);
 
 /*
- * Whether a connection to @to from this host arrives at a socket that listens on @listen, as far as
+ * Whether a connection from this host to @to arrives at a socket that listens on @listen, as far as
  * the two addresses tell.
  */
 bool address_reaches(const struct address *to, const struct address *listen);
@@ -106,13 +107,13 @@ bool address_reaches(const struct address *to, const struct address *listen);
  */
 bool address_is_local(const struct address *address);
 
-/* Whether it is 127.0.0.0/8 or ::1; whether it stands for every address of the host. Of IPv4
- * addresses also as mapped to IPv6. */
+/* Whether it is in 127.0.0.0/8 or ::1; whether it is a wildcard, 0.0.0.0 or ::. An IPv4 address may
+ * be mapped to IPv6. */
 bool address_is_loopback(const struct address *address);
 bool address_is_any(const struct address *address);
 
 /* Changes the port of an IP address. */
 void address_set_port(struct address *address, uint16_t port);
 
-/* The port; 0 for a unix socket and for a port that the system is to choose. */
+/* Return: the port; 0 for a unix socket, and where the system chooses the port. */
 unsigned address_port(const struct address *address);

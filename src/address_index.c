@@ -1,15 +1,15 @@
 /*
- * The index: hash tables with chains. Every address is in the chain of its bytes, and in one of two
- * chains of its port: wildcards ("every address") have one of their own, because an address that is
- * no wildcard can overlap only with its equal and with a wildcard. A wildcard is compared with
- * every address of its port; there are at most three different ones for each port.
+ * The index is made of hash tables with chains. Every address is in a chain by its bytes, and in a
+ * chain by its port. Wildcards have port chains of their own, because an address that is not a
+ * wildcard overlaps only with its equal and with wildcards. A wildcard is compared with every
+ * address of its port; a port has at most three different wildcards.
  */
 #include "address_index.h"
 
 #include <errno.h>
 #include <stdint.h>
 
-/* An item of a chain; chains are linked by numbers from 1 on, 0 ends one. */
+/* An item of a chain. Items are numbered from 1; 0 ends a chain. */
 struct item {
         struct address address;
         const void *owner;
@@ -73,7 +73,7 @@ static uint32_t port_chain(const struct address_index *index, const struct addre
         return address_port(address) & (index->n_chains - 1);
 }
 
-/* Puts an item in front of a chain. @next: the item's link in that chain. */
+/* Puts an item at the front of a chain. @next: the item's link in that chain. */
 static void chain(uint32_t *first, uint32_t *next, uint32_t item)
 {
         *next = *first;

@@ -1,6 +1,6 @@
 /*
- * An index of addresses. It finds an address that equals or overlaps another without comparing with
- * all of them: thousands of addresses are looked up in about a microsecond each, also when many
+ * An index of addresses. It finds an address that equals or overlaps another one without comparing
+ * all of them: with thousands of addresses a look-up takes about a microsecond, even when many
  * share a port.
  *
  * Thread: any, one at a time.
@@ -37,7 +37,7 @@ void address_index_add(struct address_index *index, const struct address *addres
                        const void *owner);
 
 /**
- * address_index_find_equal() - find an address that address_equal() takes for @address
+ * address_index_find_equal() - find an address that is address_equal() to @address
  * @owner: set to its owner if there is one; may be NULL
  *
  * Return: the address, which lives as long as the index; NULL: there is none.

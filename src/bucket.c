@@ -1,6 +1,6 @@
 /*
- * The bucket, kept as the one moment when it will be full again (the generic cell rate algorithm,
- * ITU-T I.371): a reservation moves that moment on by the time its bytes take.
+ * A bucket is stored as the moment when it will be full again (the generic cell rate algorithm,
+ * ITU-T I.371). A reservation moves that moment on by the time that its bytes take.
  */
 #include "bucket.h"
 
@@ -40,7 +40,7 @@ struct bucket *bucket_unref(struct bucket *bucket)
         return NULL;
 }
 
-/* Never more than a hundred years, so that sums fit. */
+/* At most 146 years, so that sums do not overflow. */
 static uint64_t nsec_of(uint64_t bytes, uint64_t rate)
 {
         unsigned __int128 nsec = (unsigned __int128)bytes * 1000 * USEC_PER_SEC / rate;

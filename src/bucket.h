@@ -1,8 +1,8 @@
 /*
- * A token bucket: so many bytes a second, and a burst of so many at once.
+ * A token bucket: a rate in bytes a second, and a burst that may leave at once.
  *
- * Who wants to send reserves, and is told when he may: reservations are kept in the order they are
- * made, so that of many who share a bucket none is starved and none has to ask again.
+ * A sender reserves tokens and is told when it may send. Reservations are served in the order in
+ * which they are made: of many senders that share a bucket none starves, and none has to ask again.
  *
  * Thread: any.
  */
@@ -23,7 +23,7 @@ _must_use_ int bucket_new(struct bucket **out);
 struct bucket *bucket_ref(struct bucket *bucket);
 
 /**
- * bucket_unref() - give a reference back; the last one frees
+ * bucket_unref() - return a reference; the last one frees the bucket
  * Return: NULL.
  */
 struct bucket *bucket_unref(struct bucket *bucket);
@@ -32,16 +32,16 @@ struct bucket *bucket_unref(struct bucket *bucket);
  * bucket_reserve() - take tokens for @n bytes
  * @from_usec: when the bytes want to leave, of CLOCK_MONOTONIC: now or earlier
  * @rate:      bytes a second, at least 1
- * @burst:     bytes that may leave at once when nothing left for long: at least @n; or 0: each
- *             reservation waits for @n / @rate after @from_usec and after the one before it
+ * @burst:     bytes that may leave at once after a pause, at least @n; 0: each reservation waits
+ *             for @n / @rate, after @from_usec and after the reservation before it
  *
  * Return: when they may leave: @from_usec or later.
  */
 uint64_t bucket_reserve(struct bucket *bucket, uint64_t from_usec, size_t n, uint64_t rate,
                         uint64_t burst);
 
-/* Gives the tokens of a reservation back that is of no use any more. */
+/* Returns the tokens of a reservation that is not used. */
 void bucket_return(struct bucket *bucket, size_t n, uint64_t rate);
 
-/* Fills it. */
+/* Fills the bucket. */
 void bucket_fill(struct bucket *bucket);

@@ -1,4 +1,4 @@
-/* Checks by the tables of keys, and of all services together. */
+/* Checks of a group by its table of keys, and of all services together. */
 #include "check.h"
 #include "address_index.h"
 #include "keys.h"
@@ -11,7 +11,7 @@ static bool has(const config_setting_t *group, const char *name)
         return config_setting_get_member(group, name) != NULL;
 }
 
-/* Reports keys of the group that stand there without the key that they need. */
+/* Reports each key that is set without the key that it needs. */
 static void check_needs(struct reader *r, config_setting_t *setting, const struct group *group)
 {
         char path[SETTING_PATH_SIZE];
@@ -34,7 +34,7 @@ void check_conditions(struct reader *r, config_setting_t *setting, const struct 
                                     "less than slice_size");
 }
 
-/* Reports a required key that is missing, and one that is for other modes. */
+/* Reports a key that is required and missing, or set and for other modes only. */
 static void check_mode(struct reader *r, config_setting_t *setting, const struct key *key,
                        const struct service *service)
 {
@@ -99,7 +99,7 @@ void check_service(struct reader *r, config_setting_t *setting, const struct ser
 
 /* Relays that lead to themselves */
 
-/* The relay that listens where @upstream leads, as far as the file tells; NULL: none. */
+/* Return: the relay that listens where @upstream leads, as far as the file tells; NULL: none. */
 static const struct service *find_relay(const struct address_index *relays,
                                         const struct upstream *upstream)
 {
@@ -130,7 +130,7 @@ static int find_relays(struct config *config, size_t n_listen)
         return 0;
 }
 
-/* Whether @from leads to @to. @seen: services that have been looked at, one flag each. */
+/* Whether a connection to @from may reach @to. @seen: a flag for each service already visited. */
 static bool leads_to(const struct config *config, const struct service *from,
                      const struct service *to, bool *seen)
 {

@@ -1,6 +1,6 @@
 /*
- * Checks of what no value alone tells: keys that need each other or a mode, and relays that lead to
- * themselves. Mistakes are reported to the reader. Thread: any.
+ * Checks that concern more than one value: keys that need another key or a mode, and relays that
+ * lead to themselves. Mistakes are reported to the reader. Thread: any.
  */
 #pragma once
 
@@ -13,5 +13,5 @@ void check_conditions(struct reader *r, config_setting_t *setting,
 /* Checks a service that has been read. */
 void check_service(struct reader *r, config_setting_t *setting, const struct service *service);
 
-/* Finds the relay at which each upstream leads, and checks that none leads back. */
+/* Finds the relay that each upstream leads to, and reports relays that lead to themselves. */
 void check_loops(struct reader *r, config_setting_t *services);

@@ -1,4 +1,4 @@
-/* Conditions, and the names of what they did. */
+/* Conditions, and the names of faults. */
 #include "conditions.h"
 
 const struct conditions conditions_none = {

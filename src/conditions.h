@@ -1,7 +1,7 @@
 /*
- * What is done to one way of a connection, on purpose: a group of the configuration, as values.
+ * What is done on purpose to one direction of a connection: to_client or to_upstream, as values.
  *
- * Thread: any, for nobody changes them.
+ * Thread: any; conditions are not changed once they have been read.
  */
 #pragma once
 
@@ -10,36 +10,35 @@
 #include <stdint.h>
 
 #define CONDITIONS_FOREVER UINT64_MAX /* of a duration */
-#define CONDITIONS_NEVER   UINT64_MAX /* of what is to happen after so long, or so many bytes */
-#define CONDITIONS_AUTO    UINT64_MAX /* of a burst, where there is no rate: a tenth of the rate */
+#define CONDITIONS_NEVER   UINT64_MAX /* of a time, or a number of bytes, after which */
+#define CONDITIONS_AUTO    UINT64_MAX /* of a burst: a tenth of the rate */
 
 /*
- * Plain data; durations in microseconds. 0 means that nothing is done, except where
- * CONDITIONS_NEVER or CONDITIONS_AUTO says that: there 0 is a value like any other.
+ * Plain data; durations in microseconds. 0 means that nothing is done. Where CONDITIONS_NEVER or
+ * CONDITIONS_AUTO means that, 0 is a value like any other.
  */
 struct conditions {
         uint64_t latency_usec, jitter_usec;
-        uint64_t rate;        /* bytes a second */
-        uint64_t burst_bytes; /* or auto; 0: each chunk waits until its own bytes are paid for */
-        struct bucket
-                *shared; /* all connections of the service draw on it; NULL: each has its own */
+        uint64_t rate;         /* bytes a second */
+        uint64_t burst_bytes;  /* or auto; 0: each chunk waits until its own bytes are paid for */
+        struct bucket *shared; /* by all connections of the service; NULL: each has its own */
         uint64_t slice_bytes, slice_variation_bytes, slice_delay_usec;
         uint64_t limit_bytes;                         /* or never */
-        uint64_t stall_after_bytes, stall_after_usec; /* or never; one of them is */
+        uint64_t stall_after_bytes, stall_after_usec; /* or never; at least one of them is */
         uint64_t stall_for_usec;                      /* or forever */
         uint64_t reset_after_usec;                    /* or never */
         uint64_t close_delay_usec;
         double drop_new;    /* share of connections, 0 to 1 */
-        double probability; /* share of connections that all this applies to, 0 to 1 */
+        double probability; /* share of connections that all other members apply to, 0 to 1 */
 };
 
 /* Nothing is done. */
 extern const struct conditions conditions_none;
 
-/* Whether bytes, or their end, must be held back or counted for it. */
+/* Whether bytes, or the end of the stream, must be held back or counted: it takes a shaper. */
 bool conditions_shape(const struct conditions *conditions);
 
-/* What was done, as bits. */
+/* What happened to a connection, as bits. */
 enum conditions_fault {
         FAULT_LATENCY = 1 << 0,
         FAULT_RATE = 1 << 1,
@@ -51,7 +50,7 @@ enum conditions_fault {
         FAULT_DROP = 1 << 7,
 };
 
-/* What conditions_format() writes at most, with the NUL. */
+/* The longest text of conditions_format(), with the NUL. */
 #define CONDITIONS_TEXT_SIZE 96
 
 /**

@@ -1,8 +1,8 @@
 /*
- * A configuration: its reading from a file, and its life.
+ * Reading and lifetime of a configuration.
  *
- * libconfig parses; then the tree is walked by the tables of keys.c, whose readers are in values.c;
- * then check.c looks at what no value alone tells.
+ * libconfig parses the text. keys.c walks the tree by its tables, with the readers of values.c.
+ * check.c checks what concerns more than one value.
  */
 #include "config.h"
 #include "address_index.h"
@@ -28,7 +28,7 @@ static void report_syntax(struct reader *r, const config_t *tree)
                          n > SHOWN_BYTES ? "…" : "");
 }
 
-/* An error of syntax is reported alone: what stands behind it may be meant otherwise. */
+/* A syntax error is reported alone: it may change the meaning of all that follows. */
 static void read_tree(struct reader *r)
 {
         config_setting_t *root;
@@ -53,7 +53,7 @@ static void on_source_mistake(void *arg, const char *file, unsigned line, const 
         reader_tell(arg, file, line, text);
 }
 
-/* A path that means the same after a change of directory. */
+/* Makes a path absolute, so that it outlives a change of the working directory. */
 static int absolute_path(const char *path, char **out)
 {
         _cleanup_(freep) char *directory = NULL;
@@ -77,7 +77,7 @@ static int compare_names(const void *a, const void *b)
         return strcmp((*(struct service *const *)a)->name, (*(struct service *const *)b)->name);
 }
 
-/* Makes what config_find_service() searches. Return: 0; -ENOMEM. */
+/* Sorts the services by name, for config_find_service(). Return: 0; -ENOMEM. */
 static int sort_names(struct config *config)
 {
         config->by_name = calloc(config->n_services, sizeof(struct service *));
@@ -111,7 +111,7 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
                 return r;
         reader.source = source;
         reader.listening = listening;
-        if (reader.n_mistakes == 0) /* the files could be read */
+        if (reader.n_mistakes == 0) /* all files could be read */
                 read_tree(&reader);
         if (reader.no_memory)
                 return -ENOMEM;

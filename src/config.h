@@ -1,10 +1,10 @@
 /*
  * The configuration: what /etc/selectd.conf says, read whole, checked whole, then never changed.
  *
- * --check, start and reload read it with the same function. Whoever uses a configuration holds a
- * reference; a reload makes a new one and lets the old one go with its last user.
+ * --check, start and reload read it with the same function. Every user of a configuration holds a
+ * reference. A reload makes a new configuration; the last user of the old one frees it.
  *
- * Thread: any may read a file; a configuration may be looked at from any.
+ * Thread: any.
  */
 #pragma once
 
@@ -29,12 +29,11 @@ enum service_mode {
 
 /* Where a relay connects to. */
 struct upstream {
-        char *text;             /* as in the file, escaped */
-        struct address address; /* unless @host is set */
-        char *host;             /* a name to look up; NULL: @address is known */
-        uint16_t port;          /* of @host */
-        const struct service
-                *relay; /* of this file, that listens there; NULL: none that is known */
+        char *text;                  /* as in the file, escaped */
+        struct address address;      /* unless @host is set */
+        char *host;                  /* a name to look up; NULL: @address is known */
+        uint16_t port;               /* of @host */
+        const struct service *relay; /* of this file, listening there; NULL: none is known */
 };
 
 /* One entry of "services". Plain data, owned by its configuration. */
@@ -57,9 +56,9 @@ struct service {
         uint64_t max_dialing;  /* clients that wait for an upstream at once; 0: no limit */
         struct tally *dialing; /* how many there are, over all workers and reloads */
         struct conditions to_client, to_upstream; /* a shared bucket is the configuration's */
-        uint64_t hold_bytes;                      /* of either way: what may wait for its time */
+        uint64_t hold_bytes;                      /* that may be delayed in each direction */
         uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */
-        uint64_t quota_bytes; /* of a hub: what may wait for one member */
+        uint64_t quota_bytes; /* of a hub: bytes that may wait for one member */
         bool proxy_accept;    /* clients begin with a PROXY header */
         struct network *proxy_from;
         size_t n_proxy_from; /* 0 unless proxy_accept */
@@ -72,9 +71,9 @@ struct config {
         enum log_level log_level;
         bool log_payload;
         const char *backend;      /* "auto", "epoll", "poll" or "select" */
-        uint64_t workers;         /* to CONFIG_WORKERS_MAX; 0: one per CPU */
-        uint64_t seed;            /* of all that is random */
-        bool seeded;              /* by the file: it is the same next time */
+        uint64_t workers;         /* at most CONFIG_WORKERS_MAX; 0: one per CPU */
+        uint64_t seed;            /* of all random numbers */
+        bool seeded;              /* the file sets @seed: it is the same next time */
         uint64_t max_held_bytes;  /* by all connections; 0: no bound; or CONFIG_HELD_AUTO */
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */
         uint64_t exit_on_idle_usec;
@@ -94,8 +93,9 @@ typedef void config_mistake_fn(void *arg, const char *file, unsigned line, const
 /**
  * config_load() - read a configuration file
  * @path:    made absolute, so that a reload finds the same file
- * @mistake: called with @arg for each file that can't be read; or for the first mistake of syntax;
- *           or for all other mistakes; its strings live until it returns
+ * @mistake: called with @arg: for each file that can't be read; if there is none, for the first
+ *           syntax error; if there is none, for every other mistake. Its strings live until it
+ *           returns
  * @out:     set to the configuration, with one reference
  *
  * Return: 0; -EINVAL: there were mistakes; -ENOMEM; what getcwd(3) fails with.
@@ -107,7 +107,7 @@ _must_use_ int config_load(const char *path, config_mistake_fn *mistake, void *a
 struct config *config_ref(struct config *config);
 
 /**
- * config_unref() - give a reference back; the last one frees
+ * config_unref() - return a reference; the last one frees the configuration
  * Return: NULL.
  */
 struct config *config_unref(struct config *config);
@@ -119,11 +119,11 @@ static inline void config_unrefp(struct config **config)
 }
 
 /**
- * config_inherit() - go on with what services share with their like of an older configuration: the
- * number of clients that wait for an upstream, and shared buckets where the rate is the same
+ * config_inherit() - take over what the connections of a service share from an older configuration:
+ * the number of clients that wait for an upstream, and shared buckets whose rate is the same
  *
- * Before @config is used: else a reload would give every service a burst, and room for as many
- * clients again.
+ * To be called before @config is used. Otherwise each reload would give every service another
+ * burst, and room for as many clients again.
  */
 void config_inherit(struct config *config, const struct config *older);
 

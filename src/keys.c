@@ -1,5 +1,5 @@
 /*
- * The tables of keys, one for each kind of group, and the reading of groups by them.
+ * The tables of keys, one for each kind of group, and the reading of groups by these tables.
  */
 #include "keys.h"
 #include "check.h"
@@ -166,7 +166,7 @@ const struct key *keys_find(const struct group *group, const char *name)
 
 /* Unknown keys */
 
-/* Levenshtein's distance, of the first SHOWN_BYTES of each. */
+/* The Levenshtein distance between the first SHOWN_BYTES of @a and @b. */
 static unsigned distance(const char *a, const char *b)
 {
         unsigned row[SHOWN_BYTES + 1], n = (unsigned)strnlen(b, SHOWN_BYTES);
@@ -188,7 +188,7 @@ static unsigned distance(const char *a, const char *b)
         return row[n];
 }
 
-/* The key that @name most likely means: at most one letter in three differs; NULL: none. */
+/* Return: the key nearest to @name, with at most one letter in three different; NULL: none. */
 static const struct key *find_nearest(const struct group *group, const char *name)
 {
         const struct key *nearest = NULL;
@@ -311,7 +311,7 @@ static void read_services(struct reader *r, const struct key *key, config_settin
 
 /* Defaults */
 
-/* Writes the defaults of a group as a file would have them. Return: 0; -ENOMEM. */
+/* Writes the defaults of a group as the text of a file. Return: 0; -ENOMEM. */
 static int write_defaults(const struct group *group, char **text)
 {
         size_t size;

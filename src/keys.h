@@ -1,8 +1,8 @@
 /*
- * Every key of the configuration, with all that is known of it: one row in a table each.
+ * Every key of the configuration: one row of a table holds all that is known of a key.
  *
- * From the tables come the defaults, the checks and their messages, and the tests that compare them
- * with conf/selectd.conf, its manual page and the words of the fuzzer.
+ * The defaults, the checks and their messages come from the tables. Tests compare the tables with
+ * conf/selectd.conf, its manual page and the fuzzer's dictionary.
  *
  * Thread: any; the tables are constant.
  */
@@ -15,15 +15,15 @@ struct reader;
 struct config_setting_t;
 struct key;
 
-/* Reads the value of a key into @out; reports what is not legal. */
+/* Reads the value of a key into @out, or reports that it is not legal. */
 typedef void key_read_fn(struct reader *r, const struct key *key, struct config_setting_t *setting,
                          void *out);
 
-/* When a reload puts a changed value into force. */
+/* When a value that a reload changes takes effect. */
 enum key_reload {
-        KEY_AT_ONCE,         /* for open connections too, where it is theirs */
-        KEY_NEW_CONNECTIONS, /* for connections that begin afterwards */
-        KEY_RESTART,         /* not before a restart */
+        KEY_AT_ONCE,         /* at once, also for open connections */
+        KEY_NEW_CONNECTIONS, /* for connections that begin after the reload */
+        KEY_RESTART,         /* after a restart */
 };
 
 struct key {
@@ -31,8 +31,8 @@ struct key {
         key_read_fn *read;
         size_t offset;       /* of the value in the struct that the group fills */
         uint64_t min, max;   /* of a number; a size in bytes, a duration in microseconds */
-        const char *legal;   /* what a message says is expected */
-        const char *value;   /* the default, as it would stand in the file; NULL: there is none */
+        const char *legal;   /* the legal values, as messages name them */
+        const char *value;   /* the default, as a file would set it; NULL: there is none */
         const char *word;    /* a string that stands for @word_value; NULL: there is none */
         uint64_t word_value; /* stored as uint64_t */
         unsigned modes;      /* the key is for: bits 1 << enum service_mode; 0: for all */
@@ -55,7 +55,7 @@ extern const struct group key_groups[GROUPS];
 /* Return: the key of that name; NULL: the group has none. */
 const struct key *keys_find(const struct group *group, const char *name);
 
-/* Reads each setting of the group @setting by its key; @out is the struct that @group fills. */
+/* Reads each setting of the group @setting. @out: the struct that @group fills. */
 void keys_read(struct reader *r, struct config_setting_t *setting, const struct group *group,
                void *out);
 

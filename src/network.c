@@ -1,6 +1,6 @@
 /*
- * Ranges of addresses. An address is compared bit by bit with the range, after IPv4 addresses that
- * are mapped to IPv6 have been made plain ones, in ranges as in addresses.
+ * An address is compared with a range bit by bit. IPv4 addresses that are mapped to IPv6 are made
+ * plain IPv4 addresses first; ranges of them, too.
  */
 #include "network.h"
 
@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAPPED_BITS 96 /* of an IPv6 address, before the IPv4 one that is mapped to it */
+#define MAPPED_BITS 96 /* of an IPv6 address, in front of an IPv4 address that is mapped to it */
 
-/* Reads decimal digits, with no zero in front. */
+/* Reads a decimal number without leading zeros. */
 static bool parse_bits(const char *text, unsigned max, uint8_t *bits)
 {
         size_t n = strlen(text);
@@ -28,8 +28,8 @@ static bool bit_is_set(const uint8_t *bytes, unsigned bit)
 }
 
 /*
- * Turns a range of mapped addresses into one of IPv4. Its prefix has the 96 bits that say so: they
- * end with ones, and no bit behind a prefix is set.
+ * Turns a range of mapped addresses into a range of IPv4. Its prefix has at least 96 bits: the bits
+ * that mark a mapped address end with ones, and no bit behind a prefix is set.
  */
 static void unmap(struct network *network)
 {

@@ -16,10 +16,10 @@ struct network {
 /**
  * network_parse() - read a range in CIDR notation; an address without a prefix is a range of one
  *
- * Return: 0; -EINVAL: not a range, or one with bits set behind its prefix, which is how typing
- * errors look.
+ * Return: 0; -EINVAL: not a range, or a range with bits set behind its prefix, which is most
+ * likely a typing error.
  */
 _must_use_ int network_parse(const char *text, struct network *network);
 
-/* Whether @address lies in @network. An IPv4 address mapped to IPv6 is the IPv4 one. */
+/* Whether @address lies in @network. An IPv4 address may be mapped to IPv6. */
 bool network_contains(const struct network *network, const struct address *address);

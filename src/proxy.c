@@ -1,9 +1,9 @@
 /*
- * The PROXY protocol. A header is read from all that has come of it each time, and refused at the
- * first byte with which it can't become a valid one any more.
+ * Each call parses a header from its first byte on, and refuses it at the first byte that no valid
+ * header has in that place.
  *
- * Version 1 has one reader, of whole lines. The beginning of a line is judged by it too: it is one
- * if the reader takes it with one of a few endings. Version 2 is judged byte by byte.
+ * Version 1 has one parser, for whole lines. The beginning of a line is valid if that parser takes
+ * it with one of a few endings. Version 2 is checked byte by byte.
  */
 #include "proxy.h"
 
@@ -27,7 +27,7 @@ enum {
         N_FIELDS,
 };
 
-/* Makes an end of an address and a port, both in network order. */
+/* Makes an address of an IP address and a port, both in network order. */
 static void set_end(struct address *end, int family, const void *ip, in_port_t port)
 {
         if (family == AF_INET) {
@@ -68,7 +68,7 @@ static bool parse_end(int family, const char *ip_text, const char *port_text, st
         return true;
 }
 
-/* Reads the six fields of a line; its CRLF is cut off. */
+/* Reads the six fields of a line without its CRLF. */
 static int parse_fields(char *line, struct proxy_header *header)
 {
         const char *fields[N_FIELDS];
@@ -94,7 +94,7 @@ static int parse_fields(char *line, struct proxy_header *header)
         return 0;
 }
 
-/* Reads a line; -EAGAIN: its CRLF has not come. */
+/* Reads a line. -EAGAIN: its CRLF has not arrived. */
 static int parse_line(const uint8_t *data, size_t n, struct proxy_header *header)
 {
         const uint8_t *end = memmem(data, n < LINE_BYTES ? n : LINE_BYTES, CRLF, strlen(CRLF));
@@ -109,7 +109,7 @@ static int parse_line(const uint8_t *data, size_t n, struct proxy_header *header
         memcpy(line, data, length);
         line[length] = '\0';
         h.length = length + strlen(CRLF);
-        /* Whatever follows the word is to be ignored, so nothing is asked of it. */
+        /* The specification says to ignore what follows the word UNKNOWN. */
         if (strncmp(line, UNKNOWN, strlen(UNKNOWN)) != 0)
                 r = strlen(line) == length ? parse_fields(line, &h) : -EPROTO;
         if (r == 0)
@@ -132,8 +132,9 @@ static bool is_line_with(const uint8_t *data, size_t n, const char *ending, cons
 }
 
 /*
- * Whether a line without its end may become one like @shortest, the shortest of its kind. Tried
- * are the shortest ways to end a field wherever it breaks off, with what @shortest has behind it.
+ * Whether an incomplete line may become a valid line of the kind of @shortest, the shortest of its
+ * kind. Tries short endings of the field that breaks off, each with the fields behind it as they
+ * are in @shortest.
  */
 static bool may_become(const char *shortest, const uint8_t *data, size_t n)
 {
@@ -174,7 +175,7 @@ static int parse_v1(const uint8_t *data, size_t n, struct proxy_header *header)
 
 static const uint8_t signature[] = "\r\n\r\n\0\r\nQUIT\n";
 
-/* Where in a header; a TLV's length is behind its type. */
+/* Offsets in a header. The length of a TLV is behind its type. */
 #define SIGNATURE_BYTES (sizeof(signature) - 1)
 #define COMMAND_AT      12
 #define PROTOCOL_AT     13
@@ -205,13 +206,13 @@ enum {
 #define PROTOCOL(byte)          ((byte)&0xf)
 #define STREAM_OF(family_index) ((uint8_t)((family_index) << 4 | PROTOCOL_STREAM))
 
-/* The number of two bytes at @at, of @n bytes; as long as they have not come they count as 0. */
+/* Return: the two-byte number at @at. Bytes that have not arrived count as 0. */
 static size_t number_so_far(const uint8_t *data, size_t n, size_t at)
 {
         return (size_t)(at < n ? data[at] << 8 : 0) | (at + 1 < n ? data[at + 1] : 0);
 }
 
-/* Whether TLVs can fill a header from @at to @end, by what has come of them. */
+/* Whether TLVs can fill a header from @at to @end, as far as they have arrived. */
 static bool tlvs_fit(const uint8_t *data, size_t n, size_t at, size_t end)
 {
         while (at < end) {
@@ -226,7 +227,7 @@ static bool tlvs_fit(const uint8_t *data, size_t n, size_t at, size_t end)
         return true;
 }
 
-/* Reads what is before the addresses. @length: set to the length of the whole header. */
+/* Checks the part before the addresses. @length: set to the length of the whole header. */
 static int parse_head(const uint8_t *data, size_t n, size_t *length)
 {
         size_t so_far = ADDRESSES_AT + number_so_far(data, n, LENGTH_AT);
@@ -260,8 +261,8 @@ static void read_ends(const uint8_t *p, int family, size_t ip_bytes, struct prox
 
 /*
  * "A receiver is not required to implement other ones, provided that it automatically falls back to
- * the UNSPEC mode": ends that are no TCP ones are unknown. Where family or protocol is UNSPEC, the
- * text does not tell what the bytes are, so nothing is asked of them.
+ * the UNSPEC mode": addresses that are not of TCP count as unknown. Where family or protocol is
+ * UNSPEC, the specification does not define the bytes that follow, so they are not checked.
  */
 static int parse_v2(const uint8_t *data, size_t n, struct proxy_header *header)
 {
@@ -303,11 +304,11 @@ int proxy_parse(const uint8_t *data, size_t n, struct proxy_header *header)
 
 /* Writing */
 
-/* Where in an IPv6 address an IPv4 one that is mapped to it stands. */
+/* Offset of the IPv4 address in an IPv6 address that it is mapped to. */
 #define MAPPED_AT 12
 
 struct end {
-        struct in6_addr ip; /* an IPv4 one is mapped */
+        struct in6_addr ip; /* an IPv4 address is mapped */
         in_port_t port;     /* in network order */
 };
 
@@ -328,7 +329,7 @@ static bool get_end(const struct address *address, struct end *end)
         }
 }
 
-/* @family: of the ends, AF_UNSPEC if they are unknown. */
+/* @family: of both ends; AF_UNSPEC: they are unknown. */
 static size_t format_v1(int family, const struct end ends[2], char *out)
 {
         char ips[2][INET6_ADDRSTRLEN];

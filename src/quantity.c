@@ -84,13 +84,13 @@ static int add_scaled(uint64_t *sum, uint64_t number, uint64_t scale)
         return 0;
 }
 
-/* Decimal places beyond these say less than a microsecond of the largest unit, a year. */
+/* Further decimal places are less than a microsecond even of a year, the largest unit. */
 #define MAX_DENOMINATOR 100000000000000ULL
 __extension__ typedef unsigned __int128 wide;
 
 /*
  * Reads one "NUMBER[.FRACTION] UNIT" at *@text, adds it to @sum and moves *@text behind it.
- * @whole_only: no fraction of the smallest unit; else it is cut off.
+ * @whole_only: refuse a fraction of the smallest unit, instead of cutting it off.
  */
 static int parse_term(const char **text, const struct unit *units, size_t n, bool whole_only,
                       uint64_t *sum)

@@ -10,7 +10,7 @@
 #include "util.h"
 #include <stdint.h>
 
-/* What quantity_format_usec() writes at most, with the NUL. */
+/* The longest text of quantity_format_usec(), with the NUL. */
 #define QUANTITY_TEXT_SIZE 64
 
 /**

@@ -1,4 +1,4 @@
-/* The generator: a counter, and a function that scatters it. */
+/* SplitMix64: a counter, whose bits mix() scatters. */
 #include "random.h"
 
 static uint64_t mix(uint64_t x)
@@ -21,7 +21,7 @@ uint64_t random_next(struct random *random)
 
 uint64_t random_up_to(struct random *random, uint64_t max)
 {
-        /* The upper half of the product: even enough for any range that is used. */
+        /* The upper half of the product: the bias is below 2^-20 for ranges below 2^44. */
         return (uint64_t)(((unsigned __int128)random_next(random) * ((unsigned __int128)max + 1)) >>
                           64);
 }

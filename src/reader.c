@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* More than these are not reported: nobody reads them, and the file has none that is known. */
+/* Further mistakes are not reported: nobody would read them. */
 #define MISTAKES_MAX 1000
 
 void reader_tell(struct reader *r, const char *file, unsigned line, const char *text)
@@ -79,7 +79,7 @@ const char *setting_value(config_setting_t *setting, char *out)
                 break;
         case CONFIG_TYPE_FLOAT:
                 (void)snprintf(out, size, "%.15g", config_setting_get_float(setting));
-                if (!strpbrk(out, ".en")) /* or it would look like an integer */
+                if (!strpbrk(out, ".en")) /* else it would look like an integer */
                         (void)snprintf(out + strlen(out), size - strlen(out), ".0");
                 break;
         case CONFIG_TYPE_BOOL:

@@ -1,8 +1,8 @@
 /*
- * What the parts of the reading of a configuration share: its state, and how mistakes are reported,
- * all in the same form: "KEY: VALUE is not legal, expected RANGE".
+ * The state of reading a configuration, and the reporting of mistakes, all in one form: "KEY: VALUE
+ * is not legal, expected RANGE".
  *
- * For config.c, keys.c, values.c and check.c alone. Thread: any, one reader in one.
+ * Only for config.c, keys.c, values.c and check.c. Thread: any, but only one for each reader.
  */
 #pragma once
 
@@ -14,11 +14,11 @@
 
 #define YEAR_USEC (365 * 24 * 3600 * USEC_PER_SEC)
 
-/* In all services together. */
+/* Addresses of all services together. */
 #define LISTEN_MAX   4096
 #define UPSTREAM_MAX 4096
 
-/* How much of a value, a name or a line a message shows. */
+/* A message shows at most this much of a value, a name or a line. */
 #define SHOWN_BYTES 64
 
 #define SETTING_PATH_SIZE  256
@@ -34,11 +34,12 @@ struct reader {
         bool skip_mode_checks; /* the service's mode or proxy_protocol is illegal */
         unsigned n_mistakes;
         unsigned n_listen, n_upstream;
-        struct address_index *listening; /* every "listen" read so far; owner: the service's name */
+        struct address_index
+                *listening; /* every "listen" so far; the owner is the service's name */
         bool no_memory;
 };
 
-/* Reports a mistake; of very many the first are reported, and that there are more. */
+/* Reports a mistake. After a thousand, says once that there are more. */
 void reader_tell(struct reader *r, const char *file, unsigned line, const char *text);
 
 /* Reports a mistake at a line of a file. */

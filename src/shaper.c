@@ -1,10 +1,10 @@
 /*
- * The shaper. Bytes and schedule wait in two evbuffers: @bytes is the stream, @chunks a row of
- * struct chunk. The one that leaves next is @first, taken off the row; the lengths of it and the
- * row always add up to the length of @bytes.
+ * Bytes and their schedule wait in two evbuffers: @bytes is the stream, @chunks a queue of struct
+ * chunk. @first is the chunk that leaves next, already removed from the queue. The lengths of
+ * @first and of the queued chunks always add up to the length of @bytes.
  *
- * A piece is chosen, its tokens reserved, and its moment fixed once; a change of conditions chooses
- * anew.
+ * The length, the tokens and the moment of the next piece are chosen once. A change of conditions
+ * chooses them again.
  */
 #include "shaper.h"
 
@@ -20,15 +20,15 @@ struct chunk {
 
 struct shaper {
         struct evbuffer *bytes, *chunks;
-        struct loop_timer timer;
+        struct timer timer;
         struct conditions conditions;
         struct bucket *bucket;        /* a reference */
-        struct random jitter, slices; /* rows of their own: they are drawn in no fixed order */
+        struct random jitter, slices; /* separate, so that slicing does not shift the jitter */
         uint64_t send_delay_usec, hold_bytes, began_usec;
-        struct chunk first; /* of no length and no end: none */
-        size_t piece;       /* of @first, chosen to leave at @piece_usec; 0: not chosen yet */
-        uint64_t piece_usec;
-        uint64_t left_usec; /* when the last piece left; 0: none has */
+        struct chunk first;  /* length 0 and not the end: there is none */
+        size_t piece;        /* length of the next piece of @first; 0: not chosen yet */
+        uint64_t piece_usec; /* when that piece may leave */
+        uint64_t left_usec;  /* when the last piece left; 0: none has */
         uint64_t out_bytes;
         uint64_t stall_usec; /* when the stall begins; or never */
         unsigned faults;
@@ -37,9 +37,9 @@ struct shaper {
 };
 
 /*
- * Without a burst a chunk that leaves late, because a timer or a turn of the loop was late, does
- * not delay the chunks behind it, unless it is this late: then the destination did not take it, and
- * the time that it lost must not become a burst.
+ * Without a burst, a chunk that leaves late because a timer or a turn of the loop was late does not
+ * delay the chunks behind it. A chunk that is later than this was not taken by its destination:
+ * the lost time must not become a burst.
  */
 #define LATE_MAX_USEC (10 * USEC_PER_MSEC)
 
@@ -53,7 +53,7 @@ static uint64_t most(uint64_t a, uint64_t b)
         return a > b ? a : b;
 }
 
-static void shaper_on_timer(struct loop_timer *timer)
+static void shaper_on_timer(struct timer *timer)
 {
         struct shaper *shaper = container_of(timer, struct shaper, timer);
 
@@ -78,7 +78,7 @@ int shaper_new(struct loop *loop, const struct shaping *shaping, const struct ra
 
         if (!shaper)
                 return -ENOMEM;
-        loop_timer_init(&shaper->timer, loop, shaper_on_timer);
+        timer_init(&shaper->timer, loop_timers(loop), shaper_on_timer);
         shaper->jitter = *random;
         shaper->slices = random_new(random->state, 0, 0);
         shaper->on_due = on_due;
@@ -104,7 +104,7 @@ static struct bucket *bucket_of(const struct shaper *shaper)
         return shaper->conditions.shared ? shaper->conditions.shared : shaper->bucket;
 }
 
-/* Chooses anew when the time comes; the tokens go back until then. */
+/* Returns the tokens of the next piece. shaper_take() will choose the piece again. */
 static void unchoose(struct shaper *shaper)
 {
         if (shaper->piece && !shaper->first.end && shaper->conditions.rate)
@@ -117,7 +117,7 @@ struct shaper *shaper_free(struct shaper *shaper)
         if (!shaper)
                 return NULL;
         unchoose(shaper);
-        loop_timer_stop(&shaper->timer);
+        timer_stop(&shaper->timer);
         if (shaper->bytes)
                 evbuffer_free(shaper->bytes);
         if (shaper->chunks)
@@ -143,13 +143,13 @@ void shaper_set(struct shaper *shaper, const struct shaping *shaping)
         shaper->began_usec = shaping->began_usec;
         if (!is_same_stall(&shaper->conditions, conditions)) {
                 shaper->stall_usec = CONDITIONS_NEVER;
-                /* What would have begun before it was asked for begins now. */
+                /* A stall whose beginning has passed begins now. */
                 if (conditions->stall_for_usec && after != CONDITIONS_NEVER)
-                        shaper->stall_usec = most(shaper->began_usec + after, loop_now_usec());
+                        shaper->stall_usec = most(shaper->began_usec + after, now_usec());
                 else if (shaper->out_bytes >= conditions->stall_after_bytes)
-                        shaper->stall_usec = loop_now_usec();
+                        shaper->stall_usec = now_usec();
         }
-        /* What one that was asked for before gave away is not owed. */
+        /* A new rate starts with a full bucket. */
         if (conditions->rate != shaper->conditions.rate ||
             conditions->burst_bytes != shaper->conditions.burst_bytes)
                 bucket_fill(shaper->bucket);
@@ -163,7 +163,7 @@ void shaper_set(struct shaper *shaper, const struct shaping *shaping)
 
 /* Putting */
 
-/* Latency, and the jitter of this chunk. */
+/* Return: the latency of the next chunk, with its jitter. */
 static uint64_t draw_delay(struct shaper *shaper)
 {
         const struct conditions *c = &shaper->conditions;
@@ -174,13 +174,13 @@ static uint64_t draw_delay(struct shaper *shaper)
 
 static int append(struct shaper *shaper, struct chunk chunk)
 {
-        chunk.arrived_usec = loop_now_usec();
+        chunk.arrived_usec = now_usec();
         return evbuffer_add(shaper->chunks, &chunk, sizeof(chunk)) < 0 ? -ENOMEM : 0;
 }
 
 int shaper_put(struct shaper *shaper, const void *data, size_t n)
 {
-        /* Room for the bytes first, so that the two cannot come apart. */
+        /* Make room for the bytes first: once the chunk is queued, adding them cannot fail. */
         if (evbuffer_expand(shaper->bytes, n) < 0 ||
             append(shaper, (struct chunk){ .n = (uint32_t)n, .delay_usec = draw_delay(shaper) }) <
                     0 ||
@@ -196,8 +196,8 @@ int shaper_put_end(struct shaper *shaper)
 
 /* Taking */
 
-/* Makes the next chunk the first, if there is none. Return: whether there is one now. */
-static bool pull(struct shaper *shaper)
+/* Takes the first chunk off the queue, if that has not been done. Return: whether there is one. */
+static bool load_first(struct shaper *shaper)
 {
         if (shaper->first.n || shaper->first.end)
                 return true;
@@ -205,7 +205,7 @@ static bool pull(struct shaper *shaper)
                sizeof(shaper->first);
 }
 
-/* When the first chunk, or the next piece of it, may leave, but for its tokens and a stall. */
+/* Return: when the next piece of the first chunk may leave, tokens and stalls aside. */
 static uint64_t due_usec(const struct shaper *shaper)
 {
         const struct conditions *c = &shaper->conditions;
@@ -222,8 +222,8 @@ static uint64_t due_usec(const struct shaper *shaper)
         return due;
 }
 
-/* The length of the next piece of the first chunk. */
-static size_t choose(struct shaper *shaper)
+/* Return: the length of the next piece of the first chunk. */
+static size_t choose_length(struct shaper *shaper)
 {
         const struct conditions *c = &shaper->conditions;
         uint64_t n = shaper->first.n, variation = c->slice_variation_bytes;
@@ -236,8 +236,9 @@ static size_t choose(struct shaper *shaper)
         if (c->rate && c->burst_bytes)
                 n = least(n, c->burst_bytes);
         /*
-         * Who leaves gives back what it has reserved, but who waits behind it waits on: so that
-         * nobody reserves more than for 10 ms; unless that made more slices, with pauses between.
+         * A shaper that is freed returns its tokens, but the shapers that reserved after it keep
+         * their moments. So nobody reserves more than 10 ms of the rate at once, unless smaller
+         * pieces would mean more slice delays.
          */
         if (c->shared && !c->slice_delay_usec)
                 n = least(n, most(c->rate / 100, 1));
@@ -247,23 +248,23 @@ static size_t choose(struct shaper *shaper)
         return (size_t)n;
 }
 
-/* Chooses the next piece, which has been due since @due but for its tokens. */
-static void prepare(struct shaper *shaper, uint64_t now, uint64_t due)
+/* Chooses the next piece. @due: when the piece could leave if it needed no tokens. */
+static void choose_piece(struct shaper *shaper, uint64_t now, uint64_t due)
 {
         const struct conditions *c = &shaper->conditions;
 
-        shaper->piece = shaper->first.end ? 1 : choose(shaper);
+        shaper->piece = shaper->first.end ? 1 : choose_length(shaper);
         shaper->piece_usec = now;
         if (!c->rate || shaper->first.end)
                 return;
-        /* A burst makes up for lateness; without one the bytes are paid for from @due on. */
+        /* A burst makes up for lateness. Without one, the bytes are paid for from @due on. */
         if (!c->burst_bytes)
                 now = most(due, now - LATE_MAX_USEC);
         shaper->piece_usec =
                 bucket_reserve(bucket_of(shaper), now, shaper->piece, c->rate, c->burst_bytes);
 }
 
-/* When the stall that goes on ends; @now: there is none. */
+/* Return: when the current stall ends; @now: there is none. */
 static uint64_t stalled_until(const struct shaper *shaper, uint64_t now)
 {
         const struct conditions *c = &shaper->conditions;
@@ -275,13 +276,13 @@ static uint64_t stalled_until(const struct shaper *shaper, uint64_t now)
         return most(now, shaper->stall_usec + c->stall_for_usec);
 }
 
-/* Nothing leaves before @until. */
-static int wait_until(struct shaper *shaper, uint64_t now, uint64_t until, unsigned fault)
+/* Calls on_due at @until, unless that is never. @fault: what makes the bytes wait. */
+static int wait_until(struct shaper *shaper, uint64_t until, unsigned fault)
 {
         shaper->faults |= fault;
         if (until == CONDITIONS_FOREVER)
                 return 0;
-        return loop_timer_set(&shaper->timer, now, until);
+        return timer_set(&shaper->timer, until);
 }
 
 /* Removes the piece that was chosen. */
@@ -309,7 +310,7 @@ static void remove_piece(struct shaper *shaper, uint64_t now, uint8_t *buffer, s
         shaper->piece = 0;
 }
 
-/* What makes the first chunk wait, but for tokens and a stall. */
+/* Return: the faults that make the first chunk wait, apart from rate and stall. */
 static unsigned wait_fault(const struct shaper *shaper, uint64_t now)
 {
         const struct conditions *c = &shaper->conditions;
@@ -335,37 +336,35 @@ static int reach_limit(struct shaper *shaper, enum shaper_event *event)
 int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_event *event)
 {
         const uint64_t limit = shaper->conditions.limit_bytes;
-        uint64_t now = loop_now_usec(), due, until;
+        uint64_t now = now_usec(), due, until;
 
         *n = 0;
         *event = SHAPER_NOTHING;
         if (shaper->out_bytes > 0 && shaper->out_bytes >= limit)
                 return reach_limit(shaper, event);
-        if (!pull(shaper))
+        if (!load_first(shaper))
                 return 0;
         due = due_usec(shaper);
         if (now < due)
-                return wait_until(shaper, now, due, wait_fault(shaper, now));
+                return wait_until(shaper, due, wait_fault(shaper, now));
         until = stalled_until(shaper, now);
         if (now < until) {
                 unchoose(shaper);
-                return wait_until(shaper, now, until, FAULT_STALL);
+                return wait_until(shaper, until, FAULT_STALL);
         }
         if (limit == 0 && !shaper->first.end)
                 return reach_limit(shaper, event);
         if (!shaper->piece)
-                prepare(shaper, now, due);
+                choose_piece(shaper, now, due);
         if (now < shaper->piece_usec)
-                return wait_until(shaper, now, shaper->piece_usec, FAULT_RATE);
+                return wait_until(shaper, shaper->piece_usec, FAULT_RATE);
         remove_piece(shaper, now, buffer, n, event);
         return 0;
 }
 
 int shaper_yield(struct shaper *shaper)
 {
-        uint64_t now = loop_now_usec();
-
-        return loop_timer_set(&shaper->timer, now, now);
+        return timer_set(&shaper->timer, now_usec());
 }
 
 unsigned shaper_faults(const struct shaper *shaper)
@@ -395,5 +394,5 @@ bool shaper_is_full(const struct shaper *shaper)
 
 bool shaper_is_waiting(const struct shaper *shaper)
 {
-        return loop_timer_is_set(&shaper->timer);
+        return timer_is_set(&shaper->timer);
 }

@@ -1,19 +1,20 @@
 /*
- * Holds bytes back until they are due, and makes the line as bad as its conditions say.
+ * A shaper holds bytes back until they are due, and makes the line as bad as its conditions say.
  *
- * A shaper keeps chunks, one for each shaper_put(), in order, and the end of the stream behind
- * them. What they wait for, one after the other:
+ * It keeps chunks in order, one for each shaper_put(), and the end of the stream behind them. They
+ * wait for, one after the other:
  *
- *   latency      each is due that long after it arrived, and jitter more or less; they overlap
- *   send delay   the article's: each leaves that long after the one before it left
- *   slices       each leaves in pieces, with a pause between any two
- *   rate         each piece waits for its tokens: until its own bytes and those before it have been
- *                paid for, but for the burst, which is free
+ *   latency      each chunk is due this long after it arrived, plus or minus jitter; chunks overlap
+ *   send delay   each chunk leaves this long after the chunk before it left (the article's delay)
+ *   slices       each chunk leaves in pieces, with a pause between any two pieces
+ *   rate         each piece waits until its bytes and those before it have been paid for with
+ *                tokens; the burst is free
  *   stall        for a while nothing leaves
- *   limit        after so many bytes it is over; a limit of 0 ends it when the first byte would
- * leave
+ *   limit        after this many bytes the connection is over; with a limit of 0, when the first
+ *                byte would leave
  *
- * It is plain state: the bytes, a list of (arrival, delay, length), and a few moments and counters.
+ * A shaper is plain state: the bytes, a list of (arrival, delay, length), and a few moments and
+ * counters.
  *
  * Thread: the loop's.
  */
@@ -26,25 +27,24 @@
 
 struct shaper;
 
-/* What a shaper goes by. */
+/* The settings of a shaper. */
 struct shaping {
         const struct conditions *conditions; /* not NULL; copied */
         uint64_t send_delay_usec;            /* 0: none */
         uint64_t hold_bytes; /* a shaper that holds this much, counting its book-keeping, is full */
-        uint64_t began_usec; /* the connection */
-        uint64_t out_bytes;  /* that left this way before there was a shaper; looked at by a new one
-                              */
+        uint64_t began_usec; /* when the connection began */
+        uint64_t out_bytes;  /* for shaper_new(): bytes that left this way before */
 };
 
 /* What shaper_take() found. */
 enum shaper_event {
-        SHAPER_NOTHING, /* nothing is due: on_due will be called as soon as something is */
+        SHAPER_NOTHING, /* nothing is due: on_due is called as soon as something is */
         SHAPER_BYTES,
         SHAPER_END,   /* of the stream; there is nothing behind it */
-        SHAPER_LIMIT, /* so many bytes have left that the connection is over */
+        SHAPER_LIMIT, /* the limit is reached: the connection is over */
 };
 
-/* Whether it takes a shaper. */
+/* Whether this shaping needs a shaper. */
 bool shaping_is_needed(const struct shaping *shaping);
 
 /**
@@ -66,8 +66,8 @@ _must_use_ int shaper_new(struct loop *loop, const struct shaping *shaping,
 struct shaper *shaper_free(struct shaper *shaper);
 
 /*
- * Goes by @shaping from now on. What is held waits no longer than it says: so without a latency, a
- * delay, a rate or a stall it is due.
+ * Changes the shaping. Bytes that are held wait no longer than the new shaping says: without a
+ * latency, a delay, a rate and a stall they are due at once.
  */
 void shaper_set(struct shaper *shaper, const struct shaping *shaping);
 
@@ -75,13 +75,13 @@ void shaper_set(struct shaper *shaper, const struct shaping *shaping);
  * shaper_put() - append one chunk
  * @n: 1 to LOOP_SCRATCH_BYTES
  *
- * A full shaper takes it all the same: being full asks the source to stop, it does not refuse.
+ * A full shaper takes the chunk all the same: it asks its source to stop, but refuses nothing.
  *
  * Return: 0; -ENOMEM: nothing was taken.
  */
 _must_use_ int shaper_put(struct shaper *shaper, const void *data, size_t n);
 
-/* The same, for the end of the stream. */
+/* Appends the end of the stream. Return: as shaper_put(). */
 _must_use_ int shaper_put_end(struct shaper *shaper);
 
 /**
@@ -90,7 +90,7 @@ _must_use_ int shaper_put_end(struct shaper *shaper);
  * @n:      set to the length of the piece; 0: none
  * @event:  set to what was found
  *
- * Return: 0; -ENOMEM: nothing would tell when the next one is due.
+ * Return: 0; -ENOMEM: the timer for the next piece could not be set.
  */
 _must_use_ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n,
                            enum shaper_event *event);
@@ -101,16 +101,16 @@ _must_use_ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n,
  */
 _must_use_ int shaper_yield(struct shaper *shaper);
 
-/* What has been done to its bytes so far: bits of enum conditions_fault. */
+/* The faults that have happened so far: bits of enum conditions_fault. */
 unsigned shaper_faults(const struct shaper *shaper);
 
 /* Bytes held, counting their book-keeping. */
 size_t shaper_held(const struct shaper *shaper);
 
-/* Whether nothing is held, the end of the stream either; whether bytes are. */
+/* Whether it holds neither bytes nor the end of the stream; whether it holds bytes. */
 bool shaper_is_empty(const struct shaper *shaper);
 bool shaper_has_bytes(const struct shaper *shaper);
 bool shaper_is_full(const struct shaper *shaper);
 
-/* Whether something is held that will fall due by itself. */
+/* Whether it holds something that will fall due without a further call. */
 bool shaper_is_waiting(const struct shaper *shaper);

@@ -355,7 +355,7 @@ const char *source_text(const struct source *s)
         return s->text;
 }
 
-/* A line behind the last line that says something stands for that one. */
+/* Lines behind the last line with anything but space and comments count as that line. */
 static unsigned clamp(const struct source *s, unsigned line)
 {
         unsigned last = s->last_line > 0 ? s->last_line : 1;

@@ -1,10 +1,10 @@
 /*
  * The text of a configuration file with its includes, and where each line of it came from.
  *
- * libconfig 1.5 reads files itself, but ends the process when a read fails or an include names a
- * directory, waits for ever on a FIFO, finds no absolute path once it is told where relative ones
- * begin, and cuts integers to 32 bits without a word. So the text is gathered here, each of these
- * caught, and handed to it as one string.
+ * libconfig 1.5 can read files itself, but it ends the process when a read fails or an include
+ * names a directory, waits for ever on a FIFO, finds no absolute path once it is told where
+ * relative paths begin, and silently cuts integers to 32 bits. So the text is gathered here,
+ * without these faults, and handed to libconfig as one string.
  *
  * Thread: any.
  */
@@ -14,10 +14,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Include files may include others this deep. */
+/* Includes may be nested this deep. */
 #define SOURCE_DEPTH_MAX 10
 
-/* Files that are included in all; each counts as often as it is. */
+/* Includes in all; a file that is included twice counts twice. */
 #define SOURCE_FILES_MAX 256
 
 /*
@@ -38,18 +38,18 @@ struct source_file {
         mode_t mode;
 };
 
-/* Is told of one mistake: which file, line (from 1), and what is wrong in one printable line. */
+/* Takes one mistake: the file, the line (from 1), and what is wrong, as one printable line. */
 typedef void source_mistake_fn(void *arg, const char *file, unsigned line, const char *text);
 
 /**
  * source_read() - gather a file and what it includes
  * @path:    the file; relative includes are looked up in its directory
- * @mistake: called with @arg for each file that can't be read, and for what ends the reading
- * @out:     set to the source, without the files that can't be read; freed with source_free()
+ * @mistake: called with @arg for each file that can't be read, and for a mistake of -EINVAL
+ * @out:     set to the text of all files that can be read; freed with source_free()
  *
- * Integers too wide for 32 bits get libconfig's suffix L, so that their value is kept. A comma or
- * bracket on a line behind a string moves to the line of the string, so that libconfig gives the
- * string of a list its own line.
+ * Integers too wide for 32 bits get libconfig's suffix L, which keeps their value. A comma or
+ * bracket on a line after a string is moved to the line of the string, so that libconfig gives the
+ * string its own line.
  *
  * Return: 0, also if files can't be read; -EINVAL: a string or a comment does not end, a file holds
  * a NUL byte, or there are more files or names than the limits above; -ENOMEM.
@@ -73,10 +73,10 @@ const struct source_file *source_files(const struct source *source, size_t *n);
 const char *source_text(const struct source *source);
 
 /*
- * Where line @line of the text came from. A line behind the last one that says something stands for
- * that one. @file lives as long as the source.
+ * Finds where line @line of the text came from. Lines behind the last line with a setting count as
+ * that line. @file lives as long as the source.
  */
 void source_locate(const struct source *source, unsigned line, const char **file, unsigned *at);
 
-/* The same line's text, not terminated. Return: its length without leading and closing space. */
+/* Finds the text of that line, not terminated. Return: its length without surrounding space. */
 size_t source_line(const struct source *source, unsigned line, const char **text);

@@ -1,5 +1,5 @@
 /*
- * The few words every file uses: clean-up of locals, attributes, the container of a member.
+ * What every file uses: clean-up of locals, attributes, the container of a member.
  *
  * Conventions of the whole tree: functions return 0 or -errno; an out-parameter is written only on
  * success; a destructor takes NULL and returns NULL; a file descriptor is consumed only on success.

@@ -17,7 +17,7 @@ static bool is_integer(const config_setting_t *setting)
         return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
 }
 
-/* Stores @value if it is in range, else reports it. @ok: whether it could be read at all. */
+/* Stores @value if it is in range, else reports it. @ok: whether the setting could be read. */
 static void store(struct reader *r, const struct key *key, config_setting_t *setting, bool ok,
                   uint64_t value, void *out)
 {
@@ -62,7 +62,7 @@ void read_usec(struct reader *r, const struct key *key, config_setting_t *settin
                         seconds = config_setting_get_float(setting);
                 else if (is_integer(setting))
                         seconds = (double)config_setting_get_int64(setting);
-                /* In this range a double holds microseconds exactly; NaN is in none. */
+                /* In this range a double holds microseconds exactly. A NaN is in no range. */
                 ok = seconds >= 0 && seconds <= (double)key->max / (double)USEC_PER_SEC;
                 if (ok)
                         value = (uint64_t)(seconds * (double)USEC_PER_SEC + 0.5);
@@ -70,7 +70,6 @@ void read_usec(struct reader *r, const struct key *key, config_setting_t *settin
         store(r, key, setting, ok, value, out);
 }
 
-/* A part of all, 0 to 1. */
 void read_share(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
 {
         double value = -1;
@@ -133,7 +132,7 @@ void read_shared(struct reader *r, const struct key *key, config_setting_t *sett
                 r->no_memory = true;
 }
 
-/* The place of the setting's string in @words; -1 and a report if it is none of them. */
+/* Return: the index of the setting's string in @words; -1: it is none of them, and reported. */
 static int find_word(struct reader *r, const struct key *key, config_setting_t *setting,
                      const char *const *words)
 {
@@ -221,7 +220,7 @@ void read_socket_group(struct reader *r, const struct key *key, config_setting_t
 
 /* Addresses */
 
-/* Counts one more address; the first one too many is reported. */
+/* Counts one more address, and reports the first one beyond @max. */
 static bool is_too_many(struct reader *r, config_setting_t *setting, unsigned *n, unsigned max)
 {
         char path[SETTING_PATH_SIZE], value[SETTING_VALUE_SIZE];
@@ -253,7 +252,7 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         }
         if (is_too_many(r, setting, &r->n_listen, LISTEN_MAX))
                 return;
-        /* The system lets one socket have what both are. */
+        /* The system gives a connection that fits both addresses to one socket. */
         other = address_index_find_overlap(r->listening, &address, &owner);
         if (other) {
                 reader_report(r, setting, "%s: %s is listened on already, by service %s%s%s",
@@ -272,7 +271,7 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         address_index_add(r->listening, &address, service->name);
 }
 
-/* Splits "NAME:PORT"; a name is of letters, digits, dots, hyphens and underscores. */
+/* Splits "NAME:PORT". A name has letters, digits, dots, hyphens and underscores. */
 static int split_name(const char *text, struct upstream *upstream)
 {
         static const char legal[] =
@@ -345,7 +344,7 @@ static void read_one_upstream(struct reader *r, const struct key *key, config_se
         upstreams[service->n_upstreams++] = upstream;
 }
 
-/* Reads a value, or each of a list of them. */
+/* Reads one value, or each value of a list. */
 static void read_each(struct reader *r, const struct key *key, config_setting_t *setting,
                       void (*read)(struct reader *r, const struct key *key,
                                    config_setting_t *setting, struct service *service),

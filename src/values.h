@@ -1,8 +1,8 @@
 /*
  * Readers of values, for the tables of keys.c: numbers, durations, sizes, words, addresses.
  *
- * Each reads @setting, and stores its value at @out, which is the place that the key names, if it
- * is legal; else it reports a mistake. Thread: any.
+ * Each reads @setting. It stores a legal value at @out, the place that the key names, and reports
+ * any other value as a mistake. Thread: any.
  */
 #pragma once
 

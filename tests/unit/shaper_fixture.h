@@ -48,7 +48,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 /* The moment of the last call, before which the test set @seen_usec to 0. */
 static inline uint64_t call_usec(void)
 {
-        return seen_usec ? seen_usec : loop_now_usec();
+        return seen_usec ? seen_usec : now_usec();
 }
 
 static int timer_fd;        /* of the loop */
@@ -145,7 +145,7 @@ static inline void renew(void)
         shaper = shaper_free(shaper);
         n_departures = n_due = 0;
         end_usec = 0;
-        shaping.began_usec = loop_now_usec();
+        shaping.began_usec = now_usec();
         seen_usec = 0;
         assert_int_equal(shaper_new(loop, &shaping, &generator, on_due, &shaper, &shaper), 0);
         model_init(&model, call_usec(), &shaping, &generator);
@@ -249,7 +249,7 @@ static inline void pass(uint64_t usec)
  */
 static inline void follow(void)
 {
-        uint64_t began = loop_now_usec();
+        uint64_t began = now_usec();
         size_t before = n_due;
         bool must_call = false;
 
@@ -264,10 +264,10 @@ static inline void follow(void)
 
 #define follow_until(condition)                                                   \
         do {                                                                      \
-                uint64_t deadline_ = loop_now_usec() + DEADLINE_USEC;             \
+                uint64_t deadline_ = now_usec() + DEADLINE_USEC;                  \
                                                                                   \
                 while (!(condition)) {                                            \
-                        if (loop_now_usec() > deadline_)                          \
+                        if (now_usec() > deadline_)                               \
                                 fail_msg("never so on %s: " #condition, backend); \
                         follow();                                                 \
                 }                                                                 \
