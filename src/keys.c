@@ -18,8 +18,8 @@
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
         "PORT 1 to 65535"
 #define SHARE_LEGAL "a share from 0 to 1"
-#define NETWORK_LEGAL                                                                     \
-        "\"ADDRESS/BITS\" such as \"10.0.0.0/8\", no bits set behind them, \"ADDRESS\", " \
+#define NETWORK_LEGAL                                                                         \
+        "\"ADDRESS/BITS\" such as \"10.0.0.0/8\" with no bits set behind BITS, \"ADDRESS\", " \
         "\"unix:\" or a list of them"
 #define BYTES_LEGAL "bytes such as 1000 or \"64K\", to \"1024G\""
 #define SPAN_LEGAL  "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
@@ -107,7 +107,7 @@ static const struct key service_keys[] = {
           .value = "{ }", .modes = RELAY },
         { "hold", read_bytes, SERVICE(hold_bytes), 1, (uint64_t)1 << 30, "bytes from 1 to \"1G\"",
           .value = "\"1M\"" },
-        { "send_proxy", read_count, SERVICE(send_proxy), 0, 2, "0, or 1 or 2, the version",
+        { "send_proxy", read_count, SERVICE(send_proxy), 0, 2, "0, or a version: 1 or 2",
           .value = "0", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
         { "quota", read_bytes, SERVICE(quota_bytes), 1, (uint64_t)1 << 30, "bytes from 1 to \"1G\"",
           .value = "\"256K\"", .modes = HUB },

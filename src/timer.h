@@ -39,7 +39,7 @@ _must_use_ int timers_new(struct event_base *base, struct timers **out);
  */
 struct timers *timers_free(struct timers *timers);
 
-/* Prepares a timer. @on_time may set, stop and free any timer, this one too. */
+/* Prepares a timer. @on_time may set, stop and free any timer, including this one. */
 void timer_init(struct timer *timer, struct timers *timers, void (*on_time)(struct timer *timer));
 
 /**

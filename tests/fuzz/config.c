@@ -1,7 +1,7 @@
 /*
- * Configuration files of any content. The input is the file's text; behind a form feed, that of a
- * second one, which the first can include. Either it is taken, or at least one mistake is
- * reported, in printable lines.
+ * Configuration files of any content. The input is the text of the file and, behind a form feed, of
+ * a second file that the first can include. Either the configuration is taken, or at least one
+ * mistake is reported, in printable lines.
  */
 #include "config.h"
 #include "fuzz.h"
@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-/* The files have no names but those of their descriptors; the second one's is in the corpus. */
+/* The files are named by their descriptors; the corpus includes the second one by that name. */
 #define FIRST_FD  100
 #define SECOND_FD 101
 #define FIRST     "/proc/self/fd/100"

@@ -1,7 +1,7 @@
 /*
- * What the fuzzers share. Each has one function, which libFuzzer calls with arbitrary bytes; what
- * must not be found is what ASan, UBSan and LeakSanitizer find, what takes long, and what is not as
- * MUST() says.
+ * What the fuzzers share. libFuzzer calls the one function of a fuzzer with arbitrary bytes. A
+ * finding is what ASan, UBSan or LeakSanitizer report, a MUST() that does not hold, or an input
+ * that takes long.
  */
 #pragma once
 

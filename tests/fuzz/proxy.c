@@ -1,7 +1,6 @@
 /*
- * Headers of the PROXY protocol as they come from the network, byte by byte: once a header is
- * complete or refused, what follows does not change that; and what was read is written and read
- * back as the same.
+ * Headers of the PROXY protocol, arriving byte by byte. Once a header is complete or refused,
+ * further bytes do not change that. A header that was read is written and read back as the same.
  */
 #include "proxy.h"
 #include "fuzz.h"
@@ -19,7 +18,7 @@ static void must_be_equal(const struct address *a, const struct address *b)
 {
         char a_text[ADDRESS_TEXT_SIZE], b_text[ADDRESS_TEXT_SIZE];
 
-        /* Mapped to IPv6 or not, an IPv4 address is shown the same. */
+        /* An IPv4 address is shown alike, mapped to IPv6 or not. */
         MUST(strcmp(address_format(a, a_text), address_format(b, b_text)) == 0);
 }
 

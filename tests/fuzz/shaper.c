@@ -1,9 +1,8 @@
 /*
- * A shaper whose life is the input: chunks, the end, conditions of all kinds that come and go, and
- * time, which passes as the input says. The model of the unit tests (shaper_model.h) goes along, so
- * that nothing leaves early, late, out of order, changed, twice or not at all; and whatever it
- * holds at last leaves when time goes on, unless it stalls forever, and when all conditions are
- * gone.
+ * The input drives a shaper: it puts chunks and the end, changes the conditions, and lets time
+ * pass. The model of the unit tests (shaper_model.h) checks that nothing leaves early, late, out of
+ * order, changed, twice or not at all. At the end, all that is held must leave as time goes on, or,
+ * if it stalls forever, once there are no conditions.
  */
 #include "bucket.h"
 #include "fuzz.h"
@@ -15,17 +14,17 @@
 #define DURATION_MAX ((uint64_t)1 << 36)
 #define SIZE_MOST    ((uint64_t)1 << 40)
 
-/* The linker gives these the shaper's calls. */
+/* The linker directs the shaper's calls to these (--wrap). */
 uint64_t __wrap_now_usec(void);
 int __wrap_timer_set(struct timer *timer, uint64_t until_usec);
 int __real_timer_set(struct timer *timer, uint64_t until_usec);
 
-static uint64_t clock_usec; /* the time, as far as the shaper can tell */
+static uint64_t clock_usec; /* the time that the shaper sees */
 static uint64_t timer_usec; /* the moment that the timer is set to; 0: it is not set */
 static struct loop *loop;
 static struct shaper *shaper;
 static struct model model;
-static struct bucket *bucket; /* that all of a service share */
+static struct bucket *bucket; /* that shapers of a service share */
 
 /* The input that is left. */
 static const uint8_t *input;
@@ -161,7 +160,7 @@ static void take_due(void)
                 ;
 }
 
-/* Time goes to when the timer fires, and is a little early for it. */
+/* Moves the time to @early_usec before the timer fires. */
 static void go_to_timer(unsigned early_usec)
 {
         if (timer_usec > clock_usec + early_usec)
@@ -198,7 +197,7 @@ static void step(void)
         model_compare(&model, shaper);
 }
 
-/* All that is held leaves in time, and does not have to be asked for often. */
+/* Checks that all that is held leaves in time, with few calls. */
 static void run_dry(void)
 {
         uint64_t out = 0;

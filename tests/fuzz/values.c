@@ -1,6 +1,6 @@
 /*
- * The values of a configuration: time spans, sizes, addresses and ranges of them. What is taken
- * is written and read back as the same, and what is refused leaves the result alone.
+ * The values of a configuration: time spans, sizes, addresses and ranges of addresses. A legal
+ * value is written and read back as the same; an illegal one leaves the result unchanged.
  */
 #include "address.h"
 #include "fuzz.h"
@@ -65,7 +65,7 @@ static void address(const char *text)
         MUST(address_parse(shown, &again) == 0);
         MUST(address_port(&again) == address_port(&value));
         MUST(strcmp(address_format(&again, shown_again), shown) == 0);
-        /* An IPv4 address that was mapped to IPv6 comes back as what it is. */
+        /* An IPv4 address that was mapped to IPv6 is read back as IPv4. */
         MUST(address_equal(&again, &value) ||
              (value.sa.sa_family == AF_INET6 && again.sa.sa_family == AF_INET));
 }
@@ -103,7 +103,7 @@ static void network(const char *text)
              memcmp(again.address, value.address, sizeof(value.address)) == 0);
         for (int last = 0; last <= 1; last++) {
                 address_in(&value, last, &end);
-                /* Addresses mapped to IPv6 are in no range of IPv6. */
+                /* No range of IPv6 contains addresses that are mapped to IPv6. */
                 MUST(network_contains(&value, &end) ||
                      (value.family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&end.in6.sin6_addr)));
         }

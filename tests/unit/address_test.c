@@ -160,7 +160,7 @@ static void scoped(void **state)
         assert_false(address_equal(&a, &b));
 }
 
-/* Random addresses of each kind: parsing what was written gives the same address. */
+/* Random addresses of each kind are read back as the same. */
 static void round_trip(void **state)
 {
         (void)state;
@@ -177,7 +177,7 @@ static void round_trip(void **state)
                 } else {
                         a.length = sizeof(a.in6);
                         a.in6.sin6_family = AF_INET6;
-                        /* Not link-local, so that no scope is asked for; zeros to be shortened. */
+                        /* Not link-local, which would need a scope; with zeros to abbreviate. */
                         fill_random(&a.in6.sin6_addr, sizeof(a.in6.sin6_addr));
                         memset(&a.in6.sin6_addr.s6_addr[2], 0, random_between(0, 10));
                         a.in6.sin6_addr.s6_addr[0] = 0x20;
@@ -190,7 +190,7 @@ static void round_trip(void **state)
         }
 }
 
-/* What accept(2) reports of unix clients: often no name at all, or an abstract one. */
+/* Addresses of unix clients, as accept(2) reports them: often without a name, or abstract. */
 static void unnamed_and_abstract(void **state)
 {
         struct address a = { .length = sizeof(sa_family_t), .un.sun_family = AF_UNIX };
@@ -254,7 +254,7 @@ static void resolve(void **state)
         assert_int_equal(address_resolve("localhost:7", found, 1), 1);
 }
 
-/* Whether two overlap, asked both ways round. */
+/* Whether two addresses overlap, in either order. */
 static void overlaps(void **state)
 {
         static const struct {
@@ -267,7 +267,7 @@ static void overlaps(void **state)
                 { "127.0.0.1:7", "0.0.0.0:7", true },
                 { "127.0.0.1:7", "0.0.0.0:8", false },
                 { "127.0.0.1:7", "*:7", true },
-                { "127.0.0.1:7", "[::]:7", false }, /* of IPv6 alone, as we open it */
+                { "127.0.0.1:7", "[::]:7", false }, /* IPv6 only, as the daemon opens it */
                 { "127.0.0.1:7", "[::ffff:127.0.0.1]:7", true },
                 { "[::1]:7", "[::]:7", true },
                 { "[::1]:7", "*:7", true },

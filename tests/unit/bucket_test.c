@@ -1,9 +1,9 @@
 /*
- * The token bucket: never more than the burst and what the rate has given since, never less when
- * more is asked for, in the order of asking, whoever asks and however large the numbers are.
+ * The token bucket grants exactly the burst and what the rate has added since, in the order of the
+ * reservations, from any thread and for the largest numbers.
  *
- * Its moments are compared with a level that rises, in millionths of a byte, and exact. The bucket
- * counts in whole nanoseconds, and may be wrong by one for each reservation.
+ * The tests compare it with an exact level in millionths of a byte. The bucket counts in whole
+ * nanoseconds, and may be wrong by one for each reservation.
  */
 #include "bucket.h"
 #include "unit.h"
@@ -29,7 +29,7 @@ static int release(void **state)
         return 0;
 }
 
-/* How long after @usec since the beginning that many bytes have to wait. */
+/* Return: how long @n bytes have to wait that are reserved @usec after the beginning. */
 static uint64_t wait_of(uint64_t usec, size_t n, uint64_t rate, uint64_t burst)
 {
         uint64_t now = BEGAN_USEC + usec, leave = bucket_reserve(bucket, now, n, rate, burst);
@@ -38,7 +38,7 @@ static uint64_t wait_of(uint64_t usec, size_t n, uint64_t rate, uint64_t burst)
         return leave - now;
 }
 
-/* A burst at once, in one or in several; then each waits for its own bytes. */
+/* A burst leaves at once, whole or in parts; then each reservation waits for its own bytes. */
 static void burst_then_rate(void **state)
 {
         (void)state;
@@ -49,7 +49,7 @@ static void burst_then_rate(void **state)
         assert_int_equal(wait_of(USEC_PER_SEC, 499, 1000, 1000), 500 * USEC_PER_MSEC);
 }
 
-/* What is not used is kept, up to a burst. */
+/* Unused tokens are kept, up to a burst. */
 static void refill(void **state)
 {
         (void)state;
@@ -60,8 +60,7 @@ static void refill(void **state)
         assert_int_equal(wait_of(3600 * USEC_PER_SEC, 1, 1000, 1000), USEC_PER_MSEC);
 }
 
-/* Without a burst each waits for its own bytes, after those before it, however long it was quiet.
- */
+/* Without a burst, each reservation waits for its own bytes, even after a long pause. */
 static void no_burst(void **state)
 {
         (void)state;
@@ -73,7 +72,7 @@ static void no_burst(void **state)
         assert_int_equal(wait_of(3600 * USEC_PER_SEC, 1, 1000, 0), USEC_PER_MSEC);
 }
 
-/* What is given back can be had by the next, and only that. */
+/* The next reservation gets exactly the tokens that were returned. */
 static void returned(void **state)
 {
         (void)state;
@@ -83,7 +82,7 @@ static void returned(void **state)
         bucket_return(bucket, 300, 1000);
         assert_int_equal(wait_of(0, 100, 1000, 1000), 200 * USEC_PER_MSEC);
 
-        /* what had to be waited for by then is there again, and no more */
+        /* exactly the returned tokens are there again */
         assert_int_equal(wait_of(10 * USEC_PER_SEC, 1000, 1000, 1000), 0);
         assert_int_equal(wait_of(10 * USEC_PER_SEC, 1000, 1000, 1000), USEC_PER_SEC);
         bucket_return(bucket, 1000, 1000);
@@ -100,7 +99,7 @@ static void filled(void **state)
         assert_int_equal(wait_of(0, 1, 1, 65536), USEC_PER_SEC);
 }
 
-/* Fractions of a microsecond are waited for, not given away. */
+/* Moments are rounded up to microseconds: no fraction is given away. */
 static void fractions(void **state)
 {
         const uint64_t rate = 3000000; /* 0.33 µs a byte */
@@ -111,13 +110,13 @@ static void fractions(void **state)
                 assert_int_equal(wait_of(0, 1, rate, 1), (i * USEC_PER_SEC + rate - 1) / rate);
 }
 
-/* What can be asked for at all is right. */
+/* The largest and smallest rates, bursts and sizes. */
 static void extremes(void **state)
 {
         static const struct {
                 uint64_t rate, burst;
                 size_t n;
-                uint64_t second_wait; /* of a second burst, or of as much as is asked for */
+                uint64_t second_wait; /* of a second burst, or a second reservation */
         } cases[] = {
                 { 1, 1, 1, USEC_PER_SEC },
                 { 1, 65536, 65536, 65536 * USEC_PER_SEC },
@@ -140,7 +139,7 @@ static void extremes(void **state)
         }
 }
 
-/* A level of so many millionths of a byte at @now; less than nothing: owed. */
+/* The level of the bucket at @now, in millionths of a byte; below 0: reserved in advance. */
 struct level {
         __int128 micro;
         uint64_t now, rate, burst;
@@ -176,7 +175,7 @@ static void random_row(struct level *level)
                         exact = (uint64_t)((owed + level->rate - 1) / level->rate);
                 waits = wait_of(level->now, n, level->rate, level->burst);
                 assert_in_range(waits + 1 + (i + 2) / 1000, exact, exact + 2 + (i + 2) / 1000);
-                assert_true(level->now + waits >= last); /* in the order of asking */
+                assert_true(level->now + waits >= last); /* in the order of the reservations */
                 last = level->now + waits;
         }
 }
@@ -214,7 +213,7 @@ static void *reserve_many(void *arg)
         return NULL;
 }
 
-/* Each moment is given once, to one of them, and in the order that each asks. */
+/* Each moment is granted once, and in order within each thread. */
 static void threads(void **state)
 {
         static uint64_t leaves[THREADS][TURNS];

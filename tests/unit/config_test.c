@@ -1,6 +1,6 @@
 /*
- * The configuration: the files the project ships, what each key takes, and that every mistake is
- * reported once, where it is and with what is legal, whatever the file holds.
+ * The configuration: the files that the project ships, the legal values of each key, and that every
+ * mistake is reported once, with its line and the legal values.
  */
 #include "config.h"
 #include "mistakes.h"
@@ -179,7 +179,7 @@ static void expect_same_top(const struct config *one, const struct config *other
         assert_memory_equal(&a, &b, sizeof(a));
 }
 
-/* The examples in the shipped file do nothing but what they are named for: all is as by default. */
+/* The examples in the shipped file change only what they are named for, not the defaults. */
 static void examples_are_harmless(void **state)
 {
         char *text = read_text(SOURCE_DIR "/conf/selectd.conf");
@@ -215,7 +215,7 @@ static void comment_at_the_end(void **state)
         assert_int_equal(n_mistakes, 0);
 }
 
-/* Of a name no more than its text is shown: it may hold anything. */
+/* Paths in messages are escaped. */
 static void paths_are_escaped(void **state)
 {
         (void)state;
@@ -329,7 +329,7 @@ static const struct conditions *to_client(void)
         return &config->services[0].to_client;
 }
 
-/* Each key by itself, in its group and no other. */
+/* Each key alone, in its group only. */
 static void conditions(void **state)
 {
         static const struct {
@@ -411,7 +411,7 @@ static void shares(void **state)
         }
 }
 
-/* Each way of each service has its own, and its own bucket if it is shared. */
+/* Each direction of each service has its own conditions, and its own shared bucket. */
 static void both_ways(void **state)
 {
         const struct service *service;
@@ -444,7 +444,7 @@ static void both_ways(void **state)
         assert_false(conditions_shape(&config->services[2].to_client));
 }
 
-/* Given, it is what is given; not, it is another one each time. */
+/* A seed that is set is kept; without one, each load draws another. */
 static void seed(void **state)
 {
         uint64_t other;
@@ -469,7 +469,7 @@ static void seed(void **state)
 
 /* Mistakes */
 
-/* One mistake of a value: in line 3 of the top level, or in line 4 in the service. */
+/* One illegal value: on line 3, at the top level, or on line 4, in the service. */
 static void each_value(void **state)
 {
         static const struct {
@@ -629,7 +629,7 @@ static void each_condition(void **state)
         }
 }
 
-/* Conditions that make no sense without another one, or with the mode. */
+/* Conditions that need another condition, or another mode. */
 static void conditions_apart(void **state)
 {
         static const struct {
@@ -746,7 +746,7 @@ static void upstreams(void **state)
         assert_int_equal(config->services[0].n_upstreams, 2);
 }
 
-/* Each is compared with each: so many there may be, and not one more. */
+/* The limit on addresses is exact. */
 static void many_upstreams(void **state)
 {
         static char text[128 * 1024];
@@ -766,7 +766,7 @@ static void many_upstreams(void **state)
                               "expected at most 4096 addresses\n");
 }
 
-/* An element of a list is where it stands, not where the list begins or the next token is. */
+/* A mistake in a list has the line of its element, not of the list or of the next token. */
 static void lines_of_elements(void **state)
 {
         (void)state;
@@ -857,7 +857,7 @@ static void unknown_keys(void **state)
         }
 }
 
-/* A known key is suggested only for a name that differs from it in few letters. */
+/* A key is suggested only for a name that differs from it in few letters. */
 static void unknown_keys_like_none(void **state)
 {
         static const char *const names[] = { "x",       "me",   "bye",    "port",
@@ -884,7 +884,7 @@ static void unknown_keys_like_none(void **state)
                         "a service\n");
 }
 
-/* A key that stands in the wrong group: it is told where it belongs. */
+/* For a key in the wrong group, the message names the group that it belongs to. */
 static void misplaced_keys(void **state)
 {
         (void)state;
@@ -906,7 +906,7 @@ static void misplaced_keys(void **state)
                 "top level\n");
 }
 
-/* What depends on a key that is illegal itself is not judged. */
+/* Checks that depend on an illegal value are skipped. */
 static void undecided(void **state)
 {
         (void)state;
@@ -917,7 +917,7 @@ static void undecided(void **state)
                         "\"off\" or \"accept\"\n");
 }
 
-/* Each is one mistake, at its line: nothing is missed that it may have hidden. */
+/* Each syntax error is one mistake on its line, and no missing key is reported with it. */
 static void syntax(void **state)
 {
         static const struct {
@@ -962,7 +962,7 @@ static void syntax(void **state)
         }
 }
 
-/* One error of syntax alone is reported, the first, whatever other mistakes there are. */
+/* Only the first syntax error is reported, whatever other mistakes there are. */
 static void syntax_alone(void **state)
 {
         (void)state;
@@ -985,7 +985,7 @@ static void syntax_alone(void **state)
                         "conf:4: syntax error: \"backlog = 0;\"\n");
 }
 
-/* Files that can't be read are reported together, before the text is looked at without them. */
+/* Files that can't be read are reported together, and nothing else is. */
 static void unreadable_alone(void **state)
 {
         char expected[2 * sizeof(test_directory)];
@@ -998,7 +998,7 @@ static void unreadable_alone(void **state)
         expect_mistakes("seed = -1;\n@include \"missing\"\nmode = ;\n@include \"/\"\n", expected);
 }
 
-/* Every mistake of several files, in order and each with its own file and line. */
+/* All mistakes of several files are reported in order, each with its file and line. */
 static void all_at_once(void **state)
 {
         (void)state;
@@ -1030,7 +1030,7 @@ static void all_at_once(void **state)
                 "conf:12: max_connections: 5000000000 is not legal, expected " LIMIT "\n");
 }
 
-/* Mistakes of reading come from the same function. */
+/* Files that can't be read are reported through the same function. */
 static void unreadable(void **state)
 {
         char expected[8192];
@@ -1047,7 +1047,7 @@ static void unreadable(void **state)
         expect_mistakes("# one\n@include \"missing\"\n", expected);
 }
 
-/* Long names and values are shown in part, in one line. */
+/* Long names and values are shortened. */
 static void long_words(void **state)
 {
         static char text[5000], word[2001];
@@ -1129,7 +1129,7 @@ static void expect_junk(const char *what, const char *data, size_t n)
         assert_in_range(n_lookups, 0, LOOKUPS_MIN + n + names * names / 2);
 }
 
-/* Much of one thing, over and over, between two others. */
+/* One pattern repeated over @n bytes, between a head and a tail. */
 static void repeated_junk(size_t n)
 {
         static const struct {
@@ -1175,7 +1175,7 @@ static void a_megabyte(void **state)
         repeated_junk(JUNK_BYTES);
 }
 
-/* Less than anyone would call too large. */
+/* The same in files of ordinary size. */
 static void a_page(void **state)
 {
         (void)state;
@@ -1183,7 +1183,7 @@ static void a_page(void **state)
         repeated_junk(60000);
 }
 
-/* @size bytes of settings, each of another name, at the top and as services, and of addresses. */
+/* Files of @size bytes with different settings, services, and addresses. */
 static void settings(size_t size)
 {
         static char data[JUNK_BYTES + 1024];
@@ -1253,7 +1253,7 @@ static void random_junk(void **state)
         }
 }
 
-/* What breaks in a good file when one byte of it does: an error or a configuration, no crash. */
+/* A good file with one byte changed: an error or a configuration, and no crash. */
 static void mutations(void **state)
 {
         char *text = read_text(SOURCE_DIR "/conf/selectd.conf");

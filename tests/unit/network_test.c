@@ -100,7 +100,7 @@ static void bad(void **state)
                 "::/256",
                 "fd00::/",
                 "fd00::/a",
-                /* bits behind them */
+                /* bits behind the prefix */
                 "10.0.0.1/8",
                 "10.128.0.0/8",
                 "1.2.3.5/31",
@@ -182,7 +182,7 @@ static void contains(void **state)
         }
 }
 
-/* What accept(2) reports of unix clients, and an end nobody knows. */
+/* Unix clients as accept(2) reports them, and an unknown end. */
 static void nameless(void **state)
 {
         static const char *const texts[] = { "unix:", "0.0.0.0/0", "::/0" };
@@ -198,7 +198,7 @@ static void nameless(void **state)
         }
 }
 
-/* Each range of IPv4: the address with one bit of the prefix turned is outside, behind it inside.
+/* IPv4 ranges: an address with one bit of the prefix flipped is outside, with another bit inside.
  */
 static void every_bit(void **state)
 {

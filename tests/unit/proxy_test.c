@@ -1,6 +1,6 @@
 /*
- * The PROXY protocol against its text: what is a header, at which byte it shows that bytes are
- * none, and that what is written is read back as the same.
+ * The PROXY protocol against its specification: what is a header, at which byte other bytes are
+ * refused, and that a header that is written is read back as the same.
  */
 #include "escape.h"
 #include "proxy.h"
@@ -11,7 +11,7 @@
 
 #define UNTOUCHED 0xaa
 
-/* Bytes among which there may be NUL. */
+/* A literal that may contain NUL. */
 struct bytes {
         const char *data;
         size_t n;
@@ -34,7 +34,7 @@ struct bytes {
 #define IP_45 "0000:0000:0000:0000:0000:0000:255.255.255.255"
 #define IP_44 "000:0000:0000:0000:0000:0000:255.255.255.255"
 
-/* Reads a copy, so that ASan finds reading beyond it; an error must write nothing. */
+/* Reads a copy, so that ASan finds reads beyond its end. An error must write nothing. */
 static int parse(const void *data, size_t n, struct proxy_header *header)
 {
         _cleanup_(freep) uint8_t *copy = malloc(n + (n == 0));
@@ -63,7 +63,7 @@ static void expect(const void *data, size_t n, int error)
         fail_msg("%zu bytes \"%s\" give %d, not %d", n, shown, r, error);
 }
 
-/* No beginning of @data is more than a beginning. */
+/* Checks that every proper beginning of @data needs more. */
 static void expect_beginnings(const void *data, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -95,7 +95,7 @@ static const struct bytes followers[] = {
         B(NINETY NINETY "\r\n"),
 };
 
-/* @data is a header, as soon as it is complete, whatever follows. Sets @header. */
+/* Checks that @data is a header, complete with its last byte, whatever follows. Sets @header. */
 static void expect_good(const void *data, size_t n, struct proxy_header *header)
 {
         expect_beginnings(data, n);
@@ -106,7 +106,7 @@ static void expect_good(const void *data, size_t n, struct proxy_header *header)
         assert_int_equal(header->length, n);
 }
 
-/* @data is no header, which its last byte shows and none before, whatever follows. */
+/* Checks that the last byte of @data, and none before, makes it no header, whatever follows. */
 static void expect_bad(const void *data, size_t n, int error)
 {
         expect_beginnings(data, n - 1);
@@ -288,7 +288,7 @@ static void commands(void **state)
         }
 }
 
-/* The health checks of a proxy: nothing counts but the length. */
+/* LOCAL, as in the health checks of a proxy: only the length counts. */
 static void local(void **state)
 {
         static const size_t lengths[] = { 0, 1, 2, 11, 12, 13, 36, 216, 300 };
@@ -300,7 +300,7 @@ static void local(void **state)
                 expect_v2(0x20, 0x11, lengths[i], NOBODY, NOBODY);
 }
 
-/* @length must be at least @least, which the last byte of the length tells. */
+/* A length below @least is refused, at the last byte of the length. */
 static void expect_least(uint8_t protocol, size_t least, const char *source,
                          const char *destination)
 {
@@ -309,7 +309,7 @@ static void expect_least(uint8_t protocol, size_t least, const char *source,
 
         expect_v2(0x21, protocol, least, source, destination);
         for (size_t length = 0; length < least + 6; length++) {
-                /* behind the addresses one byte, or two, are too few for a TLV */
+                /* one or two bytes behind the addresses are too few for a TLV */
                 bool good = length == least || length >= least + 3;
 
                 (void)make_v2(data, 0x21, protocol, length, &nothing);
@@ -345,7 +345,7 @@ static void protocols(void **state)
         expect_least(0x32, 216, NOBODY, NOBODY);
 }
 
-/* The bytes behind the addresses, of which there are to be @space. */
+/* TLVs for the @space bytes behind the addresses. */
 struct tlvs {
         size_t space;
         struct bytes bytes;
@@ -500,7 +500,7 @@ static void format(void **state)
         }
 }
 
-/* An address of the family, often with zeros to be shortened. */
+/* A random address of the family, often with zeros to abbreviate. */
 static void random_end(int family, struct address *end)
 {
         *end = (struct address){ .length = 0 };
@@ -516,7 +516,7 @@ static void random_end(int family, struct address *end)
                 end->in6.sin6_family = AF_INET6;
                 fill_random(&end->in6.sin6_addr, sizeof(end->in6.sin6_addr));
                 memset(&end->in6.sin6_addr.s6_addr[from], 0, random_between(0, 16 - from));
-                end->in6.sin6_addr.s6_addr[0] |= 1; /* not a mapped one */
+                end->in6.sin6_addr.s6_addr[0] |= 1; /* not mapped */
                 fill_random(&end->in6.sin6_port, sizeof(end->in6.sin6_port));
         }
 }

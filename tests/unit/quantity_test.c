@@ -1,4 +1,4 @@
-/* Durations as systemd.time(7) defines them, sizes, and durations written back. */
+/* Durations as in systemd.time(7), sizes, and the writing of durations. */
 #include "quantity.h"
 #include "unit.h"
 
@@ -19,7 +19,7 @@ struct good {
 
 typedef int parse_fn(const char *text, uint64_t *out);
 
-/* Whether @parse makes @error of @text, and @value if it makes anything; says so if not. */
+/* Whether @parse returns @error for @text, and @value if it succeeds; prints a difference. */
 static bool gives(parse_fn *parse, const char *text, int error, uint64_t value)
 {
         uint64_t got = UNTOUCHED;
@@ -216,7 +216,7 @@ static void format(void **state)
                 assert_string_equal(quantity_format_usec(cases[i].value, text), cases[i].text);
 }
 
-/* What is written is read back as the same, whatever the value. */
+/* Every value that is written is read back as the same. */
 static void round_trip(void **state)
 {
         (void)state;

@@ -1,8 +1,8 @@
-/* Random numbers: rows that can be had again, each its own, and spread as evenly as they claim. */
+/* Random numbers: the sequences are reproducible, different, and uniform. */
 #include "random.h"
 #include "unit.h"
 
-/* A generator whose next number is @number: its scattering undone. */
+/* Return: a generator whose next number is @number, by the inverse of mix(). */
 static struct random before(uint64_t number)
 {
         uint64_t x = number;
@@ -15,7 +15,7 @@ static struct random before(uint64_t number)
         return (struct random){ .state = x - 0x9e3779b97f4a7c15 };
 }
 
-/* The numbers that SplitMix64 is known by. */
+/* Known numbers of SplitMix64. */
 static void known(void **state)
 {
         static const uint64_t numbers[] = { 6457827717110365317U, 3203168211198807973U,
@@ -44,7 +44,7 @@ static int compare(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
-/* Whatever is different, the seed or one of the two others: no number appears in two rows. */
+/* With another seed, @a or @b, no number appears in two sequences. */
 static void rows_of_their_own(void **state)
 {
         static uint64_t numbers[10 * 50 * 2 * 20];
@@ -66,7 +66,7 @@ static void rows_of_their_own(void **state)
                 assert_true(numbers[i] != numbers[i - 1]);
 }
 
-/* First numbers of rows with near names are spread too: each bit is set in about half of them. */
+/* The first numbers of similar sequences are spread: each bit is set in about half of them. */
 static void first_numbers(void **state)
 {
         unsigned set[64] = { 0 };
@@ -97,7 +97,7 @@ static void ends(void **state)
         }
 }
 
-/* Every number of a range, each about as often. */
+/* Every number of a range appears about equally often. */
 static void spread(void **state)
 {
         struct random random = random_new(1, 2, 3);

@@ -2,8 +2,8 @@
  * The gathering of configuration text: what is an include and what only looks like one, files that
  * can't be read, wide integers, and where each line came from.
  *
- * Where a line came from is asked by a word on it, so that the tests do not depend on what the
- * source puts between files.
+ * The tests find a line by a word on it, so that they do not depend on what the source puts between
+ * files.
  */
 #include "mistakes.h"
 #include "source.h"
@@ -25,20 +25,20 @@ static void read_main(const char *expected, int expected_r)
         assert_int_equal(source != NULL, r == 0);
 }
 
-/* Reads "main"; expects the mistakes @expected, none if it is "", and a source. */
+/* Reads "main". Expects a source, and the mistakes @expected, which may be "". */
 static void gather(const char *expected)
 {
         read_main(expected, 0);
 }
 
-/* Reads "main" of that text. */
+/* Reads @text as "main". */
 static void gather_text(const char *text, const char *expected)
 {
         write_text("main", text);
         gather(expected);
 }
 
-/* The same for a mistake after which there is nothing to get. */
+/* The same for a mistake that ends the reading. */
 static void refuse_text(const char *text, const char *expected)
 {
         write_text("main", text);
@@ -52,7 +52,7 @@ static int release(void **state)
         return 0;
 }
 
-/* The line of the text that @word is on; it must be there once. */
+/* Return: the line of the text with @word, which must occur once. */
 static unsigned text_line_of(const char *word)
 {
         const char *at = strstr(source_text(source), word);
@@ -80,7 +80,7 @@ static void expect_absent(const char *word)
         assert_null(strstr(source_text(source), word));
 }
 
-/* That the text is @expected, line by line, spaces at their ends aside. */
+/* Expects the text @expected, apart from spaces at the ends of lines. */
 static void expect_text(const char *expected)
 {
         const char *text = source_text(source) + 1; /* it begins with an empty line */
@@ -118,7 +118,7 @@ static void lines(void **state)
         assert_memory_equal(text, "one = 1;", strlen("one = 1;"));
         assert_int_equal(source_line(source, text_line_of("two"), &text), 3);
         assert_int_equal(source_line(source, text_line_of("one") + 1, &text), 0);
-        assert_int_equal(source_line(source, 1000, &text), 3); /* the last one's */
+        assert_int_equal(source_line(source, 1000, &text), 3); /* the last line's */
 }
 
 static void relative_and_absolute(void **state)
@@ -138,7 +138,8 @@ static void relative_and_absolute(void **state)
         gather_text(text, "");
         expect_at("top", "main", 1);
         expect_at("in_second", "./sub/second", 1);
-        expect_at("in_first", "./first", 1); /* beside the first file, not beside its includer */
+        expect_at("in_first", "./first",
+                  1); /* relative to the first file, not to the including one */
         expect_at("first_last", "./first", 3);
         expect_at("second_last", "./sub/second", 3);
         expect_at("middle", "main", 3);
@@ -152,7 +153,7 @@ static void relative_and_absolute(void **state)
         expect_at("finally", "main", 1);
 }
 
-/* The directory of relative includes is the file's, whatever the working directory. */
+/* Includes are relative to the file, not to the working directory. */
 static void from_elsewhere(void **state)
 {
         char path[8192];
@@ -206,7 +207,7 @@ static void not_includes(void **state)
         }
 }
 
-/* "chain0" includes "chain1" and so on, @n files; the last has a word of its own. */
+/* Writes @n files, "chain0" including "chain1" and so on. The last one has a setting. */
 static void write_chain(int n)
 {
         for (int i = 0; i < n; i++) {
@@ -243,7 +244,7 @@ static void circle(void **state)
                     "./loop:2: @include \"./main\": includes itself\n");
 }
 
-/* Each file of a circle may include several: the work must not grow as a power of the depth. */
+/* Several includes in each file of a circle: the work must not grow exponentially. */
 static void wide_circle(void **state)
 {
         char text[200 * 16];
@@ -258,7 +259,7 @@ static void wide_circle(void **state)
         assert_in_range(n_mistakes, 1, 1000);
 }
 
-/* Neither many files nor many names: the parser would take minutes. */
+/* Too many files or names are refused: the parser would take minutes. */
 static void floods(void **state)
 {
         static char text[12 * (SOURCE_NAMES_MAX + 2)];
@@ -330,7 +331,7 @@ static void nul_byte(void **state)
         refuse_text("\n@include \"part\"\n", "./part:1: a NUL byte: this is not a text file\n");
 }
 
-/* Each number on its own line, and that line of the text. */
+/* Lines with a number, and what becomes of them. */
 static void wide_integers(void **state)
 {
         static const struct {
@@ -388,7 +389,7 @@ static void wide_integers(void **state)
         assert_true(ok);
 }
 
-/* Ends of files within a name, a number, an include. */
+/* Files that end within a name, a number or an include. */
 static void unfinished(void **state)
 {
         static const char *const texts[] = {
@@ -403,7 +404,7 @@ static void unfinished(void **state)
         gather_text("@include \"\"", "main:1: @include \"./\": Is a directory\n");
 }
 
-/* Comments end with their file, strings with their line: libconfig would go on looking. */
+/* Comments must end in their file and strings on their line: libconfig would read on. */
 static void open_ended(void **state)
 {
         (void)state;
@@ -420,7 +421,7 @@ static void open_ended(void **state)
                     "./part:1: a string that does not end on its line\n");
 }
 
-/* What stands behind a string in a list stands on its line, and all else where it was. */
+/* The delimiter behind a string moves to the line of the string; the rest stays in place. */
 static void delimiters(void **state)
 {
         static const struct {
@@ -447,7 +448,7 @@ static void delimiters(void **state)
         expect_at("]", "main", 3);
 }
 
-/* What follows an include is at the beginning of a line, for libconfig too. */
+/* Text behind an include begins a line, as in libconfig. */
 static void two_on_a_line(void **state)
 {
         (void)state;
@@ -455,7 +456,7 @@ static void two_on_a_line(void **state)
         gather_text("@include \"part\" @include \"/\"", "main:1: @include \"/\": Is a directory\n");
 }
 
-/* Lines at the end that say nothing stand for the last one that says something. */
+/* Blank lines at the end count as the last line with a setting. */
 static void last(void **state)
 {
         const char *file, *text;
