@@ -1,7 +1,4 @@
-/*
- * The connection. It is closed at most once, at any depth of callbacks: closing stops every
- * callback at once, and memory and descriptors go when the loop has come back from all of them.
- */
+/* The connection: how it begins, what its streams and links tell it, and what is done to it. */
 #include "connection.h"
 #include "escape.h"
 #include "greeter.h"
@@ -13,15 +10,6 @@
 
 /* How much of what is received and sent log_payload shows. */
 #define PAYLOAD_SHOWN_BYTES 64
-
-/*
- * When it is first looked whether what was sent before an end has arrived; then after twice as
- * long, each time, up to a second. After so many looks, about a second, that is enough; after so
- * many, half a minute, it is given up.
- */
-#define LINGER_FIRST_USEC (30 * USEC_PER_MSEC)
-#define LINGER_READING    5
-#define LINGER_LOOKS      34
 
 struct log_about connection_about(const struct connection *c)
 {
@@ -88,25 +76,22 @@ static void log_bytes(const struct side *side, enum log_kind kind, const uint8_t
 
 /* Sides */
 
-/* Whether the session has a second socket by now. */
-static bool has_upstream(const struct connection *c)
-{
-        return c->peer && c->peer != &c->client;
-}
-
 /* Bytes that the sockets of a session have taken, all in all. */
 static uint64_t total_sent(const struct connection *c)
 {
-        return stream_sent(&c->client.stream) +
-               (has_upstream(c) ? stream_sent(&c->peer->stream) : 0);
+        uint64_t sent = 0;
+
+        for (unsigned i = 0; i < c->n_sides; i++)
+                sent += stream_sent(&c->sides[i]->stream);
+        return sent;
 }
 
 /* A byte moved. */
 static void connection_touch(struct connection *c)
 {
-        if (!c->idle)
+        if (c->service->idle_timeout_usec == 0)
                 return;
-        c->active_usec = loop_now_usec();
+        c->active_usec = now_usec();
         c->idle_sent = total_sent(c);
 }
 
@@ -120,30 +105,36 @@ static struct side *of_link(struct link *link)
         return container_of(link, struct side, link);
 }
 
-/* Where what is received on @side goes. */
-static struct side *other(struct side *side)
+struct side *connection_other(const struct side *side)
 {
-        struct connection *c = side->connection;
+        const struct connection *c = side->connection;
 
-        return side == &c->client ? c->peer : &c->client;
+        return side == &c->client ? c->sides[c->n_sides - 1] : c->sides[0];
 }
 
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
 {
+        struct share share = { .data = data, .n = n, .urgent = stream->urgent };
         struct side *side = of_stream(stream);
         struct connection *c = side->connection;
 
         connection_touch(c);
         log_bytes(side, LOG_RECEIVED, data, n);
         if (c->mode->put)
-                c->mode->put(side, data, n);
+                c->mode->put(side, &share);
         else
-                link_put(&other(side)->link, data, n);
+                link_put_shared(&connection_other(side)->link, &share);
+        share_deinit(&share);
 }
 
 static void on_end(struct stream *stream)
 {
-        link_end(&other(of_stream(stream))->link);
+        struct side *side = of_stream(stream);
+
+        if (side->connection->ending.failed)
+                connection_advance(side->connection);
+        else
+                link_end(&connection_other(side)->link);
 }
 
 static void on_exception(struct stream *stream)
@@ -155,22 +146,9 @@ static void on_exception(struct stream *stream)
         connection_close(c, "exception condition");
 }
 
-/* A side's socket failed: "reset by peer", "upstream 127.0.0.1:5432: reset by peer". */
-static void fail(const struct side *side, int error)
-{
-        const char *words = connection_error_reason(error);
-        char reason[512];
-
-        if (side->name) {
-                (void)snprintf(reason, sizeof(reason), "upstream %s: %s", side->name, words);
-                words = reason;
-        }
-        connection_reset(side->connection, words);
-}
-
 static void on_stream_error(struct stream *stream, int error)
 {
-        fail(of_stream(stream), error);
+        connection_fail(of_stream(stream), error);
 }
 
 static const struct stream_events side_stream_events = {
@@ -198,6 +176,7 @@ static void on_empty(struct link *link)
 
                 log_write(LOG_QUEUE_EMPTY, &about, "queue empty");
         }
+        connection_advance(c);
 }
 
 static void on_done(struct link *link)
@@ -210,20 +189,25 @@ static void on_done(struct link *link)
 
 static void on_link_error(struct link *link, int error)
 {
-        fail(of_link(link), error);
+        connection_fail(of_link(link), error);
 }
 
-static void connection_linger(struct side *side, const char *reason);
+/* The conditions of the way to a side. */
+static const struct conditions *conditions_to(const struct side *side)
+{
+        const struct connection *c = side->connection;
+
+        return side == &c->client ? &c->service->to_client : &c->service->to_upstream;
+}
 
 static void on_limit(struct link *link)
 {
-        struct connection *c = of_link(link)->connection;
+        struct side *side = of_link(link);
         char reason[64];
 
         (void)snprintf(reason, sizeof(reason), "limit %" PRIu64 " B",
-                       (link == &c->client.link ? c->service->to_client : c->service->to_upstream)
-                               .limit_bytes);
-        connection_linger(of_link(link), reason);
+                       conditions_to(side)->limit_bytes);
+        connection_limit(side, reason);
 }
 
 static const struct link_events side_link_events = {
@@ -236,14 +220,27 @@ static const struct link_events side_link_events = {
 
 int side_init(struct side *side, struct connection *c, int fd, const char *name)
 {
-        int r;
+        int r = stream_init(&side->stream, c->loop, fd, &side_stream_events);
 
+        if (r < 0)
+                return r;
+        stream_set_receive_buffer(&side->stream, c->service->socket.receive_buffer_bytes);
+        if (c->mode->receiver)
+                stream_carry_urgent(&side->stream);
         side->connection = c;
         side->name = name;
-        r = stream_init(&side->stream, c->loop, fd, &side_stream_events);
-        if (r == 0)
-                stream_set_receive_buffer(&side->stream, c->service->socket.receive_buffer_bytes);
-        return r;
+        c->sides[c->n_sides++] = side;
+        return 0;
+}
+
+void side_send_header(struct side *side, const uint8_t *data, size_t n)
+{
+        int r;
+
+        log_bytes(side, LOG_SENDING, data, n);
+        r = stream_send(&side->stream, data, n);
+        if (r < 0)
+                connection_fail(side, r);
 }
 
 /* Idle time */
@@ -251,32 +248,30 @@ int side_init(struct side *side, struct connection *c, int fd, const char *name)
 /* Sets the timer to when the connection will have been idle for long enough. */
 static int arm_idle(struct connection *c)
 {
-        uint64_t now = loop_now_usec(), end = c->active_usec + c->service->idle_timeout_usec;
-        const struct timeval wait = loop_timeval(end > now ? end - now : 0);
-
-        return evtimer_add(c->idle, &wait) < 0 ? -ENOMEM : 0;
+        return timer_set(&c->idle, c->active_usec + c->service->idle_timeout_usec);
 }
 
 /* Whether selectd itself holds bytes back, or has not reached the upstream yet. */
 static bool is_waiting(const struct connection *c)
 {
-        return !c->peer || link_is_waiting(&c->client.link) || link_is_waiting(&c->peer->link);
+        bool waiting = !c->started;
+
+        for (unsigned i = 0; c->started && i < c->n_sides; i++)
+                waiting |= link_is_waiting(&c->sides[i]->link);
+        return waiting;
 }
 
 /*
- * The timer is not moved with each byte: when it fires it looks when the last one moved. Bytes that
- * selectd itself holds back, and a queue that shrinks, are not idleness.
+ * The timer is not set again for each byte: when it fires, it looks when the last byte moved. A
+ * connection is not idle while selectd itself delays its bytes, nor while its queue shrinks.
  */
-static void on_idle_timer(evutil_socket_t fd, short what, void *arg)
+static void on_idle(struct timer *timer)
 {
-        struct connection *c = arg;
-        uint64_t timeout = c->service->idle_timeout_usec;
+        struct connection *c = container_of(timer, struct connection, idle);
 
-        (void)fd;
-        (void)what;
         if (is_waiting(c) || total_sent(c) != c->idle_sent)
                 connection_touch(c);
-        if (loop_now_usec() - c->active_usec >= timeout)
+        if (now_usec() - c->active_usec >= c->service->idle_timeout_usec)
                 connection_close(c, "idle timeout");
         else if (arm_idle(c) < 0)
                 connection_close(c, connection_error_reason(-ENOMEM));
@@ -284,18 +279,13 @@ static void on_idle_timer(evutil_socket_t fd, short what, void *arg)
 
 static int set_idle_timeout(struct connection *c)
 {
-        if (c->service->idle_timeout_usec == 0) {
-                if (c->idle)
-                        event_free(c->idle);
-                c->idle = NULL;
+        bool before = timer_is_set(&c->idle);
+
+        timer_stop(&c->idle);
+        if (c->service->idle_timeout_usec == 0)
                 return 0;
-        }
-        if (!c->idle) {
-                c->idle = evtimer_new(loop_base(c->loop), on_idle_timer, c);
-                if (!c->idle)
-                        return -ENOMEM;
+        if (!before)
                 connection_touch(c);
-        }
         return arm_idle(c);
 }
 
@@ -313,14 +303,11 @@ static void release(struct loop_task *task)
 {
         struct connection *c = container_of(task, struct connection, release);
 
-        stream_deinit(&c->client.stream); /* descriptors are free when the owner hears of it */
+        for (unsigned i = 0; i < c->n_sides; i++) /* before the owner hears of it */
+                stream_deinit(&c->sides[i]->stream);
         if (c->mode->free)
                 c->mode->free(c);
         c->owner->on_closed(c->owner, c);
-        if (c->idle)
-                event_free(c->idle);
-        if (c->reset)
-                event_free(c->reset);
         config_unref(c->config);
         free(c);
 }
@@ -342,8 +329,9 @@ static const struct conditions *draw_conditions(const struct connection *c, bool
         return random_share(random) < conditions->probability ? conditions : &conditions_none;
 }
 
-static int shape(struct connection *c, struct link *link, bool to_client)
+static int shape(struct connection *c, struct side *side)
 {
+        bool to_client = side == &c->client;
         struct random random;
         double drop;
         const struct shaping shaping = {
@@ -353,7 +341,7 @@ static int shape(struct connection *c, struct link *link, bool to_client)
                 .began_usec = c->began_usec,
         };
 
-        return link_set_shaping(link, &shaping, &random);
+        return link_set_shaping(&side->link, &shaping, &random);
 }
 
 /* Whether the connection is one of those that are to be dropped. */
@@ -368,8 +356,6 @@ static bool is_dropped(const struct connection *c)
         return false;
 }
 
-static int set_reset_after(struct connection *c);
-
 static void play_reset_after(struct connection *c)
 {
         char duration[QUANTITY_TEXT_SIZE], reason[QUANTITY_TEXT_SIZE + 16];
@@ -380,22 +366,15 @@ static void play_reset_after(struct connection *c)
         connection_reset(c, reason);
 }
 
-static void on_reset_after(evutil_socket_t fd, short what, void *arg)
+static void on_reset_after(struct timer *timer)
 {
-        struct connection *c = arg;
-
-        (void)fd;
-        (void)what;
-        /* set_reset_after() resets it; an early timer is set again. */
-        if (set_reset_after(c) < 0)
-                connection_reset(c, connection_error_reason(-ENOMEM));
+        play_reset_after(container_of(timer, struct connection, reset));
 }
 
 /* Resets the connection if reset_after has passed; else sets the timer to when it will have. */
 static int set_reset_after(struct connection *c)
 {
-        uint64_t after = CONDITIONS_NEVER, now = loop_now_usec();
-        struct timeval wait;
+        uint64_t after = CONDITIONS_NEVER;
         struct random random;
         double drop;
 
@@ -404,19 +383,20 @@ static int set_reset_after(struct connection *c)
 
                 after = one < after ? one : after;
         }
-        if (c->reset)
-                (void)evtimer_del(c->reset);
+        timer_stop(&c->reset);
         if (after == CONDITIONS_NEVER)
                 return 0;
         c->reset_after_usec = after;
-        if (now >= c->began_usec + after) {
-                play_reset_after(c);
-                return 0;
-        }
-        if (!c->reset)
-                c->reset = evtimer_new(loop_base(c->loop), on_reset_after, c);
-        wait = loop_timeval(c->began_usec + after - now);
-        return c->reset && evtimer_add(c->reset, &wait) == 0 ? 0 : -ENOMEM;
+        if (now_usec() < c->began_usec + after)
+                return timer_set(&c->reset, c->began_usec + after);
+        play_reset_after(c);
+        return 0;
+}
+
+/* Whether the session has ended, or will once the last bytes have passed. */
+static bool is_ending(const struct connection *c)
+{
+        return c->closed || c->ending.failed;
 }
 
 /* Puts the limits and shaping values of c->service into force. */
@@ -426,39 +406,34 @@ static int connection_configure(struct connection *c)
         int r;
 
         r = set_reset_after(c);
-        if (c->peer && r == 0 && !c->closed) {
-                stream_set_read_max(&c->peer->stream, c->service->send_delay_usec
-                                                              ? c->service->message_bytes
-                                                              : LOOP_SCRATCH_BYTES);
-                link_set_bulk(&c->client.link, bulk);
-                link_set_bulk(&c->peer->link, bulk);
-                r = shape(c, &c->client.link, true);
-                /* Less of a delay sends, and sending can fail. */
-                if (r == 0 && !c->closed && has_upstream(c))
-                        r = shape(c, &c->peer->link, false);
-        }
-        return r < 0 || c->closed ? r : set_idle_timeout(c);
+        if (c->started && r == 0)
+                stream_set_read_max(&connection_other(&c->client)->stream,
+                                    c->service->send_delay_usec ? c->service->message_bytes
+                                                                : LOOP_SCRATCH_BYTES);
+        for (unsigned i = 0; c->started && i < c->n_sides; i++)
+                link_set_bulk(&c->sides[i]->link, bulk);
+        /* Less of a delay sends, and sending can fail. */
+        for (unsigned i = 0; c->started && i < c->n_sides && r == 0 && !is_ending(c); i++)
+                r = shape(c, c->sides[i]);
+        return r < 0 || is_ending(c) ? r : set_idle_timeout(c);
 }
 
 int connection_start(struct connection *c)
 {
-        struct side *peer = c->peer;
         int r;
 
-        link_init(&c->client.link, c->mode->put ? NULL : &peer->stream, &c->client.stream,
-                  &side_link_events);
-        c->open_links = 1;
-        if (has_upstream(c)) {
-                link_init(&peer->link, &c->client.stream, &peer->stream, &side_link_events);
-                c->open_links = 2;
+        for (unsigned i = 0; i < c->n_sides; i++) {
+                struct side *side = c->sides[i];
+
+                link_init(&side->link, c->mode->put ? NULL : &connection_other(side)->stream,
+                          &side->stream, &side_link_events);
         }
+        c->open_links = c->n_sides;
+        c->started = true;
         r = connection_configure(c);
-        if (r < 0 || c->closed) /* less of a delay sends, and sending can fail */
-                return r;
         connection_touch(c); /* waiting for the other side was no idleness */
-        r = stream_resume(&c->client.stream);
-        if (r == 0 && has_upstream(c))
-                r = stream_resume(&peer->stream);
+        for (unsigned i = 0; i < c->n_sides && r == 0 && !is_ending(c); i++)
+                r = stream_resume(&c->sides[i]->stream);
         return r;
 }
 
@@ -474,6 +449,7 @@ static void connection_open(struct connection *c, const struct proxy_header *hea
                 connection_reset(c, "drop_new");
                 return;
         }
+        c->opened = true;
         r = set_reset_after(c);
         if (r == 0 && !c->closed)
                 r = c->mode->open(c, header);
@@ -541,18 +517,20 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
                 return -ENOMEM;
         c->loop = loop;
         c->service = service;
+        c->mode = mode;
         r = side_init(&c->client, c, fd, NULL);
         if (r < 0) {
                 free(c);
                 return r;
         }
         c->owner = owner;
-        c->mode = mode;
         c->config = config_ref(config);
         c->release.run = release;
+        timer_init(&c->idle, loop_timers(loop), on_idle);
+        timer_init(&c->reset, loop_timers(loop), on_reset_after);
         c->id = id;
         c->seed = config->seed;
-        c->began_usec = loop_now_usec();
+        c->began_usec = now_usec();
         name_client(c, peer);
         *out = c;
         if (service->proxy_accept)
@@ -562,205 +540,12 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
         return 0;
 }
 
-/*
- * What was done to it on purpose: "to_client: latency, rate; to_upstream: stall; reset_after".
- * Return: @out; NULL: nothing.
- */
-static const char *describe_faults(const struct connection *c, char *out, size_t size)
-{
-        const unsigned faults[] = {
-                c->peer ? link_faults(&c->client.link) : 0,
-                has_upstream(c) ? link_faults(&c->peer->link) : 0,
-                c->faults,
-        };
-        static const char *const ways[] = { "to_client: ", "to_upstream: ", "" };
-        char names[CONDITIONS_TEXT_SIZE];
-        size_t n = 0;
-
-        for (size_t i = 0; i < ELEMENTS(ways); i++)
-                if (faults[i])
-                        n += (size_t)snprintf(out + n, size - n, "%s%s%s", n ? "; " : "", ways[i],
-                                              conditions_format(faults[i], names));
-        return n ? out : NULL;
-}
-
-static void log_closed(const struct connection *c, const char *reason)
-{
-        char fault[3 * (CONDITIONS_TEXT_SIZE + 16)];
-        const struct log_ending ending = {
-                .bytes_in = c->client.stream.in,
-                .bytes_out = stream_sent(&c->client.stream),
-                .duration_usec = loop_now_usec() - c->began_usec,
-                .reason = reason,
-                .fault = describe_faults(c, fault, sizeof(fault)),
-        };
-        struct log_about about = connection_about(c);
-
-        about.ending = &ending;
-        log_write(LOG_CLOSED, &about, "closed: %s, %" PRIu64 " B in, %" PRIu64 " B out, %.3f s%s%s",
-                  reason, ending.bytes_in, ending.bytes_out,
-                  (double)ending.duration_usec / (double)USEC_PER_SEC,
-                  ending.fault ? "; done to it: " : "", ending.fault ? ending.fault : "");
-}
-
-/* The session is over, but for its sockets: nothing is passed on any more. */
-static void connection_end(struct connection *c, const char *reason)
-{
-        c->closed = true;
-        log_closed(c, reason);
-        if (c->idle)
-                (void)evtimer_del(c->idle);
-        if (c->reset)
-                (void)evtimer_del(c->reset);
-        if (c->peer) {
-                link_stop(&c->client.link);
-                link_stop(&c->peer->link);
-        }
-        c->greeter = greeter_free(c->greeter);
-        if (c->mode->stop)
-                c->mode->stop(c);
-}
-
-/* The last that is done to it. */
-static void connection_leave(struct connection *c)
-{
-        if (c->linger)
-                event_free(c->linger);
-        c->linger = NULL;
-        stream_stop(&c->client.stream);
-        if (has_upstream(c))
-                stream_stop(&c->peer->stream);
-        loop_defer(c->loop, &c->release);
-}
-
-void connection_close(struct connection *c, const char *reason)
-{
-        if (!c->closed)
-                connection_end(c, reason);
-        else if (!c->linger)
-                return;
-        connection_leave(c);
-}
-
-/* Lingering: an end that lets what has been passed on arrive first */
-
-/* Whether the peer has ended too, or is gone. */
-static bool is_done(const struct side *side)
-{
-        const struct stream *stream = &side->stream;
-
-        return !stream->events || stream_has_ended(stream); /* NOLINT(clang-analyzer-core.*) */
-}
-
-static bool has_arrived(const struct side *side)
-{
-        return is_done(side) || stream_has_arrived(&side->stream);
-}
-
-/* The one who was sent all that may pass has time to read it; the other side only to get it. */
-static void leave_when_done(struct connection *c)
-{
-        if (is_done(c->lingers_for) && has_arrived(other(c->lingers_for)))
-                connection_leave(c);
-}
-
-static void on_late_data(struct stream *stream, const uint8_t *data, size_t n)
-{
-        (void)stream;
-        (void)data;
-        (void)n;
-}
-
-static void on_late_end(struct stream *stream)
-{
-        leave_when_done(of_stream(stream)->connection);
-}
-
-static void on_late_exception(struct stream *stream)
-{
-        stream_stop(stream);
-        on_late_end(stream);
-}
-
-static void on_late_error(struct stream *stream, int error)
-{
-        (void)error;
-        on_late_exception(stream);
-}
-
-static const struct stream_events late_stream_events = {
-        .on_data = on_late_data,
-        .on_end = on_late_end,
-        .on_exception = on_late_exception,
-        .on_error = on_late_error,
-};
-
-static int look_later(struct connection *c)
-{
-        uint64_t usec = LINGER_FIRST_USEC << (c->looks < 16 ? c->looks : 16);
-        const struct timeval wait = loop_timeval(usec < USEC_PER_SEC ? usec : USEC_PER_SEC);
-
-        c->looks++;
-        return evtimer_add(c->linger, &wait) < 0 ? -ENOMEM : 0;
-}
-
-static void on_linger_timer(evutil_socket_t fd, short what, void *arg)
-{
-        struct connection *c = arg;
-        bool arrived = has_arrived(&c->client) && has_arrived(c->peer);
-
-        (void)fd;
-        (void)what;
-        if (c->looks == LINGER_LOOKS || (arrived && c->looks >= LINGER_READING))
-                connection_leave(c);
-        else
-                leave_when_done(c);
-        if (c->linger && look_later(c) < 0)
-                connection_leave(c);
-}
-
-static void linger(struct side *side)
-{
-        if (stream_linger(&side->stream, &late_stream_events) < 0)
-                stream_stop(&side->stream);
-}
-
-/* As connection_close(), but what has been passed on to @side is given the time to arrive. */
-static void connection_linger(struct side *side, const char *reason)
-{
-        struct connection *c = side->connection;
-
-        if (c->closed)
-                return;
-        connection_end(c, reason);
-        c->lingers_for = side;
-        c->linger = evtimer_new(loop_base(c->loop), on_linger_timer, c);
-        if (!c->linger || look_later(c) < 0) {
-                connection_leave(c);
-                return;
-        }
-        linger(&c->client);
-        if (has_upstream(c))
-                linger(c->peer);
-        leave_when_done(c);
-}
-
-void connection_reset(struct connection *c, const char *reason)
-{
-        if (c->closed)
-                return;
-        stream_set_reset(&c->client.stream);
-        if (has_upstream(c))
-                stream_set_reset(&c->peer->stream);
-        connection_close(c, reason);
-}
-
 void connection_reconfigure(struct connection *c, struct config *config)
 {
         const struct service *service = config_find_service(config, c->service->name);
         int r;
 
-        if (c->closed || !service || service->mode != c->service->mode)
+        if (is_ending(c) || !service || service->mode != c->service->mode)
                 return;
         config_ref(config);
         config_unref(c->config);

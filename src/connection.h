@@ -9,6 +9,7 @@
 #pragma once
 
 #include "config.h"
+#include "ending.h"
 #include "link.h"
 #include "log.h"
 #include "proxy.h"
@@ -33,23 +34,27 @@ struct connection_owner {
  * A mode: what a client is linked to. One constant table each; see echo.h, relay.h and hub.h.
  */
 struct mode {
+        /* Of what a client sends: "upstream". NULL: the client itself, which ends with the first
+         * urgent byte, as the article has it; to others urgent bytes are carried. */
+        const char *receiver;
         /*
-         * Sets connection->peer and calls connection_start(), at once or later; until then nothing
-         * is read from the client. May end the connection. @header: what a proxy said about the
-         * client; NULL: nothing. Return: 0 or -errno.
+         * Makes the other side, if there is one, and calls connection_start(), at once or later.
+         * Until then nothing is read from the client. May end the connection. @header: what a proxy
+         * said about the client; NULL: nothing. Return: 0 or -errno.
          */
         int (*open)(struct connection *connection, const struct proxy_header *header);
-        /* Bytes came in on a side; see on_data in stream.h. NULL: they go to the other side. */
-        void (*put)(struct side *side, const uint8_t *data, size_t n);
-        /* Stops every callback of what open made, but for the other side's; NULL: there is none. */
+        /* Bytes came in on a side. NULL: they go to the other side. */
+        void (*put)(struct side *side, struct share *share);
+        /* Stops every callback of what open made, but for the sides'; NULL: there is none. */
         void (*stop)(struct connection *connection);
-        /* Frees it. */
+        /* Frees what open made; the sides' sockets are closed by then. NULL: there is nothing. */
         void (*free)(struct connection *connection);
 };
 
 /*
- * One end of a session: a socket, and the link that carries bytes into it. What is received on it
- * goes to the other side's link; the one side of an echo is its own other side.
+ * One side of a session: a socket, and the link that carries bytes into it. What is received on the
+ * socket goes to the other side's link; the only side of an echo or of a hub's member is its own
+ * other side.
  */
 struct side {
         struct connection *connection;
@@ -70,27 +75,28 @@ struct connection {
         struct config *config; /* a reference */
         const struct service *service;
         struct side client;
-        struct side *peer; /* the client's other side; NULL: not started */
-        union {            /* of the mode; NULL: not opened */
+        struct side *sides[2]; /* the client, and what it is relayed to once that is connected */
+        unsigned n_sides;
+        union { /* of the mode; NULL: not opened */
                 struct relay *relay;
                 struct member *member;
         };
         struct greeter *greeter; /* waits for a PROXY header; NULL: none, or no longer */
-        struct event *idle;      /* NULL: no idle_timeout */
-        struct event *reset;     /* reset_after has passed; NULL: never asked for */
-        struct event *linger;    /* look again whether all has arrived; NULL: it does not linger */
+        struct timer idle;       /* set while there is an idle_timeout */
+        struct timer reset;      /* fires when reset_after has passed */
+        struct ending ending;
         uint64_t reset_after_usec;
         unsigned faults; /* that are of neither way */
         struct loop_task release;
         uint64_t id;
         uint64_t seed; /* of what conditions draw; see random.h */
         uint64_t began_usec;
-        uint64_t active_usec;     /* when a byte last moved; kept only with an idle_timeout */
-        uint64_t idle_sent;       /* bytes sent by then */
-        unsigned open_links;      /* whose end has not been passed on */
-        unsigned looks;           /* that have been taken, of one that lingers */
-        struct side *lingers_for; /* who is given the time to read what it was sent */
-        bool closed;
+        uint64_t active_usec; /* when a byte last moved; kept only with an idle_timeout */
+        uint64_t idle_sent;   /* bytes sent by then */
+        unsigned open_links;  /* whose end has not been passed on */
+        bool opened;          /* the client is known, and what it sends counts */
+        bool started;         /* the sides are linked */
+        bool closed;          /* the record of its end is written, and nothing passes any more */
         char client_name[CONNECTION_CLIENT_SIZE];
 };
 
@@ -110,17 +116,6 @@ _must_use_ int connection_new(struct loop *loop, const struct mode *mode, struct
                               uint64_t id, struct connection_owner *owner, struct connection **out);
 
 /**
- * connection_close() - end a session now; a second call does nothing, but for one that lingers
- * @reason: a few words for the log
- *
- * Bytes not sent yet are dropped. The connection is freed between two turns of the loop.
- */
-void connection_close(struct connection *connection, const char *reason);
-
-/* As connection_close(), but both peers see a reset instead of an end: something failed. */
-void connection_reset(struct connection *connection, const char *reason);
-
-/**
  * connection_reconfigure() - live on under a new configuration
  *
  * Takes over limits and shaping values of the service of the same name. When there is none, or of
@@ -129,17 +124,30 @@ void connection_reset(struct connection *connection, const char *reason);
 void connection_reconfigure(struct connection *connection, struct config *config);
 
 /**
- * side_init() - for a mode: take over a connected socket as the other side
+ * side_init() - take over a connected socket as the next side of a connection
+ * @side: all zero
+ * @name: for the log; see struct side
+ *
  * Return: as stream_init(); @fd is consumed on success.
  */
 _must_use_ int side_init(struct side *side, struct connection *connection, int fd,
                          const char *name);
 
 /**
- * connection_start() - for a mode: link the client with connection->peer, and read both
+ * side_send_header() - send what is no client's to a side, ahead of everything
+ *
+ * Before connection_start(): no condition touches it, and no count has it. May end the connection.
+ */
+void side_send_header(struct side *side, const uint8_t *data, size_t n);
+
+/**
+ * connection_start() - for a mode: link the sides there are, and read them
  * Return: 0; -ENOMEM.
  */
 _must_use_ int connection_start(struct connection *connection);
+
+/* The side that receives what @side sends. */
+struct side *connection_other(const struct side *side);
 
 /* What the log calls an error of a socket. */
 const char *connection_error_reason(int error);

@@ -190,8 +190,8 @@ static void start_connecting(struct dialer *d)
 {
         int r = make_socket(&d->address, &d->service->socket, &d->fd);
 
-        if (r == 0)
-                r = connect(d->fd, &d->address.sa, d->address.length) < 0 ? -errno : 0;
+        if (r == 0 && TEMP_FAILURE_RETRY(connect(d->fd, &d->address.sa, d->address.length)) < 0)
+                r = errno == EALREADY ? -EINPROGRESS : -errno; /* an interrupted one goes on */
         if (r == -EAGAIN && d->address.sa.sa_family == AF_UNIX)
                 try_again(d);
         else if (r < 0 && r != -EINPROGRESS)

@@ -4,7 +4,6 @@
 static int echo_open(struct connection *c, const struct proxy_header *header)
 {
         (void)header;
-        c->peer = &c->client;
         return connection_start(c);
 }
 

@@ -7,7 +7,8 @@
 int file_open(const char *path, int *fd, struct stat *st)
 {
         /* Without O_NONBLOCK, opening a FIFO would wait for a writer. */
-        int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        int opened =
+                (int)TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
         int r = 0;
 
         if (opened < 0)

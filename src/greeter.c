@@ -11,7 +11,7 @@
 
 struct greeter {
         struct event readable;
-        uint64_t deadline_usec;
+        struct timer deadline;
         void (*on_done)(void *arg, int error, const struct proxy_header *header);
         void *arg;
         int fd;
@@ -19,51 +19,54 @@ struct greeter {
         uint8_t data[PROXY_PARSE_MAX + 1];
 };
 
-/* Return: 0: it is complete; -EAGAIN; -errno. */
+/* Receives without blocking. Return: how many bytes; -errno, but never -EINTR. */
+static ssize_t receive(int fd, uint8_t *data, size_t n, int flags)
+{
+        ssize_t got = TEMP_FAILURE_RETRY(recv(fd, data, n, flags));
+
+        return got < 0 ? -errno : got;
+}
+
+/* Return: 0: the header is complete; -EAGAIN: more must come; -errno. */
 static int greeter_read(struct greeter *g, struct proxy_header *header)
 {
-        ssize_t n = recv(g->fd, g->data + g->n, sizeof(g->data) - g->n, MSG_PEEK);
+        ssize_t n = receive(g->fd, g->data + g->n, sizeof(g->data) - g->n, MSG_PEEK);
         size_t mine;
         int r;
 
-        if (n == 0)
-                return -ENODATA;
-        if (n < 0)
-                return errno == EINTR ? -EAGAIN : -errno;
+        if (n <= 0)
+                return n < 0 ? (int)n : -ENODATA;
         r = proxy_parse(g->data, g->n + (size_t)n, header);
         if (r < 0 && r != -EAGAIN)
                 return r;
         mine = r == 0 ? header->length - g->n : (size_t)n;
-        n = recv(g->fd, g->data + g->n, mine, 0);
+        n = receive(g->fd, g->data + g->n, mine, 0);
         if (n != (ssize_t)mine)
-                return n < 0 ? -errno : -EIO;
+                return n < 0 ? (int)n : -EIO;
         g->n += mine;
         return r;
-}
-
-static int greeter_wait(struct greeter *g)
-{
-        uint64_t now = loop_now_usec();
-        const struct timeval left =
-                loop_timeval(g->deadline_usec > now ? g->deadline_usec - now : 0);
-
-        return event_add(&g->readable, &left) < 0 ? -ENOMEM : 0;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
         struct proxy_header header;
         struct greeter *g = arg;
-        int r = greeter_read(g, &header); /* also when time is up: the loop may be late */
+        int r = greeter_read(g, &header);
 
         (void)fd;
-        (void)what; /* a timeout counts from the beginning of the turn that set it: too early */
-        if (r == -EAGAIN) {
-                r = loop_now_usec() < g->deadline_usec ? greeter_wait(g) : -ETIMEDOUT;
-                if (r == 0)
-                        return;
-        }
-        g->on_done(g->arg, r, &header);
+        (void)what;
+        if (r != -EAGAIN)
+                g->on_done(g->arg, r, &header);
+}
+
+/* The loop may be late: what has come by now counts. */
+static void on_deadline(struct timer *timer)
+{
+        struct greeter *g = container_of(timer, struct greeter, deadline);
+        struct proxy_header header;
+        int r = greeter_read(g, &header);
+
+        g->on_done(g->arg, r == -EAGAIN ? -ETIMEDOUT : r, &header);
 }
 
 int greeter_new(struct loop *loop, int fd,
@@ -74,14 +77,18 @@ int greeter_new(struct loop *loop, int fd,
 
         if (!g)
                 return -ENOMEM;
-        g->deadline_usec = loop_now_usec() + GREETER_TIMEOUT_USEC;
         g->on_done = on_done;
         g->arg = arg;
         g->fd = fd;
         g->n = 0;
-        event_assign(&g->readable, loop_base(loop), fd, EV_READ, on_readable, g);
-        if (greeter_wait(g) < 0)
+        event_assign(&g->readable, loop_base(loop), fd, EV_READ | EV_PERSIST, on_readable, g);
+        timer_init(&g->deadline, loop_timers(loop), on_deadline);
+        if (timer_set(&g->deadline, now_usec() + GREETER_TIMEOUT_USEC) < 0)
                 return -ENOMEM;
+        if (event_add(&g->readable, NULL) < 0) {
+                timer_stop(&g->deadline);
+                return -ENOMEM;
+        }
         *out = g;
         g = NULL;
         return 0;
@@ -89,8 +96,10 @@ int greeter_new(struct loop *loop, int fd,
 
 struct greeter *greeter_free(struct greeter *g)
 {
-        if (g)
-                (void)event_del(&g->readable);
+        if (!g)
+                return NULL;
+        timer_stop(&g->deadline);
+        (void)event_del(&g->readable);
         free(g);
         return NULL;
 }

@@ -58,7 +58,6 @@ static int hub_open(struct connection *c, const struct proxy_header *header)
         c->member->hub = hub;
         c->member->connection = c;
         LIST_INSERT_HEAD(&hub->members, c->member, entry);
-        c->peer = &c->client;
         return connection_start(c);
 }
 
@@ -95,21 +94,20 @@ static void hub_give(struct connection *c, struct share *share)
         connection_reset(c, reason);
 }
 
-static void hub_put(struct side *side, const uint8_t *data, size_t n)
+static void hub_put(struct side *side, struct share *share)
 {
-        struct share share = { .data = data, .n = n };
         struct member *self = side->connection->member, *member, *next;
 
         /* One that is reset leaves the list; the next one stays. */
         for (member = LIST_FIRST(&self->hub->members); member; member = next) {
                 next = LIST_NEXT(member, entry);
                 if (member != self && !stream_has_ended(&member->connection->client.stream))
-                        hub_give(member->connection, &share);
+                        hub_give(member->connection, share);
         }
-        share_deinit(&share);
 }
 
 const struct mode hub_mode = {
+        .receiver = "members",
         .open = hub_open,
         .put = hub_put,
         .stop = hub_stop,

@@ -285,6 +285,7 @@ static void read_service(struct reader *r, config_setting_t *setting)
         }
         r->skip_mode_checks = false;
         keys_read(r, setting, &key_groups[GROUP_SERVICE], service);
+        service->socket.urgent_inline = service->mode != SERVICE_ECHO;
         check_service(r, setting, service);
 }
 

@@ -26,16 +26,25 @@ static bool link_is_full(const struct link *link)
         return link->shaper ? shaper_is_full(link->shaper) : stream_queued(link->to) > 0;
 }
 
+/* Bytes put that the destination has accepted: its socket has taken them, or they are queued. */
+static uint64_t link_accepted(const struct link *link)
+{
+        return stream_sent(link->to) + stream_queued(link->to) - link->before;
+}
+
 /* Sends a chunk that is due. Return: whether the link lives on. */
 static bool link_deliver(struct link *link, struct share *share)
 {
+        uint64_t before = link_accepted(link);
         int r;
 
         link->events->on_sending(link, share->data, share->n);
         r = stream_send_shared(link->to, share);
-        if (r < 0)
-                link->events->on_error(link, r);
-        return r == 0;
+        if (r == 0)
+                return true;
+        link->lost += share->n - (link_accepted(link) - before);
+        link->events->on_error(link, r);
+        return false;
 }
 
 /*
@@ -132,7 +141,7 @@ static void link_settle(struct link *link)
                         link->busy = false;
                         link->events->on_empty(link);
                 }
-                if (link->ending) {
+                if (link->ending && !link->stopped) {
                         link->ending = false;
                         r = stream_shutdown(link->to);
                         if (r < 0)
@@ -142,7 +151,8 @@ static void link_settle(struct link *link)
                         return;
                 }
         }
-        link_throttle(link);
+        if (!link->stopped)
+                link_throttle(link);
 }
 
 /* A chunk fell due, or the destination has taken all it was sent: there may be more to do. */
@@ -158,6 +168,7 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
                const struct link_events *events)
 {
         *link = (struct link){ .from = from, .to = to, .events = events };
+        link->before = link_accepted(link);
         stream_set_on_drained(to, link_on_progress, link);
 }
 
@@ -165,9 +176,24 @@ void link_stop(struct link *link)
 {
         struct holders *holders = loop_holders(link->to->loop);
 
+        if (link->stopped)
+                return;
+        link->stopped = true;
+        link->lost += stream_queued(link->to) + (link->shaper ? shaper_bytes(link->shaper) : 0);
         holder_count(&link->holder, holders, 0);
         holder_stop_waiting(&link->holder, holders);
         link_drop_shaper(link);
+        stream_stop_sending(link->to);
+}
+
+uint64_t link_sent(const struct link *link)
+{
+        return stream_sent(link->to) - link->before;
+}
+
+uint64_t link_lost(const struct link *link)
+{
+        return link->lost;
 }
 
 unsigned link_faults(const struct link *link)
@@ -181,7 +207,7 @@ int link_set_shaping(struct link *link, const struct shaping *shaping, const str
         bool needed = shaping_is_needed(shaping);
         int r;
 
-        complete.out_bytes = stream_sent(link->to) + stream_queued(link->to);
+        complete.out_bytes = link_accepted(link);
         if (link->shaper) {
                 shaper_set(link->shaper, &complete);
         } else if (needed) {
@@ -223,6 +249,10 @@ void link_put_shared(struct link *link, struct share *share)
 {
         int r;
 
+        if (link->stopped) {
+                link->lost += share->n;
+                return;
+        }
         link->busy = true;
         if (!link->shaper) {
                 if (link->bulk)
@@ -232,10 +262,12 @@ void link_put_shared(struct link *link, struct share *share)
                 return;
         }
         r = shaper_put(link->shaper, share->data, share->n);
-        if (r < 0)
-                link->events->on_error(link, r);
-        else
+        if (r == 0) {
                 link_on_progress(link);
+                return;
+        }
+        link->lost += share->n;
+        link->events->on_error(link, r);
 }
 
 void link_put(struct link *link, const uint8_t *data, size_t n)
@@ -250,6 +282,8 @@ void link_end(struct link *link)
 {
         int r;
 
+        if (link->stopped)
+                return;
         if (!link->shaper) {
                 link->ending = true;
                 link_settle(link);

@@ -41,6 +41,9 @@ struct link {
         bool busy;             /* on_empty is owed */
         bool paused;           /* @from is paused */
         bool ending;           /* the end of the stream waits in line */
+        bool stopped;
+        uint64_t before; /* bytes that @to accepted from others, before there was this link */
+        uint64_t lost;   /* bytes put that @to will never send */
 };
 
 /**
@@ -81,8 +84,17 @@ void link_set_bulk(struct link *link, bool bulk);
 /* Passes on the end of the stream, behind all that was put: on_done says when. */
 void link_end(struct link *link);
 
-/* Ends all callbacks of the link, at once and for good, and frees what it holds. */
+/*
+ * Ends all callbacks of the link, at once and for good, and sends nothing more: what it holds, and
+ * what is put from now on, is lost.
+ */
 void link_stop(struct link *link);
+
+/* Bytes put that the destination's socket has taken. */
+uint64_t link_sent(const struct link *link);
+
+/* Bytes put that the destination's socket will never take: of a link that failed or is stopped. */
+uint64_t link_lost(const struct link *link);
 
 /* Bytes that the destination's socket has not taken yet, and what it takes to keep them. */
 size_t link_held(const struct link *link);

@@ -112,7 +112,8 @@ static int accept_some(struct listener *listener, int max)
                         return -errno;
                 if (fd < 0)
                         continue;
-                if (!listener->inherited)
+                /* Of unix sockets nothing is inherited. */
+                if (!listener->inherited || listener->address.sa.sa_family == AF_UNIX)
                         socket_options_set(&listener->options, fd, listener->address.sa.sa_family);
                 listener->events->on_accept(listener, fd, &peer, listener->arg);
         }

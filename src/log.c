@@ -145,6 +145,8 @@ static void record_add_about(struct record *r, const struct log_about *about)
         if (about->ending) {
                 record_add(r, "SELECTD_BYTES_IN=%" PRIu64, about->ending->bytes_in);
                 record_add(r, "SELECTD_BYTES_OUT=%" PRIu64, about->ending->bytes_out);
+                if (about->ending->bytes_lost)
+                        record_add(r, "SELECTD_BYTES_LOST=%" PRIu64, about->ending->bytes_lost);
                 record_add(r, "SELECTD_DURATION_USEC=%" PRIu64, about->ending->duration_usec);
                 record_add(r, "SELECTD_REASON=%s", about->ending->reason);
                 if (about->ending->fault)

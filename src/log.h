@@ -59,6 +59,7 @@ enum log_kind {
 /* How a connection went; written when it ends. */
 struct log_ending {
         uint64_t bytes_in, bytes_out;
+        uint64_t bytes_lost; /* accepted, and not delivered: SELECTD_BYTES_LOST, unless 0 */
         uint64_t duration_usec;
         const char *reason;
         const char *fault; /* what was done to it on purpose: SELECTD_FAULT; NULL: nothing */

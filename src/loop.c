@@ -41,7 +41,7 @@ struct loop {
 static void loop_on_exceptions(evutil_socket_t fd, short what, void *arg)
 {
         struct epoll_event events[64];
-        int n = epoll_wait(fd, events, ELEMENTS(events), 0);
+        int n = (int)TEMP_FAILURE_RETRY(epoll_wait(fd, events, ELEMENTS(events), 0));
 
         (void)what;
         (void)arg;
@@ -134,9 +134,9 @@ int loop_new(const char *backend, struct loop **out)
         loop->exceptions = event_new(loop->base, loop->exceptions_fd, EV_READ | EV_PERSIST,
                                      loop_on_exceptions, loop);
         /*
-         * Before everything else in a turn: to read past urgent data is to lose that it was there.
-         * (What arrives between the backend's look at this set and at the stream is still lost: a
-         * matter of microseconds, and of one connection that is not closed.)
+         * Before everything else in a turn: a read past an urgent byte clears what epoll knows of
+         * it. Urgent data that arrives between the backend's look at this set and at the stream, a
+         * matter of microseconds, is still missed: its byte is read as an ordinary one.
          */
         if (!loop->exceptions || event_priority_set(loop->exceptions, 0) < 0 ||
             event_add(loop->exceptions, NULL) < 0)
@@ -315,7 +315,7 @@ static void loop_on_posts(evutil_socket_t fd, short what, void *arg)
 
         (void)what;
         /* First: what is posted from now on wakes the loop again. */
-        (void)!read(fd, &posts, sizeof(posts));
+        (void)!TEMP_FAILURE_RETRY(read(fd, &posts, sizeof(posts)));
         for (int i = 0; i < POSTS_BATCH; i++) {
                 task = take_posted(loop);
                 if (!task)

@@ -44,7 +44,8 @@ struct loop_task {
         bool posted; /* the loop's, with its lock */
 };
 
-/* A watched descriptor; embedded in its owner. @urgent: urgent data came; else an error did. */
+/* A watched descriptor; embedded in its owner. @urgent: urgent data came, and perhaps an error;
+ * else an error did. */
 struct loop_watch {
         void (*on_exception)(struct loop_watch *watch, bool urgent);
 };

@@ -44,7 +44,8 @@ struct pipe *pipe_free(struct pipe *pipe)
 
 ssize_t pipe_fill(struct pipe *pipe, int fd)
 {
-        ssize_t n = splice(fd, NULL, pipe->in, NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        ssize_t n = TEMP_FAILURE_RETRY(
+                splice(fd, NULL, pipe->in, NULL, PIPE_BYTES, SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 
         if (n < 0)
                 return -errno;
@@ -57,10 +58,11 @@ ssize_t pipe_drain(struct pipe *pipe, int fd)
         size_t before = pipe->held;
 
         while (pipe->held > 0) {
-                ssize_t n = splice(pipe->out, NULL, fd, NULL, pipe->held,
-                                   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+                ssize_t n = TEMP_FAILURE_RETRY(splice(pipe->out, NULL, fd, NULL, pipe->held,
+                                                      SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 
-                if (n < 0 && errno != EAGAIN && errno != EINTR)
+                /* An error behind bytes that moved is reported by the next call. */
+                if (n < 0 && errno != EAGAIN && pipe->held == before)
                         return -errno;
                 if (n <= 0)
                         break;
@@ -72,10 +74,8 @@ ssize_t pipe_drain(struct pipe *pipe, int fd)
 int pipe_read(struct pipe *pipe, uint8_t *out, size_t n)
 {
         while (n > 0) {
-                ssize_t got = read(pipe->out, out, n);
+                ssize_t got = TEMP_FAILURE_RETRY(read(pipe->out, out, n));
 
-                if (got < 0 && errno == EINTR)
-                        continue;
                 if (got <= 0)
                         return -EIO;
                 out += got;

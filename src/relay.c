@@ -32,15 +32,13 @@ static int relay_start(struct connection *c, int fd, const char *name)
         r = side_init(&relay->upstream, c, fd, relay->name);
         if (r < 0)
                 return r;
-        c->peer = &relay->upstream;
+        if (relay->greeting)
+                side_send_header(&relay->upstream, relay->greeting, relay->greeting_bytes);
+        if (c->closed)
+                return 0;
         r = connection_start(c);
-        if (r < 0) {
+        if (r < 0)
                 connection_reset(c, connection_error_reason(r));
-        } else if (relay->greeting && !c->closed) {
-                link_put(&relay->upstream.link, relay->greeting, relay->greeting_bytes);
-                free(relay->greeting);
-                relay->greeting = NULL;
-        }
         return 0;
 }
 
@@ -188,14 +186,13 @@ static void relay_free(struct connection *c)
 
         if (!relay)
                 return;
-        if (c->peer)
-                stream_deinit(&relay->upstream.stream);
         free(relay->greeting);
         free(relay->name);
         free(relay);
 }
 
 const struct mode relay_mode = {
+        .receiver = "upstream",
         .open = relay_open,
         .stop = relay_stop,
         .free = relay_free,

@@ -372,6 +372,11 @@ unsigned shaper_faults(const struct shaper *shaper)
         return shaper->faults;
 }
 
+size_t shaper_bytes(const struct shaper *shaper)
+{
+        return evbuffer_get_length(shaper->bytes);
+}
+
 size_t shaper_held(const struct shaper *shaper)
 {
         return evbuffer_get_length(shaper->bytes) + evbuffer_get_length(shaper->chunks);

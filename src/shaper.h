@@ -104,6 +104,9 @@ _must_use_ int shaper_yield(struct shaper *shaper);
 /* The faults that have happened so far: bits of enum conditions_fault. */
 unsigned shaper_faults(const struct shaper *shaper);
 
+/* Bytes of the stream that are held. */
+size_t shaper_bytes(const struct shaper *shaper);
+
 /* Bytes held, counting their book-keeping. */
 size_t shaper_held(const struct shaper *shaper);
 

@@ -58,7 +58,7 @@ static ssize_t write_polled(int fd, const void *bytes, size_t length)
 {
         struct pollfd ask = { .fd = fd, .events = POLLOUT };
 
-        if (poll(&ask, 1, 0) == 0) {
+        if (TEMP_FAILURE_RETRY(poll(&ask, 1, 0)) == 0) {
                 errno = EAGAIN;
                 return -1;
         }

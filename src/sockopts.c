@@ -35,6 +35,7 @@ static void set_keepalive(int fd, uint64_t idle_usec)
 
 void socket_options_set(const struct socket_options *options, int fd, int family)
 {
+        set_option(fd, SOL_SOCKET, SO_OOBINLINE, options->urgent_inline);
         if (family == AF_UNIX)
                 return;
         set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Plain data. */
@@ -12,6 +13,7 @@ struct socket_options {
         uint64_t user_timeout_usec;    /* 0: the system's, see tcp_retries2 in tcp(7) */
         uint64_t receive_buffer_bytes; /* 0: the system's; not set here, see window.h */
         uint64_t send_buffer_bytes;    /* not under way yet; 0: the system's */
+        bool urgent_inline;            /* urgent bytes are read in their place in the stream */
 };
 
 /*
@@ -24,7 +26,7 @@ struct socket_options {
 /**
  * socket_options_set() - set the options, and TCP_NODELAY, on a TCP socket
  * @fd:     a listening socket, one that has not been connected yet, or a connected one
- * @family: of the socket; a socket of AF_UNIX is left as it is, for the options are TCP's
+ * @family: of the socket; of AF_UNIX only the last option is set, for the others are TCP's
  *
  * keepalive: the first of up to five probes is sent after the idle time, in whole seconds, rounded
  * up. The probes are evenly spread over as long again. So a peer that vanished while nothing was
@@ -36,10 +38,13 @@ struct socket_options {
  * send buffer: TCP_NOTSENT_LOWAT. It counts bytes that are not under way yet, so that it costs no
  * throughput, however long the path; SO_SNDBUF would count those under way too.
  *
+ * urgent inline: SO_OOBINLINE. Without it the kernel drops an urgent byte that was not read when
+ * the next one arrives, so it has to be set before a connection exists.
+ *
  * Connections inherit all of this from the listening socket at the moment their handshake ends:
- * SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT and
- * TCP_NODELAY (measured on Linux 6.18, IPv4 and IPv6). One that waits in the backlog already does
- * not change any more.
+ * SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT,
+ * TCP_NODELAY and SO_OOBINLINE (measured on Linux 6.18, IPv4 and IPv6). One that waits in the
+ * backlog already does not change any more.
  *
  * Errors are ignored: the socket works without the options, if less well.
  */

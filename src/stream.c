@@ -24,9 +24,6 @@ struct rest {
 /* Less than this is copied for each stream: a reference has its own cost. */
 #define SHARE_MIN_BYTES 4096
 
-/* How much is read once the peer has reset: more than the system keeps for a socket (tcp_rmem). */
-#define LAST_READS 256
-
 /* @n bytes were read, or 0 at the end, or it failed: -errno. */
 static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
 {
@@ -36,12 +33,13 @@ static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n
                 turn_count(loop_current_turn(stream->loop), (size_t)n);
                 window_update(&stream->window, stream->fd, stream->in);
                 stream->events->on_data(stream, data, (size_t)n);
-        } else if (n == 0) {
+        } else if (n != -EAGAIN) {
                 stream_pause(stream);
                 stream->ended = true;
-                stream->events->on_end(stream);
-        } else if (n != -EAGAIN && n != -EINTR) {
-                stream->events->on_error(stream, (int)n);
+                if (n == 0)
+                        stream->events->on_end(stream);
+                else
+                        stream->events->on_error(stream, (int)n);
         }
 }
 
@@ -52,27 +50,47 @@ static bool stream_splice(struct stream *stream)
         struct pipe *pipe = loop_pipe(loop);
         ssize_t n = pipe ? pipe_fill(pipe, stream->fd) : -ENOMEM;
 
-        if (n == -EINVAL || n == -ENOMEM)
+        /* Zero: the end of the stream, or only an urgent byte in front of it (tcp_read_sock()). */
+        if (n == 0 || n == -EINVAL || n == -ENOMEM)
                 return false;
         stream_on_read(stream, NULL, n);
         loop_empty_pipe(loop); /* if nobody wanted it */
         return true;
 }
 
+static ssize_t stream_recv(const struct stream *stream, size_t n)
+{
+        ssize_t got = TEMP_FAILURE_RETRY(recv(stream->fd, loop_scratch(stream->loop), n, 0));
+
+        return got < 0 ? -errno : got;
+}
+
+/* Reads up to the urgent byte, at which recv(2) stops; or that byte alone. */
+static ssize_t stream_recv_urgent(struct stream *stream)
+{
+        bool at_mark = sockatmark(stream->fd) > 0;
+        ssize_t n = stream_recv(stream, at_mark ? 1 : stream->read_max);
+
+        stream->urgent = at_mark && n == 1;
+        stream->urgent_ahead = !at_mark;
+        return n;
+}
+
 /* Return: whether bytes were read. */
 static bool stream_read(struct stream *stream)
 {
-        uint8_t *scratch = loop_scratch(stream->loop);
         uint64_t before = stream->in;
         ssize_t n;
 
-        if (stream->bulk) {
-                if (!stream_splice(stream))
-                        stream->bulk = false; /* it is still readable */
-                return stream->in > before;
+        if (stream->bulk && !stream->urgent_ahead) {
+                if (stream_splice(stream))
+                        return stream->in > before;
+                stream->bulk = false;
         }
-        n = recv(stream->fd, scratch, stream->read_max, 0);
-        stream_on_read(stream, scratch, n < 0 ? -errno : n);
+        n = stream->urgent_ahead ? stream_recv_urgent(stream)
+                                 : stream_recv(stream, stream->read_max);
+        stream_on_read(stream, loop_scratch(stream->loop), n);
+        stream->urgent = false;
         return n > 0;
 }
 
@@ -113,16 +131,11 @@ static void stream_on_watch(struct loop_watch *watch, bool urgent)
 
         if (!stream->events)
                 return; /* stopped, and only not closed yet */
-        if (urgent) {
+        if (urgent && !stream->carries_urgent) {
                 stream->events->on_exception(stream);
                 return;
         }
-        /* What the peer sent before it reset has come in time, and is there to be read. */
-        for (int i = 0; i < LAST_READS && is_reading(stream); i++)
-                if (!stream_read(stream))
-                        break;
-        if (!stream->events)
-                return;
+        stream->urgent_ahead |= urgent;
         /* A hang-up without an error is both ends of stream, and no news. */
         error = stream_take_error(stream);
         if (error < 0)
@@ -193,7 +206,7 @@ void stream_deinit(struct stream *stream)
         stream->fd = -1;
 }
 
-static void stop_queue(struct stream *stream)
+void stream_stop_sending(struct stream *stream)
 {
         if (stream->rest)
                 (void)event_del(&stream->rest->writable);
@@ -209,14 +222,14 @@ void stream_stop(struct stream *stream)
                 return;
         stream->events = NULL;
         (void)event_del(&stream->read);
-        stop_queue(stream);
+        stream_stop_sending(stream);
 }
 
 int stream_linger(struct stream *stream, const struct stream_events *events)
 {
         int r;
 
-        stop_queue(stream);
+        stream_stop_sending(stream);
         stream_set_read_max(stream, LOOP_SCRATCH_BYTES);
         stream_set_bulk(stream, false);
         stream->events = events;
@@ -224,11 +237,29 @@ int stream_linger(struct stream *stream, const struct stream_events *events)
         return r < 0 ? r : stream_resume(stream);
 }
 
-bool stream_has_arrived(const struct stream *stream)
+bool stream_is_stopped(const struct stream *stream)
 {
-        int unsent = 0;
+        return !stream->events;
+}
 
-        return ioctl(stream->fd, SIOCOUTQ, &unsent) < 0 || unsent == 0;
+size_t stream_unread(const struct stream *stream)
+{
+        int n = 0;
+
+        if (stream->ended || ioctl(stream->fd, SIOCINQ, &n) < 0)
+                return 0;
+        return (size_t)n;
+}
+
+size_t stream_unacknowledged(const struct stream *stream)
+{
+        int domain = AF_UNIX, n = 0;
+        socklen_t length = sizeof(domain);
+
+        (void)getsockopt(stream->fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+        if (domain == AF_UNIX || ioctl(stream->fd, SIOCOUTQ, &n) < 0)
+                return 0;
+        return n > 0 ? (size_t)(n - stream->shut) : 0; /* the end counts as a byte */
 }
 
 void stream_set_read_max(struct stream *stream, size_t n)
@@ -244,6 +275,11 @@ void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes)
 void stream_set_bulk(struct stream *stream, bool bulk)
 {
         stream->bulk = bulk;
+}
+
+void stream_carry_urgent(struct stream *stream)
+{
+        stream->carries_urgent = true;
 }
 
 bool stream_has_ended(const struct stream *stream)
@@ -409,6 +445,14 @@ static int stream_queue(struct stream *stream, struct share *share, size_t sent)
         return r;
 }
 
+static ssize_t send_bytes(const struct stream *stream, const struct share *share, int flags)
+{
+        ssize_t n =
+                TEMP_FAILURE_RETRY(send(stream->fd, share->data, share->n, MSG_NOSIGNAL | flags));
+
+        return n < 0 ? -errno : n;
+}
+
 /* Sends what the socket takes now. Return: how many bytes; what send(2) fails with. */
 static ssize_t send_now(const struct stream *stream, const struct share *share)
 {
@@ -416,10 +460,10 @@ static ssize_t send_now(const struct stream *stream, const struct share *share)
 
         if (!share->data)
                 return pipe_drain(loop_pipe(stream->loop), stream->fd);
-        n = send(stream->fd, share->data, share->n, MSG_NOSIGNAL);
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        return n;
+        n = send_bytes(stream, share, share->urgent ? MSG_OOB : 0);
+        if (n == -EOPNOTSUPP && share->urgent) /* a unix socket, of most systems */
+                n = send_bytes(stream, share, 0);
+        return n == -EAGAIN ? 0 : n;
 }
 
 int stream_send_shared(struct stream *stream, struct share *share)
@@ -466,5 +510,6 @@ uint64_t stream_sent(const struct stream *stream)
 
 int stream_shutdown(struct stream *stream)
 {
+        stream->shut = true;
         return shutdown(stream->fd, SHUT_WR) < 0 ? -errno : 0;
 }

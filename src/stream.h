@@ -17,21 +17,24 @@
 
 struct stream;
 
-/* What the stream's owner is told. After on_error or on_exception the stream is of no more use. */
+/* What the stream's owner is told. After on_exception the stream is of no more use. */
 struct stream_events {
         /* @n bytes arrived; @data is the scratch buffer; NULL: they are in the loop's pipe. */
         void (*on_data)(struct stream *stream, const uint8_t *data, size_t n);
         /* The peer has sent its last byte. */
         void (*on_end)(struct stream *stream);
-        /* Urgent data arrived. */
+        /* Urgent data arrived. Not after stream_carry_urgent(). */
         void (*on_exception)(struct stream *stream);
-        /* The socket failed: -ECONNRESET, -ETIMEDOUT, … */
+        /*
+         * The socket failed: -ECONNRESET, -ETIMEDOUT, … When stream_has_ended() is false, bytes
+         * that arrived before may still be read; then on_end or a second on_error follows.
+         */
         void (*on_error)(struct stream *stream, int error);
 };
 
 /*
- * Embedded in its owner, who may read @loop, @fd and @in, the count of bytes read; all else is the
- * stream's own.
+ * Embedded in its owner, who may read @loop, @fd, @urgent and @in, the count of bytes read; all
+ * else is the stream's own.
  */
 struct stream {
         struct loop *loop;
@@ -48,8 +51,12 @@ struct stream {
         uint32_t round; /* of turns of the loop; see turn.h */
         int fd;
         bool ended;
-        bool heavy; /* its last read brought much; see turn.h */
-        bool bulk;  /* is read by splice */
+        bool shut;           /* the end of the stream has been passed on */
+        bool heavy;          /* its last read brought much; see turn.h */
+        bool bulk;           /* is read by splice */
+        bool carries_urgent; /* see stream_carry_urgent() */
+        bool urgent_ahead;   /* an urgent byte has arrived, and was not read yet */
+        bool urgent;         /* it is what on_data is told of now */
 };
 
 /* Bytes to send, to one stream or to several: what their sockets do not take is copied only once.
@@ -57,6 +64,7 @@ struct stream {
 struct share {
         const uint8_t *data; /* NULL: in the loop's pipe, which has room for one destination */
         size_t n;
+        bool urgent;             /* it is one byte, sent as urgent data if nothing is queued */
         struct share_copy *copy; /* NULL until some stream must keep them */
 };
 
@@ -90,8 +98,20 @@ void stream_stop(struct stream *stream);
  */
 _must_use_ int stream_linger(struct stream *stream, const struct stream_events *events);
 
-/* Whether all that was sent has arrived, as far as the system knows. */
-bool stream_has_arrived(const struct stream *stream);
+/* Whether stream_stop() has been called. */
+bool stream_is_stopped(const struct stream *stream);
+
+/* Stops sending, for good: what is queued stays there and is never sent. */
+void stream_stop_sending(struct stream *stream);
+
+/* Bytes that have arrived and that nobody has read. */
+size_t stream_unread(const struct stream *stream);
+
+/*
+ * Bytes sent that the peer's system has not acknowledged; 0 for a unix socket, where a byte that is
+ * sent has arrived.
+ */
+size_t stream_unacknowledged(const struct stream *stream);
 
 /* The most one read takes: 1 to LOOP_SCRATCH_BYTES, which is what it is to begin with. */
 void stream_set_read_max(struct stream *stream, size_t n);
@@ -104,7 +124,15 @@ void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes);
  * A stream that can't be spliced falls back by itself. */
 void stream_set_bulk(struct stream *stream, bool bulk);
 
-/* Whether the peer has sent its last byte. */
+/*
+ * From now on urgent data is no exception: the urgent byte is read in its place in the stream,
+ * alone, with @urgent set. The kernel knows one urgent byte at a time: when another
+ * one arrives before it was read, it is read as an ordinary byte. For bytes that may have arrived
+ * by now, the socket should have had SO_OOBINLINE set from the beginning.
+ */
+void stream_carry_urgent(struct stream *stream);
+
+/* Whether nothing more can be read: the peer has sent its last byte, or recv(2) has failed. */
 bool stream_has_ended(const struct stream *stream);
 
 /* Stops reading, until stream_resume(). */

@@ -204,9 +204,8 @@ def test_leaving_by_half_close(backend):
 
 @pytest.mark.parametrize("leave, end", [
     (reset, "reset by peer"),
-    (lambda sock: sock.send(b"!", socket.MSG_OOB), "exception condition"),
     (lambda sock: sock.close(), "(end of stream|reset by peer)"),
-], ids=["reset", "urgent", "close"])
+], ids=["reset", "close"])
 def test_leaving_at_once(backend, leave, end):
     """Nobody else is affected, whether or not bytes wait for who leaves."""
     with little_buffers(hub(quota=PLENTY), backend=backend) as daemon:

@@ -186,7 +186,8 @@ static void journal_record(void **state)
         const struct log_about closed = {
                 .service = "echo", .client = "127.0.0.1:5", .connection = 7, .ending = &ending
         };
-        const struct log_ending on_purpose = { .reason = "reset_after 2 s",
+        const struct log_ending on_purpose = { .bytes_lost = 12,
+                                               .reason = "reset_after 2 s",
                                                .fault = "to_client: rate; reset_after" };
         const struct log_about reset = { .ending = &on_purpose };
         const struct log_about invalid = { .config_file = "/etc/x", .config_line = 3 };
@@ -206,6 +207,7 @@ static void journal_record(void **state)
                                      "SELECTD_DURATION_USEC=1204000\n"
                                      "SELECTD_REASON=end of stream\n");
         assert_string_equal(write_line(LOG_CLOSED, &reset, "closed"), "");
+        assert_non_null(strstr(journal, "SELECTD_BYTES_LOST=12\n"));
         assert_non_null(strstr(journal, "SELECTD_REASON=reset_after 2 s\n"
                                         "SELECTD_FAULT=to_client: rate; reset_after\n"));
         assert_string_equal(write_line(LOG_CONFIG_INVALID, &invalid, "x"), "");

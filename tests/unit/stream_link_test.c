@@ -636,6 +636,49 @@ static void reset_while_queued(void **state)
         reset();
 }
 
+/* Every byte put is either sent, or lost when the link stops. */
+static void stopped_with_bytes(void **state)
+{
+        uint8_t data[1000] = { 0 };
+        uint64_t lost;
+
+        (void)state;
+        start_unix();
+        fill();
+        lost = stream_queued(&echo->stream);
+        assert_true(lost > 0);
+        assert_int_equal(link_lost(&echo->link), 0);
+        link_stop(&echo->link);
+        assert_int_equal(link_lost(&echo->link), lost);
+        assert_int_equal(link_sent(&echo->link) + lost, echo->stream.in);
+        link_stop(&echo->link); /* does nothing */
+        link_put(&echo->link, data, sizeof(data));
+        assert_int_equal(link_lost(&echo->link), lost + sizeof(data));
+        peer_receive(1 << 20);
+        turn_a_while();
+        assert_int_equal(link_lost(&echo->link),
+                         lost + sizeof(data)); /* nothing is sent any more */
+        assert_int_equal(echo->errors + echo->dones, 0);
+}
+
+/* The bytes that a failed send does not take are lost. */
+static void failed_with_bytes(void **state)
+{
+        uint8_t data[1000];
+
+        (void)state;
+        start_unix();
+        write_pattern(data, sizeof(data), 0);
+        send_direct(100); /* not the link's */
+        link_init(&echo->link, &echo->stream, &echo->stream, &link_events);
+        closep(&echo->peer);
+        echo->peer = -1;
+        link_put(&echo->link, data, sizeof(data));
+        assert_int_equal(echo->errors, 1);
+        assert_int_equal(link_lost(&echo->link), sizeof(data));
+        assert_int_equal(link_sent(&echo->link), 0);
+}
+
 /* Nothing is told after a stop, whatever is due; also of a queue. */
 static void stopped(void **state)
 {
@@ -706,6 +749,41 @@ static void shape(void)
         const struct random random = { .state = 42 };
 
         assert_int_equal(link_set_shaping(&echo->link, &shaping, &random), 0);
+}
+
+static bool out_of_memory;
+
+static void *allocate(size_t n)
+{
+        return out_of_memory ? NULL : malloc(n);
+}
+
+static void *reallocate(void *p, size_t n)
+{
+        return out_of_memory ? NULL : realloc(p, n);
+}
+
+/* What a shaper has no memory for is lost. */
+static void out_of_memory_with_bytes(void **state)
+{
+        uint8_t data[20000] = { 0 };
+        size_t held = 0;
+
+        (void)state;
+        start_unix();
+        conditions.latency_usec = 3600 * USEC_PER_SEC;
+        shape();
+        link_put(&echo->link, data, sizeof(data));
+        held += sizeof(data);
+        out_of_memory = true;
+        for (int i = 0; i < 100 && !echo->errors; i++) {
+                link_put(&echo->link, data, sizeof(data));
+                held += sizeof(data);
+        }
+        out_of_memory = false;
+        assert_int_equal(echo->errors, 1);
+        assert_int_equal(echo->error, -ENOMEM);
+        assert_int_equal(link_lost(&echo->link), held);
 }
 
 /* As a connection does: the size of a message holds with a delay only. */
@@ -924,8 +1002,11 @@ int main(void)
                 cmocka_unit_test_setup_teardown(reset_while_reading, reset_peer, end),
                 cmocka_unit_test_setup_teardown(reset_while_queued, reset_peer, end),
                 cmocka_unit_test_setup_teardown(stopped, reset_peer, end),
+                cmocka_unit_test_setup_teardown(stopped_with_bytes, reset_peer, end),
+                cmocka_unit_test_setup_teardown(failed_with_bytes, reset_peer, end),
                 cmocka_unit_test_setup_teardown(stopped_by_another, reset_peer, end),
                 cmocka_unit_test_setup_teardown(freed_after_the_turn, reset_peer, end),
+                cmocka_unit_test_setup_teardown(out_of_memory_with_bytes, make_unshaped, end),
                 cmocka_unit_test_setup_teardown(delayed, make_unshaped, end),
                 cmocka_unit_test_setup_teardown(delay_taken_away, make_unshaped, end),
                 cmocka_unit_test_setup_teardown(random_delays, make_unshaped, end),
@@ -935,6 +1016,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(random_conditions, make_unshaped, end),
         };
 
+        event_set_mem_functions(allocate, reallocate, free);
         (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: bufferevents use writev(2) */
         raise_limit();
         return run_on_all_backends(tests);

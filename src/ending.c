@@ -1,0 +1,419 @@
+/*
+ * Endings. A session ends once: end() stops its links, counts what is lost, writes the record, and
+ * decides what the sides see. Memory and descriptors go when the loop has come back from all
+ * callbacks.
+ */
+#include "ending.h"
+#include "connection.h"
+#include "greeter.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/*
+ * Polling for bytes to arrive: first after 30 ms, then after twice as long each time, up to 1 s;
+ * LIMIT_POLLS take about 1 s. nginx has the same two bounds for its lingering close
+ * (lingering_time, lingering_timeout).
+ */
+#define POLL_FIRST_USEC (30 * USEC_PER_MSEC)
+#define POLL_LAST_USEC  USEC_PER_SEC
+#define LIMIT_POLLS     5
+#define WAIT_MOST_USEC  (30 * USEC_PER_SEC)
+#define STILL_MOST_USEC (5 * USEC_PER_SEC)
+
+/* Lost bytes, by who would have received them: the client, and whom the client speaks to. */
+struct losses {
+        uint64_t to_client, to_other;
+};
+
+/* The record */
+
+/*
+ * What was done to the session on purpose: "to_client: latency, rate; to_upstream: stall;
+ * reset_after". Return: @out; NULL: nothing.
+ */
+static const char *describe_faults(const struct connection *c, char *out, size_t size)
+{
+        const unsigned faults[] = {
+                c->started ? link_faults(&c->sides[0]->link) : 0,
+                c->started && c->n_sides == 2 ? link_faults(&c->sides[1]->link) : 0,
+                c->faults,
+        };
+        static const char *const ways[] = { "to_client: ", "to_upstream: ", "" };
+        char names[CONDITIONS_TEXT_SIZE];
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTS(ways); i++)
+                if (faults[i])
+                        n += (size_t)snprintf(out + n, size - n, "%s%s%s", n ? "; " : "", ways[i],
+                                              conditions_format(faults[i], names));
+        return n ? out : NULL;
+}
+
+/* "; lost: 5 B to client, 7 B to upstream"; "": nothing. */
+static const char *describe_losses(const struct connection *c, const struct losses *lost, char *out,
+                                   size_t size)
+{
+        size_t n = 0;
+
+        out[0] = '\0';
+        if (lost->to_client)
+                n += (size_t)snprintf(out, size, "; lost: %" PRIu64 " B to client",
+                                      lost->to_client);
+        if (lost->to_other)
+                (void)snprintf(out + n, size - n, "%s%" PRIu64 " B to %s",
+                               n ? ", " : "; lost: ", lost->to_other, c->mode->receiver);
+        return out;
+}
+
+static void log_closed(const struct connection *c, const char *reason, const struct losses *lost)
+{
+        char fault[3 * (CONDITIONS_TEXT_SIZE + 16)], loss[128];
+        const struct log_ending ending = {
+                .bytes_in = c->client.stream.in,
+                .bytes_out = stream_sent(&c->client.stream),
+                .bytes_lost = lost->to_client + lost->to_other,
+                .duration_usec = now_usec() - c->began_usec,
+                .reason = reason,
+                .fault = describe_faults(c, fault, sizeof(fault)),
+        };
+        struct log_about about = connection_about(c);
+
+        about.ending = &ending;
+        log_write(LOG_CLOSED, &about,
+                  "closed: %s, %" PRIu64 " B in, %" PRIu64 " B out, %.3f s%s%s%s", reason,
+                  ending.bytes_in, ending.bytes_out,
+                  (double)ending.duration_usec / (double)USEC_PER_SEC,
+                  describe_losses(c, lost, loss, sizeof(loss)),
+                  ending.fault ? "; done to it: " : "", ending.fault ? ending.fault : "");
+}
+
+/* What is lost */
+
+/* Of @lost, what @side would have received. */
+static uint64_t *lost_to(struct losses *lost, const struct side *side)
+{
+        return side == &side->connection->client ? &lost->to_client : &lost->to_other;
+}
+
+/* Of @lost, what @side has sent. */
+static uint64_t *lost_from(struct losses *lost, const struct side *side)
+{
+        const struct connection *c = side->connection;
+
+        return side == &c->client && c->mode->receiver ? &lost->to_other : &lost->to_client;
+}
+
+/* The links have been stopped. Before there are any, bytes wait in the client's socket. */
+static struct losses count_losses(const struct connection *c)
+{
+        struct losses lost = { 0 };
+
+        for (unsigned i = 0; i < c->n_sides; i++) {
+                const struct side *side = c->sides[i];
+
+                if (c->opened)
+                        *lost_from(&lost, side) += stream_unread(&side->stream);
+                if (c->started)
+                        *lost_to(&lost, side) += link_lost(&side->link);
+        }
+        return lost;
+}
+
+/* The end */
+
+/* The last that is done to a session. */
+static void leave(struct connection *c)
+{
+        timer_stop(&c->ending.poll);
+        c->ending.served = NULL;
+        for (unsigned i = 0; i < c->n_sides; i++)
+                stream_stop(&c->sides[i]->stream);
+        loop_defer(c->loop, &c->release);
+}
+
+/*
+ * Lets a side see a reset when its socket is closed. That throws away what the side's system has
+ * not acknowledged, so these bytes are lost, too. Some may be acknowledged at this very moment.
+ */
+static void reset_side(struct side *side, struct losses *lost)
+{
+        uint64_t unacknowledged = stream_unacknowledged(&side->stream), sent;
+
+        stream_set_reset(&side->stream);
+        stream_stop(&side->stream);
+        if (!side->connection->started)
+                return;
+        sent = link_sent(&side->link); /* a PROXY header came before that and is not counted */
+        *lost_to(lost, side) += unacknowledged < sent ? unacknowledged : sent;
+}
+
+static void stop(struct connection *c)
+{
+        timer_stop(&c->idle);
+        timer_stop(&c->reset);
+        for (unsigned i = 0; c->started && i < c->n_sides; i++)
+                link_stop(&c->sides[i]->link);
+        c->greeter = greeter_free(c->greeter);
+        if (c->mode->stop)
+                c->mode->stop(c);
+}
+
+static void linger(struct connection *c, struct side *served);
+
+/* Ends a session, which has not ended yet. @limited: whose limit ends it; NULL: no limit does. */
+static void end(struct connection *c, bool reset, struct side *limited, const char *reason)
+{
+        struct losses lost;
+
+        c->closed = true;
+        stop(c);
+        lost = count_losses(c);
+        if (limited)
+                *lost_to(&lost, limited) = 0; /* the limit is there to cut these off */
+        reset |= lost.to_client || lost.to_other;
+        for (unsigned i = 0; reset && i < c->n_sides; i++)
+                if (c->sides[i] != limited)
+                        reset_side(c->sides[i], &lost);
+        log_closed(c, reason, &lost);
+        if (limited)
+                linger(c, limited);
+        else
+                leave(c);
+}
+
+/* Ends a session in which a side has failed: "upstream 127.0.0.1:5432: reset by peer". */
+static void end_failed(struct connection *c)
+{
+        const char *words = connection_error_reason(c->ending.error);
+        const char *name = c->ending.failed->name;
+        char reason[512];
+
+        (void)snprintf(reason, sizeof(reason), "%s%s%s%s", name ? "upstream " : "",
+                       name ? name : "", name ? ": " : "", words);
+        end(c, true, NULL, reason);
+}
+
+void connection_close(struct connection *c, const char *reason)
+{
+        if (c->ending.served)
+                leave(c);
+        else if (!c->closed && c->ending.failed)
+                end_failed(c);
+        else if (!c->closed)
+                end(c, false, NULL, reason);
+}
+
+void connection_reset(struct connection *c, const char *reason)
+{
+        if (!c->closed && c->ending.failed)
+                end_failed(c);
+        else if (!c->closed)
+                end(c, true, NULL, reason);
+}
+
+/* Polling */
+
+static int poll_later(struct connection *c)
+{
+        uint64_t usec = POLL_FIRST_USEC << (c->ending.polls < 16 ? c->ending.polls : 16);
+
+        c->ending.polls++;
+        return timer_set(&c->ending.poll,
+                         now_usec() + (usec < POLL_LAST_USEC ? usec : POLL_LAST_USEC));
+}
+
+static void on_poll(struct timer *timer);
+
+static int start_polling(struct connection *c)
+{
+        timer_init(&c->ending.poll, loop_timers(c->loop), on_poll);
+        c->ending.polls = 0;
+        c->ending.began_usec = c->ending.moved_usec = now_usec();
+        return poll_later(c);
+}
+
+/* The end by a limit: what has been sent arrives first */
+
+/* Whether the peer has ended its stream, too, or is gone. */
+static bool is_done(const struct side *side)
+{
+        return stream_is_stopped(&side->stream) || stream_has_ended(&side->stream);
+}
+
+static bool has_arrived(const struct side *side)
+{
+        return is_done(side) || stream_unacknowledged(&side->stream) == 0;
+}
+
+/* The served side has the time to read all; for the other side it is enough that all arrives. */
+static bool is_served(const struct connection *c)
+{
+        return is_done(c->ending.served) && has_arrived(connection_other(c->ending.served));
+}
+
+static void on_late_data(struct stream *stream, const uint8_t *data, size_t n)
+{
+        (void)stream;
+        (void)data;
+        (void)n;
+}
+
+static void on_late_end(struct stream *stream)
+{
+        struct connection *c = container_of(stream, struct side, stream)->connection;
+
+        if (is_served(c))
+                leave(c);
+}
+
+static void on_late_exception(struct stream *stream)
+{
+        stream_stop(stream);
+        on_late_end(stream);
+}
+
+static void on_late_error(struct stream *stream, int error)
+{
+        (void)error;
+        on_late_exception(stream);
+}
+
+static const struct stream_events late_stream_events = {
+        .on_data = on_late_data,
+        .on_end = on_late_end,
+        .on_exception = on_late_exception,
+        .on_error = on_late_error,
+};
+
+static void poll_served(struct connection *c)
+{
+        bool arrived = true;
+
+        for (unsigned i = 0; i < c->n_sides; i++)
+                arrived &= has_arrived(c->sides[i]);
+        if (is_served(c) || now_usec() - c->ending.began_usec >= WAIT_MOST_USEC ||
+            (arrived && c->ending.polls >= LIMIT_POLLS) || poll_later(c) < 0)
+                leave(c);
+}
+
+static void linger(struct connection *c, struct side *served)
+{
+        c->ending.served = served;
+        if (start_polling(c) < 0) {
+                leave(c);
+                return;
+        }
+        for (unsigned i = 0; i < c->n_sides; i++) {
+                struct stream *stream = &c->sides[i]->stream;
+
+                if (!stream_is_stopped(stream) && stream_linger(stream, &late_stream_events) < 0)
+                        stream_stop(stream);
+        }
+        if (is_served(c))
+                leave(c);
+}
+
+void connection_limit(struct side *side, const char *reason)
+{
+        if (!side->connection->closed)
+                end(side->connection, false, side, reason);
+}
+
+/* The end by a failure: what has arrived is passed on first */
+
+/* Errors of this process, not of a peer. */
+static bool is_own(int error)
+{
+        return error == -ENOMEM || error == -ENOBUFS || error == -EMFILE || error == -ENFILE;
+}
+
+/* Whether all that had arrived on the failed side has arrived on the other. */
+static bool is_passed_on(const struct connection *c)
+{
+        struct side *failed = c->ending.failed, *to = connection_other(failed);
+
+        return stream_has_ended(&failed->stream) &&
+               (to == failed ||
+                (link_held(&to->link) == 0 && stream_unacknowledged(&to->stream) == 0));
+}
+
+void connection_advance(struct connection *c)
+{
+        if (!c->closed && c->ending.failed && is_passed_on(c))
+                end_failed(c);
+}
+
+/* Bytes that have moved from the failed side to the other one. */
+static uint64_t count_moved(const struct connection *c)
+{
+        const struct side *failed = c->ending.failed, *to = connection_other(failed);
+
+        return failed->stream.in + stream_sent(&to->stream) - stream_unacknowledged(&to->stream);
+}
+
+static void poll_failed(struct connection *c)
+{
+        struct ending *e = &c->ending;
+        uint64_t now = now_usec(), moved = count_moved(c);
+
+        if (moved != e->moved)
+                e->moved_usec = now;
+        e->moved = moved;
+        if (is_passed_on(c) || now - e->moved_usec >= STILL_MOST_USEC ||
+            now - e->began_usec >= WAIT_MOST_USEC || poll_later(c) < 0)
+                end_failed(c);
+}
+
+static void on_poll(struct timer *timer)
+{
+        struct connection *c = container_of(timer, struct connection, ending.poll);
+
+        if (c->ending.served)
+                poll_served(c);
+        else
+                poll_failed(c);
+}
+
+/*
+ * Nothing more goes to @side, which is read as before, until recv(2) reports the end or an error.
+ * The other side is read, too, and what it sends is lost: a client may want to send all it has
+ * before it reads an answer.
+ */
+static void pass_on(struct side *side)
+{
+        struct connection *c = side->connection;
+        struct side *to = connection_other(side);
+
+        timer_stop(&c->idle);
+        link_stop(&side->link);
+        c->ending.moved = count_moved(c);
+        if (start_polling(c) < 0 || (to != side && stream_resume(&to->stream) < 0))
+                end_failed(c);
+        else
+                connection_advance(c);
+}
+
+void connection_fail(struct side *side, int error)
+{
+        struct connection *c = side->connection;
+        bool first = !c->ending.failed, passes_on;
+
+        if (c->closed)
+                return;
+        if (!first && side == c->ending.failed) {
+                connection_advance(c);
+                return;
+        }
+        if (first) {
+                c->ending.failed = side;
+                c->ending.error = error;
+        }
+        /* The bytes of an echo have nowhere else to go. */
+        passes_on = first && !is_own(error) && c->started &&
+                    (connection_other(side) != side || c->mode->put);
+        if (passes_on)
+                pass_on(side);
+        else
+                end_failed(c);
+}

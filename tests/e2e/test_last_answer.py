@@ -1,0 +1,188 @@
+"""What a peer said before its socket failed is delivered before the reset, whichever call fails first.
+
+An upstream that answers and closes with unread data resets the connection: the daemon may notice it
+when it sends, splices, shuts down, receives, or looks for errors. The answer has arrived by then.
+"""
+import contextlib
+import fcntl
+import signal
+import socket
+import struct
+import termios
+import threading
+import time
+
+import pytest
+
+from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, pattern, push, recv_exactly, service, until)
+from test_conditions import group
+
+ROUNDS = 60
+SENT = pattern(1 << 20)
+WORDS = pattern(50_000)
+MUCH = pattern(FILLS_ANY_LINE)
+SPLICED = {}
+COPIED = {"log_payload": True}  # which spliced bytes can't show
+
+
+def unacknowledged(sock):
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+
+
+@contextlib.contextmanager
+def upstream():
+    with socket.create_server(("127.0.0.1", 0), backlog=ROUNDS) as listener:
+        listener.settimeout(DEADLINE)
+        yield listener, "127.0.0.1:%d" % listener.getsockname()[1]
+
+
+def close_when_arrived(sock):
+    """Closes once the peer's system has all that was sent: a reset must not throw any of it away."""
+    until(lambda: unacknowledged(sock) == 0, "the arrival")
+    sock.close()
+
+
+def answer_once(listener, answer):
+    """Reads a little, answers, and closes with unread data."""
+    sock, _ = listener.accept()
+    sock.settimeout(DEADLINE)
+    recv_exactly(sock, 1000)
+    sock.sendall(answer)
+    close_when_arrived(sock)
+
+
+def recv_until_end(sock):
+    data = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while got := sock.recv(1 << 20):
+            data += got
+    return bytes(data)
+
+
+def send_until_failure(sock):
+    with contextlib.suppress(ConnectionError):
+        while True:
+            sock.sendall(SENT)
+
+
+@pytest.mark.parametrize("top", [SPLICED, COPIED], ids=["spliced", "copied"])
+@pytest.mark.parametrize("size", [6, 50_000])
+def test_while_the_client_sends(backend, top, size):
+    """It reads only once it can send no more, as many clients do."""
+    answer = pattern(size)
+    with upstream() as (listener, address):
+        text = config(service("relay", mode="relay", upstream=address), backend=backend, **top)
+        with Daemon(text) as daemon:
+            for _ in range(ROUNDS):
+                server = threading.Thread(target=answer_once, args=(listener, answer))
+                server.start()
+                with daemon.connect("relay") as client:
+                    send_until_failure(client)
+                    got = recv_until_end(client)
+                    assert got == answer, f"{len(got)} bytes; {daemon.text_of_log()}"
+                server.join()
+            daemon.wait_for(rf" closed: upstream \S+: reset by peer, \d+ B in, {size} B out, ", ROUNDS)
+
+
+def test_to_a_client_that_reads_late(backend):
+    """It has got little when the upstream resets: it has time to read, and the rest follows."""
+    with upstream() as (listener, address):
+        text = config(service("relay", mode="relay", upstream=address), backend=backend)
+        with Daemon(text) as daemon, daemon.connect("relay", receive_buffer=4096) as client:
+            server, _ = listener.accept()
+            client.sendall(b"a question that is never read")
+            assert server.recv(1, socket.MSG_PEEK)
+            taken, = push([server], MUCH, quiet=0.3)
+            arrived = taken - unacknowledged(server)
+            server.close()
+            assert recv_exactly(client, arrived) == MUCH[:arrived]
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+            daemon.wait_for(rf" closed: upstream \S+: reset by peer, 29 B in, {arrived} B out, [\d.]+ s$")
+
+
+def test_to_a_client_that_sends_all_before_it_reads(backend):
+    """It is not stopped in the middle: else it would never get to the answer."""
+    with upstream() as (listener, address):
+        text = config(service("relay", mode="relay", upstream=address), backend=backend)
+        with Daemon(text) as daemon, daemon.connect("relay") as client:
+            server, _ = listener.accept()
+            client.sendall(b"a question that is never read")
+            assert server.recv(1, socket.MSG_PEEK)
+            taken, = push([server], MUCH, quiet=0.3)
+            arrived = taken - unacknowledged(server)
+            server.close()
+            client.sendall(MUCH[:20 << 20])
+            assert recv_exactly(client, arrived) == MUCH[:arrived]
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+
+
+def test_of_the_client(backend):
+    """What it sent before it reset reaches the upstream, which reads late."""
+    with upstream() as (listener, address):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        text = config(service("relay", mode="relay", upstream=address), backend=backend)
+        with Daemon(text) as daemon, daemon.connect("relay") as client:
+            server, _ = listener.accept()
+            server.settimeout(DEADLINE)
+            with server:
+                server.sendall(b"a greeting that is never read")
+                assert client.recv(1, socket.MSG_PEEK)
+                taken, = push([client], MUCH, quiet=0.3)
+                arrived = taken - unacknowledged(client)
+                client.close()
+                assert recv_exactly(server, arrived) == MUCH[:arrived]
+                with pytest.raises(ConnectionResetError):
+                    server.recv(1)
+                daemon.wait_for(rf" closed: reset by peer, {arrived} B in, 29 B out, ")
+
+
+def test_of_a_member(backend):
+    """The others of a hub hear all of it, though the member does not read what it is sent."""
+    with Daemon(config(service("hub", mode="hub", quota="1G"), backend=backend)) as daemon:
+        with daemon.connect("hub") as other:
+            for n in range(ROUNDS):
+                leaver = daemon.connect("hub")
+                daemon.wait_for(" connected$", n + 2)
+                other.sendall(b"question")
+                assert leaver.recv(1, socket.MSG_PEEK)
+                daemon.halt()
+                leaver.sendall(WORDS)
+                close_when_arrived(leaver)
+                other.sendall(b"to one who is gone")
+                daemon.signal(signal.SIGCONT)
+                assert recv_exactly(other, len(WORDS)) == WORDS
+            daemon.wait_for(rf" closed: reset by peer, {len(WORDS)} B in, ", ROUNDS)
+
+
+def test_delayed_by_conditions(backend):
+    """The reset comes behind it."""
+    with upstream() as (listener, address):
+        text = config(service("relay", mode="relay", upstream=address,
+                              to_client=group(latency="300ms")), backend=backend)
+        with Daemon(text) as daemon, daemon.connect("relay") as client:
+            client.sendall(pattern(2000))
+            began = time.monotonic()
+            answer_once(listener, b"answer")
+            assert recv_exactly(client, 6) == b"answer"
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+            assert time.monotonic() - began >= 0.3
+            daemon.wait_for(r" closed: upstream \S+: reset by peer, 2000 B in, 6 B out, .*"
+                            "; done to it: to_client: latency$")
+
+
+def test_not_waited_for_without_end(backend):
+    """Nothing moves for 5 s: what is left is lost."""
+    with upstream() as (listener, address):
+        text = config(service("relay", mode="relay", upstream=address,
+                              to_client=group(latency="1h")), backend=backend)
+        with Daemon(text) as daemon, daemon.connect("relay") as client:
+            client.sendall(pattern(2000))
+            answer_once(listener, b"answer")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+            took = daemon.wait_for(r" closed: upstream \S+: reset by peer, 2000 B in, 0 B out, ([\d.]+) s"
+                                   r"; lost: 6 B to client")
+            assert 5 <= float(took[1]) < DEADLINE

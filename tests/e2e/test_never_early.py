@@ -1,0 +1,62 @@
+"""What ends a connection after a time never does so early, however many connections there are.
+
+The clock of a client begins before it connects or sends, and that of the daemon after: so not even
+a microsecond's tolerance is needed.
+"""
+import selectors
+import time
+
+import pytest
+
+from harness import DEADLINE, Daemon, config, recv_exactly, service
+from test_conditions import group
+
+CLIENTS = 150
+
+
+def ends(daemon, prepare):
+    """Connects many clients. Returns how long after its beginning each saw its end."""
+    took = {}
+    with selectors.DefaultSelector() as selector:
+        for _ in range(CLIENTS):
+            began = time.monotonic()
+            sock = daemon.connect()
+            selector.register(sock, selectors.EVENT_READ, prepare(sock) or began)
+        deadline = time.monotonic() + DEADLINE
+        while selector.get_map():
+            assert time.monotonic() < deadline
+            for key, _ in selector.select(DEADLINE):
+                now = time.monotonic()
+                try:
+                    assert key.fileobj.recv(1) == b""
+                except ConnectionResetError:
+                    pass
+                took[key.fileobj] = now - key.data
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+    return list(took.values())
+
+
+def exchange(sock):
+    """Returns when the last byte began to move."""
+    began = time.monotonic()
+    sock.sendall(b"x")
+    assert recv_exactly(sock, 1) == b"x"
+    return began
+
+
+def nothing(sock):
+    return None
+
+
+@pytest.mark.parametrize("pairs, prepare, least", [
+    ({"idle_timeout": "200ms"}, nothing, 0.2),
+    ({"idle_timeout": "200ms"}, exchange, 0.2),
+    ({"to_client": group(reset_after="200ms")}, nothing, 0.2),
+    ({"proxy_protocol": "accept", "proxy_from": "127.0.0.1"}, nothing, 5),
+], ids=["idle_timeout", "idle_timeout after a byte", "reset_after", "PROXY header"])
+def test_never_early(backend, pairs, prepare, least):
+    with Daemon(config(service(**pairs), backend=backend)) as daemon:
+        took = ends(daemon, prepare)
+        assert len(took) == CLIENTS
+        assert min(took) >= least
