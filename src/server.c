@@ -3,32 +3,23 @@
  * server_update(), which sets the timers and the status that follow from where things stand.
  */
 #include "server.h"
+#include "capacity.h"
 #include "escape.h"
 #include "gate.h"
 #include "listeners.h"
 #include "notify.h"
 #include "quantity.h"
 #include "reload.h"
-#include "resolver.h"
-#include "worker.h"
+#include "workers.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-/* Descriptors that are not connections: the log's, files read at a reload, … */
-#define RESERVED_FDS 20
-
-/* Of each loop: what it waits with and its pipe; but for the pipes of its streams. */
-#define LOOP_FDS 12
 
 /* How long to wait for a descriptor when no connection of ours ends. */
 #define ACCEPT_RETRY_USEC USEC_PER_SEC
@@ -50,9 +41,7 @@ struct server {
         struct config *config;
         struct loop *loop;
         struct budget budget; /* of all loops */
-        struct worker **workers;
-        size_t n_workers;
-        struct resolver *resolver;
+        struct workers workers;
         uint64_t last_id; /* of a connection */
         struct gate *gate;
         struct notify *notify;
@@ -91,51 +80,11 @@ static const char *plural(size_t n)
         return n == 1 ? "" : "s";
 }
 
-/* Workers */
-
-static size_t count_connections(const struct server *s)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < s->n_workers; i++)
-                n += worker_count(s->workers[i]);
-        return n;
-}
-
-/* A hub's members must meet, so its name decides; other clients go where the fewest are. */
-static struct worker *choose_worker(const struct server *s, const struct service *service)
-{
-        struct worker *least = s->workers[0];
-        size_t hash = 5381;
-
-        if (service->mode == SERVICE_HUB) {
-                for (const char *c = service->name; *c; c++)
-                        hash = hash * 33 + (unsigned char)*c;
-                return s->workers[hash % s->n_workers];
-        }
-        for (size_t i = 1; i < s->n_workers; i++)
-                if (worker_count(s->workers[i]) < worker_count(least))
-                        least = s->workers[i];
-        return least;
-}
-
-/* How many the configuration asks for. */
-static size_t wanted_workers(const struct config *config)
-{
-        cpu_set_t cpus;
-        size_t n;
-
-        if (config->workers)
-                return config->workers;
-        n = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
-        return n < CONFIG_WORKERS_MAX ? n : CONFIG_WORKERS_MAX;
-}
-
 /* Status and idle time */
 
 static void describe(const struct server *s, char *out, size_t size)
 {
-        size_t n = count_connections(s), services = s->config->n_services;
+        size_t n = workers_count_connections(&s->workers), services = s->config->n_services;
 
         (void)snprintf(out, size, "%s%zu connection%s, %zu service%s%s",
                        s->stopping ? "stopping: " : "", n, plural(n), services, plural(services),
@@ -162,7 +111,8 @@ static void on_log_retry(evutil_socket_t fd, short what, void *arg)
 /* The number of connections has changed, or what is to be done about it. */
 static void server_update(struct server *s)
 {
-        bool idle = count_connections(s) == 0 && s->config->exit_on_idle_usec && !s->stopping;
+        bool idle = workers_count_connections(&s->workers) == 0 && s->config->exit_on_idle_usec &&
+                    !s->stopping;
 
         if (!idle)
                 timer_stop(&s->idle);
@@ -197,8 +147,7 @@ static void end_all(struct server *s)
         stop_listening(s);
         if (!timer_is_set(&s->end) && timer_set(&s->end, now_usec() + END_USEC) < 0)
                 s->gave_up = true;
-        for (size_t i = 0; i < s->n_workers; i++)
-                worker_close_all(s->workers[i], "stopping");
+        workers_close_all(&s->workers, "stopping");
 }
 
 /* Lets those finish connecting who have begun; ends with the last connection. */
@@ -217,7 +166,7 @@ static void server_stop(struct server *s)
         else
                 listeners_accept_pending(s->listeners);
         server_update(s);
-        n = count_connections(s);
+        n = workers_count_connections(&s->workers);
         if (n > 0)
                 log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s",
                           n, plural(n), quantity_format_usec(timeout, duration));
@@ -231,7 +180,7 @@ static void on_idle(struct timer *timer)
         struct server *s = container_of(timer, struct server, idle);
 
         listeners_accept_pending(s->listeners);
-        if (count_connections(s) > 0)
+        if (workers_count_connections(&s->workers) > 0)
                 return;
         log_write(LOG_IDLE_EXIT, NULL, "idle for %s, exiting",
                   quantity_format_usec(s->config->exit_on_idle_usec, duration));
@@ -259,13 +208,13 @@ static void on_accept(void *arg, struct config *config, const struct service *se
         char client[ADDRESS_TEXT_SIZE], reason[GATE_REASON_SIZE];
         struct server *s = arg;
 
-        if (!gate_admits(s->gate, count_connections(s))) {
+        if (!gate_admits(s->gate, workers_count_connections(&s->workers))) {
                 gate_turn_away(s->gate, service->name, address_format_client(fd, peer, client),
                                gate_reason(s->gate, reason));
                 (void)close(fd);
                 return;
         }
-        worker_admit(choose_worker(s, service), config, service, fd, peer, ++s->last_id);
+        worker_admit(workers_choose(&s->workers, service), config, service, fd, peer, ++s->last_id);
         server_update(s);
 }
 
@@ -315,64 +264,13 @@ static void on_worker_failed(void *arg)
         s->worker_failed = true;
 }
 
-/* Limits */
-
-/*
- * As many descriptors as the system gives; under select none that it can't hold, for libevent
- * aborts on one: the kernel itself then refuses to make it.
- */
-static void set_descriptor_limit(struct server *s)
-{
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return;
-        limit.rlim_cur = limit.rlim_max;
-        if (strcmp(s->config->backend, "select") == 0 && limit.rlim_cur > FD_SETSIZE) {
-                s->limited_by = "backend = \"select\"";
-                limit.rlim_cur = FD_SETSIZE;
-        }
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static unsigned count_relays(const struct config *config)
-{
-        unsigned n = 0;
-
-        for (size_t i = 0; i < config->n_services; i++)
-                n += config->services[i].mode == SERVICE_RELAY;
-        return n;
-}
-
-/* How many a connection takes at most. */
-static size_t descriptors_each(const struct config *config)
-{
-        return count_relays(config) ? 2 : 1;
-}
-
-/* How many upstreams have a name to look up; at most @max, for more does not matter. */
-static size_t count_names(const struct config *config, size_t max)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; j < config->services[i].n_upstreams && n < max; j++)
-                        n += config->services[i].upstreams[j].host != NULL;
-        return n;
-}
+/* Configuration */
 
 static void set_connection_limit(struct server *s, const struct config *config)
 {
-        size_t loops = s->n_workers > 1 ? s->n_workers + 1 : 1, most = 1;
-        size_t used = RESERVED_FDS + listeners_count(s->listeners);
-        struct rlimit limit;
+        size_t most = capacity_max_connections(config, listeners_count(s->listeners),
+                                               workers_count_loops(&s->workers));
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                limit.rlim_cur = FD_SETSIZE;
-        used += loops * (LOOP_FDS + 2 * loop_pipes_max(limit.rlim_cur));
-        used += RESOLVER_FDS * count_names(config, RESOLVER_THREADS);
-        if (limit.rlim_cur > used)
-                most = (limit.rlim_cur - used) / descriptors_each(config);
         if (config->max_connections && config->max_connections <= most)
                 gate_set_limit(s->gate, config->max_connections, "max_connections");
         else
@@ -385,8 +283,6 @@ static void on_listeners_retired(void *arg)
 
         set_connection_limit(s, s->config);
 }
-
-/* Configuration */
 
 /* A path as a line may show it. @out: at least ESCAPE_SIZE(PATH_MAX) bytes. Return: @out. */
 static const char *show_path(const char *path, char *out)
@@ -416,21 +312,11 @@ int server_load(const char *path, struct config **out)
         return r;
 }
 
-/* Of this machine; 0: the system cannot tell. */
-static uint64_t memory_bytes(void)
-{
-        long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-
-        return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-}
-
 /* Everything but the listeners, which come first because they can fail. */
 static void put_into_force(struct server *s, struct config *config)
 {
         log_set_level(config->log_level);
-        budget_set_max(&s->budget, config->max_held_bytes == CONFIG_HELD_AUTO
-                                           ? memory_bytes() / 4
-                                           : config->max_held_bytes);
+        budget_set_max(&s->budget, capacity_max_held_bytes(config));
         set_connection_limit(s, config);
         if (config->exit_on_idle_usec != s->config->exit_on_idle_usec)
                 timer_stop(&s->idle);
@@ -447,11 +333,11 @@ static void tell_restart_needed(const struct server *s, const struct config *con
                 log_write(LOG_RESTART_NEEDED, NULL,
                           "backend is \"%s\" until selectd is restarted, then \"%s\"", s->backend,
                           config->backend);
-        if (wanted_workers(config) != s->n_workers)
+        if (workers_wanted(config) != s->workers.n)
                 log_write(LOG_RESTART_NEEDED, NULL,
                           "there %s %zu worker%s until selectd is restarted, then %zu",
-                          s->n_workers == 1 ? "is" : "are", s->n_workers, plural(s->n_workers),
-                          wanted_workers(config));
+                          s->workers.n == 1 ? "is" : "are", s->workers.n, plural(s->workers.n),
+                          workers_wanted(config));
 }
 
 /* Puts a configuration that has been reloaded into force. On failure nothing has changed. */
@@ -466,8 +352,7 @@ static int apply(struct server *s, struct config *config, char *why)
         tell_restart_needed(s, config);
         config_inherit(config, s->config);
         put_into_force(s, config);
-        for (size_t i = 0; i < s->n_workers; i++)
-                worker_reconfigure(s->workers[i], config);
+        workers_reconfigure(&s->workers, config);
         return 0;
 }
 
@@ -485,10 +370,7 @@ static void finish_reload(struct server *s)
         const struct config *config = s->config;
         char shown[ESCAPE_SIZE(PATH_MAX)];
 
-        for (size_t i = 0; i < s->n_workers; i++)
-                if (!worker_is_current(s->workers[i]))
-                        return;
-        if (!s->reloading || s->stopping)
+        if (!workers_are_current(&s->workers) || !s->reloading || s->stopping)
                 return;
         s->reloading = false;
         log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", show_path(config->path, shown),
@@ -598,12 +480,9 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 static void on_watchdog(struct timer *timer)
 {
         struct server *s = container_of(timer, struct server, watchdog);
-        bool alive = true;
 
         (void)start_timer(&s->watchdog, s->watchdog_usec);
-        for (size_t i = 0; i < s->n_workers; i++)
-                alive = worker_answers(s->workers[i]) && alive;
-        if (alive)
+        if (workers_answer(&s->workers))
                 notify_alive(s->notify);
 }
 
@@ -698,30 +577,12 @@ static int make_timers(struct server *s)
         return start_watchdog(s);
 }
 
-/* One works on the loop of this thread; more have threads of their own. */
-static int start_workers(struct server *s)
-{
-        size_t n = wanted_workers(s->config);
-        int r;
-
-        s->workers = calloc(n, sizeof(struct worker *));
-        if (!s->workers)
-                return -ENOMEM;
-        r = resolver_new(&s->resolver);
-        while (r == 0 && s->n_workers < n) {
-                r = worker_new(n > 1 ? s->config->backend : NULL, s->loop, s->resolver,
-                               &worker_events, s, &s->workers[s->n_workers]);
-                s->n_workers += r == 0;
-        }
-        return r;
-}
-
 /* Makes all but the listeners. */
 static int server_prepare(struct server *s)
 {
         int r;
 
-        set_descriptor_limit(s);
+        s->limited_by = capacity_raise_descriptors(s->config->backend);
         r = loop_new(s->config->backend, &s->loop);
         if (r == 0) {
                 loop_set_budget(s->loop, &s->budget);
@@ -738,7 +599,7 @@ static int server_prepare(struct server *s)
         if (r == 0)
                 r = make_timers(s);
         if (r == 0)
-                r = start_workers(s);
+                r = workers_start(&s->workers, s->config, s->loop, &worker_events, s);
         if (r < 0)
                 log_write(LOG_START_FAILED, NULL, "cannot start on backend \"%s\": %s",
                           s->config->backend, strerrordesc_np(-r));
@@ -771,11 +632,12 @@ static int server_serve(struct server *s)
 
         put_into_force(s, s->config);
         log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s; %s", n, plural(n),
-                  loop_backend(s->loop), s->n_workers, plural(s->n_workers),
+                  loop_backend(s->loop), s->workers.n, plural(s->workers.n),
                   listeners_describe(s->listeners, where));
         tell_ready(s);
 
-        while (!s->gave_up && (!s->stopping || s->listeners || count_connections(s) > 0)) {
+        while (!s->gave_up &&
+               (!s->stopping || s->listeners || workers_count_connections(&s->workers) > 0)) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 if (loop_turn(s->loop) < 0 || s->worker_failed) {
                         log_write(LOG_LIBRARY, NULL, "the event loop failed, exiting");
@@ -801,13 +663,8 @@ static void free_event(struct event *event)
  */
 static void stop_workers(struct server *s)
 {
-        uint64_t until = now_usec() + END_USEC;
-        size_t n = 0;
+        size_t n = workers_stop(&s->workers, now_usec() + END_USEC);
 
-        for (size_t i = 0; i < s->n_workers; i++)
-                worker_begin_stop(s->workers[i]);
-        for (size_t i = 0; i < s->n_workers; i++)
-                n += worker_stop(s->workers[i], until) < 0;
         if (n == 0)
                 return;
         log_write(LOG_STUCK, NULL, "%zu worker%s did not stop; exiting without %s", n, plural(n),
@@ -821,8 +678,7 @@ static void server_deinit(struct server *s)
         s->reload = reload_free(s->reload);
         s->listeners = listeners_free(s->listeners);
         stop_workers(s);
-        for (size_t i = 0; i < s->n_workers; i++)
-                worker_free(s->workers[i]);
+        workers_free(&s->workers);
         free_event(s->log);
         free_event(s->signal);
         if (s->signal_fd >= 0)
@@ -830,8 +686,6 @@ static void server_deinit(struct server *s)
         gate_free(s->gate);
         notify_free(s->notify);
         loop_free(s->loop);
-        resolver_free(s->resolver);
-        free(s->workers);
         config_unref(s->config);
 }
 
@@ -841,7 +695,6 @@ int server_run(struct config *config)
                 .config = config_ref(config),
                 .backend = config->backend,
                 .signal_fd = -1,
-                .limited_by = "the descriptor limit (LimitNOFILE=)",
         };
         int status = EX_OSERR;
 
