@@ -71,3 +71,9 @@ size_t escape_for_terminal(char *out, const void *text, size_t n)
         *p = '\0';
         return (size_t)(p - out);
 }
+
+const char *escape_path(const char *path, char *out)
+{
+        escape_bytes(out, path, strnlen(path, PATH_MAX));
+        return out;
+}

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stddef.h>
 
 /* What @n bytes take at most when escaped, with the closing NUL: every byte as \xHH. */
@@ -32,3 +33,13 @@ size_t escape_bytes(char *out, const void *data, size_t n);
  * Return: the length of what was written, without the NUL.
  */
 size_t escape_for_terminal(char *out, const void *text, size_t n);
+
+#define ESCAPE_PATH_SIZE ESCAPE_SIZE(PATH_MAX)
+
+/**
+ * escape_path() - escape the path of a file for a log line, as escape_bytes() does
+ * @out: at least ESCAPE_PATH_SIZE bytes; a path longer than PATH_MAX is cut
+ *
+ * Return: @out.
+ */
+const char *escape_path(const char *path, char *out);

@@ -1,12 +1,13 @@
 /* selectd: arguments, load, run, exit status. */
 #include "escape.h"
 #include "log.h"
+#include "mistake.h"
 #include "server.h"
+#include "signals.h"
 #include "source.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
@@ -93,10 +94,10 @@ static void on_mistake(void *arg, const char *file, unsigned line, const char *t
 static void report_private(const struct source_file *file)
 {
         const struct passwd *user = getpwuid(file->owner);
-        char path[ESCAPE_SIZE(PATH_MAX)], owner[32];
+        char path[ESCAPE_PATH_SIZE], owner[32];
         const struct log_about about = { .config_file = path, .config_line = 1 };
 
-        escape_bytes(path, file->path, strnlen(file->path, PATH_MAX));
+        escape_path(file->path, path);
         if (user)
                 (void)snprintf(owner, sizeof(owner), "%s", user->pw_name);
         else
@@ -134,6 +135,18 @@ static int check_modes(const char *path)
         return n_private && strcmp(path, DEFAULT_CONFIG) == 0 ? EX_CONFIG : EX_OK;
 }
 
+/* Reads a configuration and logs its mistakes. Return: as config_load(). */
+static int load(const char *path, struct config **out)
+{
+        int r = config_load(path, mistake_log, NULL, out);
+        char shown[ESCAPE_PATH_SIZE];
+
+        if (r < 0 && r != -EINVAL)
+                log_write(LOG_CONFIG_INVALID, NULL, "%s: %s", escape_path(path, shown),
+                          strerrordesc_np(-r));
+        return r;
+}
+
 /*
  * SIGPIPE and SIGXFSZ come with an error of write(2) or send(2), which its caller handles. SIGTTOU
  * would stop a daemon in the background that logs to a terminal (stty tostop). SIGUSR1 and SIGUSR2
@@ -155,7 +168,7 @@ int main(int argc, char **argv)
         int status, r;
 
         /* First: a daemon told to stop while it starts stops in order, once it has started. */
-        server_hold_signals(&before);
+        signals_hold(&before);
         ignore_signals();
         (void)signal(SIGCHLD, SIG_DFL); /* where it is ignored, no child can be waited for */
         open_standard_fds();
@@ -166,7 +179,7 @@ int main(int argc, char **argv)
                 (void)sigprocmask(SIG_SETMASK, &before, NULL);
         log_init();
         event_set_log_callback(on_library_message);
-        r = server_load(arguments.config, &config);
+        r = load(arguments.config, &config);
         if (r < 0)
                 return r == -EINVAL ? EX_CONFIG : EX_OSERR;
         status = arguments.check ? check_modes(config->path) : server_run(config);

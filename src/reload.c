@@ -1,5 +1,6 @@
-/* The reload: one thread, which runs the trial, reads the file, and posts that it is done. */
+/* The reload's thread runs the trial, reads the file, and posts the result to the loop. */
 #include "reload.h"
+#include "mistake.h"
 #include "trial.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 
 struct reload {
         struct loop *loop;
-        const struct reload_events *events;
+        void (*on_done)(void *arg);
         void *arg;
         char *path;
         pthread_t thread;
@@ -19,27 +20,27 @@ struct reload {
         int cancel_fd; /* readable: cancelled */
         atomic_bool cancelled;
 
-        struct loop_task on_done; /* the rest is the thread's until this is posted */
+        struct loop_task done; /* the members below are the thread's until this is posted */
         int error;
         struct config *config;
         char why[RELOAD_WHY_SIZE];
 };
 
-_Static_assert(RELOAD_WHY_SIZE >= TRIAL_WHY_SIZE, "a trial's words fit");
+_Static_assert(RELOAD_WHY_SIZE >= TRIAL_WHY_SIZE, "load() has one buffer for both");
 
 static void on_mistake(void *arg, const char *file, unsigned line, const char *text)
 {
         struct reload *reload = arg;
 
         if (!atomic_load(&reload->cancelled))
-                reload->events->on_mistake(reload->arg, file, line, text);
+                mistake_log(NULL, file, line, text);
 }
 
-static void on_done(struct loop_task *task)
+static void on_task(struct loop_task *task)
 {
-        struct reload *reload = container_of(task, struct reload, on_done);
+        struct reload *reload = container_of(task, struct reload, done);
 
-        reload->events->on_done(reload->arg);
+        reload->on_done(reload->arg);
 }
 
 static int load(struct reload *reload)
@@ -62,11 +63,11 @@ static void *run(void *arg)
         struct reload *reload = arg;
 
         reload->error = load(reload);
-        loop_post(reload->loop, &reload->on_done);
+        loop_post(reload->loop, &reload->done);
         return NULL;
 }
 
-/* Signals are the main thread's. */
+/* The thread blocks all signals, because the main thread reads them. */
 static int start_thread(struct reload *reload)
 {
         sigset_t all, before;
@@ -88,7 +89,7 @@ static void reload_freep(struct reload **reload)
         reload_free(*reload);
 }
 
-int reload_new(struct loop *loop, const char *path, const struct reload_events *events, void *arg,
+int reload_new(struct loop *loop, const char *path, void (*on_done)(void *arg), void *arg,
                struct reload **out)
 {
         _cleanup_(reload_freep) struct reload *reload = calloc(1, sizeof(*reload));
@@ -97,9 +98,9 @@ int reload_new(struct loop *loop, const char *path, const struct reload_events *
         if (!reload)
                 return -ENOMEM;
         reload->loop = loop;
-        reload->events = events;
+        reload->on_done = on_done;
         reload->arg = arg;
-        reload->on_done.run = on_done;
+        reload->done.run = on_task;
         reload->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (reload->cancel_fd < 0)
                 return -errno;

@@ -10,14 +10,12 @@
 #include "notify.h"
 #include "quantity.h"
 #include "reload.h"
+#include "signals.h"
 #include "workers.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -46,8 +44,7 @@ struct server {
         struct gate *gate;
         struct notify *notify;
         struct listeners *listeners;
-        int signal_fd;
-        struct event *signal;        /* signal_fd has one to read */
+        struct signals *signals;
         struct event *log;           /* lines of the log that wait are to be tried again */
         struct timer watchdog;       /* ask the workers; not set: nobody watches */
         struct timer idle;           /* exit_on_idle has passed */
@@ -284,34 +281,6 @@ static void on_listeners_retired(void *arg)
         set_connection_limit(s, s->config);
 }
 
-/* A path as a line may show it. @out: at least ESCAPE_SIZE(PATH_MAX) bytes. Return: @out. */
-static const char *show_path(const char *path, char *out)
-{
-        escape_bytes(out, path, strnlen(path, PATH_MAX));
-        return out;
-}
-
-static void log_mistake(void *arg, const char *file, unsigned line, const char *text)
-{
-        char shown[ESCAPE_SIZE(PATH_MAX)];
-        const struct log_about about = { .config_file = show_path(file, shown),
-                                         .config_line = line };
-
-        (void)arg;
-        log_write(LOG_CONFIG_INVALID, &about, "%s:%u: %s", shown, line, text);
-}
-
-int server_load(const char *path, struct config **out)
-{
-        int r = config_load(path, log_mistake, NULL, out);
-        char shown[ESCAPE_SIZE(PATH_MAX)];
-
-        if (r < 0 && r != -EINVAL)
-                log_write(LOG_CONFIG_INVALID, NULL, "%s: %s", show_path(path, shown),
-                          strerrordesc_np(-r));
-        return r;
-}
-
 /* Everything but the listeners, which come first because they can fail. */
 static void put_into_force(struct server *s, struct config *config)
 {
@@ -368,13 +337,13 @@ static void tell_ready(const struct server *s)
 static void finish_reload(struct server *s)
 {
         const struct config *config = s->config;
-        char shown[ESCAPE_SIZE(PATH_MAX)];
+        char shown[ESCAPE_PATH_SIZE];
 
         if (!workers_are_current(&s->workers) || !s->reloading || s->stopping)
                 return;
         s->reloading = false;
-        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", show_path(config->path, shown),
-                  config->n_services, plural(config->n_services));
+        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s",
+                  escape_path(config->path, shown), config->n_services, plural(config->n_services));
         tell_ready(s);
 }
 
@@ -385,13 +354,13 @@ static void on_current(void *arg)
 
 static void end_reload(struct server *s, int error, const char *why)
 {
-        char shown[ESCAPE_SIZE(PATH_MAX)];
+        char shown[ESCAPE_PATH_SIZE];
 
         s->reload_failed = error < 0;
         if (s->reload_failed)
                 log_write(LOG_RELOAD_FAILED, NULL,
                           "cannot reload %s: %s; keeping the old configuration",
-                          show_path(s->config->path, shown), why);
+                          escape_path(s->config->path, shown), why);
         if (!s->reload_failed)
                 s->reloading = true;
         else if (!s->reloading) /* else the one before is still being put into force */
@@ -421,26 +390,23 @@ static void on_reload_done(void *arg)
 
 _Static_assert(LISTENERS_WHY_SIZE >= RELOAD_WHY_SIZE, "on_reload_done() has one buffer for both");
 
-static const struct reload_events reload_events = {
-        .on_mistake = log_mistake,
-        .on_done = on_reload_done,
-};
-
 static void begin_reload(struct server *s)
 {
         int r;
 
         s->reload_again = false;
         notify_reloading(s->notify);
-        r = reload_new(s->loop, s->config->path, &reload_events, s, &s->reload);
+        r = reload_new(s->loop, s->config->path, on_reload_done, s, &s->reload);
         if (r < 0)
                 end_reload(s, r, strerrordesc_np(-r));
 }
 
 /* One reload at a time: signals that come meanwhile ask for one more, of what the file says then.
  */
-static void on_hup(struct server *s)
+static void on_reload_signal(void *arg)
 {
+        struct server *s = arg;
+
         if (s->stopping)
                 return;
         if (s->reload)
@@ -456,25 +422,14 @@ static void on_drain(struct timer *timer)
         end_all(container_of(timer, struct server, drain));
 }
 
-static void on_stop(struct server *s)
+static void on_stop_signal(void *arg)
 {
+        struct server *s = arg;
+
         if (s->stopping)
                 end_all(s);
         else
                 server_stop(s);
-}
-
-static void on_signal(evutil_socket_t fd, short what, void *arg)
-{
-        struct server *s = arg;
-        struct signalfd_siginfo info;
-
-        (void)what;
-        while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-                if (info.ssi_signo == SIGHUP)
-                        on_hup(s);
-                else
-                        on_stop(s);
 }
 
 static void on_watchdog(struct timer *timer)
@@ -487,6 +442,11 @@ static void on_watchdog(struct timer *timer)
 }
 
 /* Starting */
+
+static const struct signals_events signals_events = {
+        .on_reload = on_reload_signal,
+        .on_stop = on_stop_signal,
+};
 
 static const struct listeners_events listeners_events = {
         .on_accept = on_accept,
@@ -501,59 +461,15 @@ static const struct worker_events worker_events = {
         .on_failed = on_worker_failed,
 };
 
-static int new_event(struct server *s, int fd, short what, event_callback_fn callback,
-                     struct event **out)
-{
-        *out = event_new(loop_base(s->loop), fd, what, callback, s);
-        return *out ? 0 : -ENOMEM;
-}
-
-/* Those that are read. */
-static sigset_t our_signals(void)
-{
-        sigset_t set;
-
-        (void)sigemptyset(&set);
-        (void)sigaddset(&set, SIGHUP);
-        (void)sigaddset(&set, SIGTERM);
-        (void)sigaddset(&set, SIGINT);
-        return set;
-}
-
-void server_hold_signals(sigset_t *before)
-{
-        sigset_t set = our_signals();
-
-        (void)sigprocmask(SIG_BLOCK, &set, before);
-}
-
-/*
- * Signals are read, not handled: there is no handler to race with, and one that comes late, while
- * all is being freed, stays blocked and does not end what ends in order (signalfd(2)).
- */
-static int start_signals(struct server *s)
-{
-        sigset_t set = our_signals();
-
-        s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-        if (s->signal_fd < 0)
-                return -errno;
-        if (new_event(s, s->signal_fd, EV_READ | EV_PERSIST, on_signal, &s->signal) < 0 ||
-            event_add(s->signal, NULL) < 0)
-                return -ENOMEM;
-        return 0;
-}
-
 /* From here on nothing waits for who reads the log. */
 static int start_log(struct server *s)
 {
         int fd, r = log_never_wait(&fd);
 
-        if (r == 0)
-                r = new_event(s, fd, EV_READ | EV_PERSIST, on_log_retry, &s->log);
-        if (r == 0 && event_add(s->log, NULL) < 0)
-                r = -ENOMEM;
-        return r;
+        if (r < 0)
+                return r;
+        s->log = event_new(loop_base(s->loop), fd, EV_READ | EV_PERSIST, on_log_retry, NULL);
+        return s->log ? loop_add_event(s->log) : -ENOMEM;
 }
 
 /* Four times in each period: what a worker does not answer at once may be told next time. */
@@ -595,7 +511,7 @@ static int server_prepare(struct server *s)
         if (r == 0)
                 r = start_log(s);
         if (r == 0)
-                r = start_signals(s);
+                r = signals_new(s->loop, &signals_events, s, &s->signals);
         if (r == 0)
                 r = make_timers(s);
         if (r == 0)
@@ -651,12 +567,6 @@ static int server_serve(struct server *s)
         return EX_OK;
 }
 
-static void free_event(struct event *event)
-{
-        if (event)
-                event_free(event);
-}
-
 /*
  * A thread that hangs may still use anything there is: then the process ends at once, with nothing
  * freed.
@@ -679,10 +589,9 @@ static void server_deinit(struct server *s)
         s->listeners = listeners_free(s->listeners);
         stop_workers(s);
         workers_free(&s->workers);
-        free_event(s->log);
-        free_event(s->signal);
-        if (s->signal_fd >= 0)
-                (void)close(s->signal_fd);
+        if (s->log)
+                event_free(s->log);
+        signals_free(s->signals);
         gate_free(s->gate);
         notify_free(s->notify);
         loop_free(s->loop);
@@ -694,7 +603,6 @@ int server_run(struct config *config)
         struct server s = {
                 .config = config_ref(config),
                 .backend = config->backend,
-                .signal_fd = -1,
         };
         int status = EX_OSERR;
 

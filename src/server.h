@@ -6,16 +6,9 @@
 #pragma once
 
 #include "config.h"
-#include <signal.h>
 
 /**
- * server_hold_signals() - make SIGHUP, SIGTERM and SIGINT wait until server_run() reads them
- * @before: set to the signal mask before
- */
-void server_hold_signals(sigset_t *before);
-
-/**
- * server_run() - serve until told to stop; behind server_hold_signals()
+ * server_run() - serve until told to stop; after signals_hold()
  * @config: a reference is taken
  *
  * Raises the descriptor limit as far as the system lets it. Logs everything, failure to start too.
@@ -24,9 +17,3 @@ void server_hold_signals(sigset_t *before);
  * (78): the configuration does not fit the sockets that were passed.
  */
 int server_run(struct config *config);
-
-/**
- * server_load() - read a configuration and log its mistakes
- * Return: as config_load().
- */
-_must_use_ int server_load(const char *path, struct config **out);
