@@ -1,148 +1,103 @@
-/* The reload's thread runs the trial, reads the file, and posts the result to the loop. */
+/* Reloads of the configuration. */
 #include "reload.h"
-#include "mistake.h"
-#include "trial.h"
+#include "escape.h"
+#include "loader.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
-struct reload {
-        struct loop *loop;
-        void (*on_done)(void *arg);
-        void *arg;
-        char *path;
-        pthread_t thread;
-        bool has_thread;
-        int cancel_fd; /* readable: cancelled */
-        atomic_bool cancelled;
+_Static_assert(RELOAD_WHY_SIZE >= LOADER_WHY_SIZE, "on_loaded() has one buffer for both");
 
-        struct loop_task done; /* the members below are the thread's until this is posted */
-        int error;
-        struct config *config;
+void reload_init(struct reload *reload, struct loop *loop, const char *path,
+                 const struct reload_events *events, void *arg)
+{
+        *reload = (struct reload){
+                .loop = loop,
+                .path = path,
+                .events = events,
+                .arg = arg,
+        };
+}
+
+void reload_deinit(struct reload *reload)
+{
+        reload->loader = loader_free(reload->loader);
+}
+
+void reload_check(struct reload *reload)
+{
+        char path[ESCAPE_PATH_SIZE];
+
+        if (!reload->applying || reload->cancelled || !reload->events->is_applied(reload->arg))
+                return;
+        reload->applying = false;
+        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", escape_path(reload->path, path),
+                  reload->n_services, reload->n_services == 1 ? "" : "s");
+        reload->events->on_end(reload->arg);
+}
+
+static void fail(struct reload *reload, const char *why)
+{
+        char path[ESCAPE_PATH_SIZE];
+
+        reload->failed = true;
+        log_write(LOG_RELOAD_FAILED, NULL, "cannot reload %s: %s; keeping the old configuration",
+                  escape_path(reload->path, path), why);
+        if (reload->applying)
+                reload_check(reload); /* the reload before this one ends later */
+        else
+                reload->events->on_end(reload->arg);
+}
+
+static void begin(struct reload *reload);
+
+static void on_loaded(void *arg)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
         char why[RELOAD_WHY_SIZE];
-};
-
-_Static_assert(RELOAD_WHY_SIZE >= TRIAL_WHY_SIZE, "load() has one buffer for both");
-
-static void on_mistake(void *arg, const char *file, unsigned line, const char *text)
-{
         struct reload *reload = arg;
+        int r = loader_result(reload->loader, &config, why);
 
-        if (!atomic_load(&reload->cancelled))
-                mistake_log(NULL, file, line, text);
-}
-
-static void on_task(struct loop_task *task)
-{
-        struct reload *reload = container_of(task, struct reload, done);
-
-        reload->on_done(reload->arg);
-}
-
-static int load(struct reload *reload)
-{
-        int r = trial_run(reload->path, reload->cancel_fd, reload->why);
-
-        if (r == 0 && atomic_load(&reload->cancelled))
-                r = -ECANCELED;
+        reload->loader = loader_free(reload->loader);
+        if (reload->cancelled)
+                return;
         if (r == 0)
-                r = config_load(reload->path, on_mistake, reload, &reload->config);
-        if (r == -EINVAL)
-                (void)snprintf(reload->why, sizeof(reload->why), "the file has mistakes");
-        else if (r < 0 && r != -ENOEXEC)
-                (void)snprintf(reload->why, sizeof(reload->why), "%s", strerrordesc_np(-r));
-        return r;
-}
-
-static void *run(void *arg)
-{
-        struct reload *reload = arg;
-
-        reload->error = load(reload);
-        loop_post(reload->loop, &reload->done);
-        return NULL;
-}
-
-/* The thread blocks all signals, because the main thread reads them. */
-static int start_thread(struct reload *reload)
-{
-        sigset_t all, before;
-        int r;
-
-        (void)sigfillset(&all);
-        (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-        r = -pthread_create(&reload->thread, NULL, run, reload);
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (r < 0)
-                return r;
-        reload->has_thread = true;
-        (void)pthread_setname_np(reload->thread, "selectd-reload");
-        return 0;
-}
-
-static void reload_freep(struct reload **reload)
-{
-        reload_free(*reload);
-}
-
-int reload_new(struct loop *loop, const char *path, void (*on_done)(void *arg), void *arg,
-               struct reload **out)
-{
-        _cleanup_(reload_freep) struct reload *reload = calloc(1, sizeof(*reload));
-        int r;
-
-        if (!reload)
-                return -ENOMEM;
-        reload->loop = loop;
-        reload->on_done = on_done;
-        reload->arg = arg;
-        reload->done.run = on_task;
-        reload->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (reload->cancel_fd < 0)
-                return -errno;
-        reload->path = strdup(path);
-        if (!reload->path)
-                return -ENOMEM;
-        r = start_thread(reload);
-        if (r < 0)
-                return r;
-        *out = reload;
-        reload = NULL;
-        return 0;
-}
-
-int reload_result(struct reload *reload, struct config **config, char *why)
-{
-        if (reload->error < 0) {
-                (void)snprintf(why, RELOAD_WHY_SIZE, "%s", reload->why);
-                return reload->error;
+                r = reload->events->apply(reload->arg, config, why);
+        if (r == 0) {
+                reload->failed = false;
+                reload->applying = true;
+                reload->n_services = config->n_services;
+                reload_check(reload);
+        } else {
+                fail(reload, why);
         }
-        *config = reload->config;
-        reload->config = NULL;
-        return 0;
+        if (reload->again)
+                begin(reload);
+}
+
+static void begin(struct reload *reload)
+{
+        int r;
+
+        reload->again = false;
+        reload->events->on_begin(reload->arg);
+        r = loader_new(reload->loop, reload->path, on_loaded, reload, &reload->loader);
+        if (r < 0)
+                fail(reload, strerrordesc_np(-r));
+}
+
+void reload_request(struct reload *reload)
+{
+        if (reload->cancelled)
+                return;
+        if (reload->loader)
+                reload->again = true;
+        else
+                begin(reload);
 }
 
 void reload_cancel(struct reload *reload)
 {
-        atomic_store(&reload->cancelled, true);
-        (void)eventfd_write(reload->cancel_fd, 1);
-}
-
-struct reload *reload_free(struct reload *reload)
-{
-        if (!reload)
-                return NULL;
-        if (reload->has_thread) {
-                reload_cancel(reload);
-                (void)pthread_join(reload->thread, NULL);
-        }
-        closep(&reload->cancel_fd);
-        config_unref(reload->config);
-        free(reload->path);
-        free(reload);
-        return NULL;
+        reload->cancelled = true;
+        if (reload->loader)
+                loader_cancel(reload->loader);
 }

@@ -1,8 +1,8 @@
 /*
- * A reload under way: a child process tries the file first, then a thread of the reload reads it.
- * The loop serves clients meanwhile, and gets the result as a posted task.
+ * Reloads of the configuration, one at a time.
  *
- * Mistakes in the file are logged from the reload's thread.
+ * A request that comes while the file is being read makes the file be read once more afterwards. A
+ * reload ends when it has failed, or when all workers have applied the new configuration.
  *
  * Thread: the loop's.
  */
@@ -11,46 +11,53 @@
 #include "config.h"
 #include "loop.h"
 
-struct reload;
+struct loader;
+
+/* What reload_events.apply says when it fails: one line, printable. */
+#define RELOAD_WHY_SIZE 1024
+
+/* What the owner is asked and told, with its @arg. */
+struct reload_events {
+        /* A reload begins. */
+        void (*on_begin)(void *arg);
+        /* Apply a configuration. Return: 0; -errno: nothing has changed, and @why says why. */
+        int (*apply)(void *arg, struct config *config, char *why);
+        /* Return: whether all workers have applied the newest configuration. */
+        bool (*is_applied)(void *arg);
+        /* The reload has ended; its result has been logged. */
+        void (*on_end)(void *arg);
+};
+
+/* Embedded in its owner, who may read @failed. */
+struct reload {
+        struct loop *loop;
+        const char *path;
+        const struct reload_events *events;
+        void *arg;
+        struct loader *loader; /* NULL: no file is being read */
+        bool again;            /* a request came while the file was being read */
+        bool cancelled;
+        bool failed;       /* the newest reload */
+        bool applying;     /* some worker has not applied the new configuration yet */
+        size_t n_services; /* in the new configuration */
+};
 
 /**
- * reload_new() - begin to read a configuration file
- * @loop:    open for posts; turned by the caller
- * @path:    the file, absolute
- * @on_done: called once with @arg when the file has been read; see reload_result(). It may free the
- *           reload. It is not called from within reload_new().
- * @out:     set to the reload; freed with reload_free()
- *
- * Return: 0; -ENOMEM; what eventfd(2) or pthread_create(3) fails with.
+ * reload_init() - prepare for reloads
+ * @loop: open for posts; turned by the caller
+ * @path: the file, absolute; outlives the reload
  */
-_must_use_ int reload_new(struct loop *loop, const char *path, void (*on_done)(void *arg),
-                          void *arg, struct reload **out);
+void reload_init(struct reload *reload, struct loop *loop, const char *path,
+                 const struct reload_events *events, void *arg);
 
-/* What reload_result() says when there is no configuration. */
-#define RELOAD_WHY_SIZE 256
+/* Frees what a reload under way uses. The loop must not be turned afterwards. */
+void reload_deinit(struct reload *reload);
 
-/**
- * reload_result() - get the result; once, after on_done
- * @config: set to the configuration, with one reference, the caller's
- * @why:    what went wrong, printable; at least RELOAD_WHY_SIZE bytes
- *
- * Return: 0; -EINVAL: mistakes, which have been logged; -ENOEXEC: the file kills the process that
- * reads it; other errors of config_load().
- */
-_must_use_ int reload_result(struct reload *reload, struct config **config, char *why);
+/* Reloads the file. After reload_cancel() nothing is done. */
+void reload_request(struct reload *reload);
 
-/*
- * Cancels the reload without waiting for it. From now on no mistake is logged. The child process is
- * killed and reaped soon. on_done may still be called.
- */
+/* Ends the reload if all workers have applied the new configuration. To be called when one has. */
+void reload_check(struct reload *reload);
+
+/* Gives up a reload under way without waiting for it. No callback is called afterwards. */
 void reload_cancel(struct reload *reload);
-
-/**
- * reload_free() - cancel the reload and wait for its thread
- *
- * The wait is no longer than reading the file takes. Unless on_done calls this, the loop must not
- * be turned afterwards.
- *
- * Return: NULL.
- */
-struct reload *reload_free(struct reload *reload);

@@ -4,7 +4,6 @@
  */
 #include "server.h"
 #include "capacity.h"
-#include "escape.h"
 #include "gate.h"
 #include "listeners.h"
 #include "notify.h"
@@ -56,10 +55,7 @@ struct server {
         const char *limited_by;      /* what sets the descriptor limit, to be told */
         uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
         const char *backend;         /* as configured when it started */
-        struct reload *reload;       /* the file is being read; NULL: it is not */
-        bool reload_again;           /* after that: a signal came meanwhile */
-        bool reload_failed;          /* the last one */
-        bool reloading;              /* some worker has not put the new one into force yet */
+        struct reload reload;
         bool worker_failed;
         bool stopping;
         struct timer end; /* END_USEC has passed since the connections were told to end */
@@ -85,7 +81,7 @@ static void describe(const struct server *s, char *out, size_t size)
 
         (void)snprintf(out, size, "%s%zu connection%s, %zu service%s%s",
                        s->stopping ? "stopping: " : "", n, plural(n), services, plural(services),
-                       s->reload_failed ? "; the last reload failed" : "");
+                       s->reload.failed ? "; the last reload failed" : "");
 }
 
 static void on_status(struct timer *timer)
@@ -156,8 +152,7 @@ static void server_stop(struct server *s)
 
         notify_stopping(s->notify, timeout);
         s->stopping = true;
-        if (s->reload)
-                reload_cancel(s->reload);
+        reload_cancel(&s->reload);
         if (listeners_retire(s->listeners) == 0 || !start_timer(&s->retired, LISTENER_RETIRE_USEC))
                 stop_listening(s);
         else
@@ -309,9 +304,12 @@ static void tell_restart_needed(const struct server *s, const struct config *con
                           workers_wanted(config));
 }
 
-/* Puts a configuration that has been reloaded into force. On failure nothing has changed. */
-static int apply(struct server *s, struct config *config, char *why)
+_Static_assert(RELOAD_WHY_SIZE >= LISTENERS_WHY_SIZE, "apply() passes its buffer on");
+
+/* Applies a reloaded configuration. On failure nothing has changed. */
+static int apply(void *arg, struct config *config, char *why)
 {
+        struct server *s = arg;
         int r = listeners_match(s->listeners, config, why);
 
         if (r == 0)
@@ -333,86 +331,37 @@ static void tell_ready(const struct server *s)
         notify_ready(s->notify, status);
 }
 
-/* The reload is over when the last worker has put it into force. */
-static void finish_reload(struct server *s)
+static void on_reload_begin(void *arg)
 {
-        const struct config *config = s->config;
-        char shown[ESCAPE_PATH_SIZE];
+        const struct server *s = arg;
 
-        if (!workers_are_current(&s->workers) || !s->reloading || s->stopping)
-                return;
-        s->reloading = false;
-        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s",
-                  escape_path(config->path, shown), config->n_services, plural(config->n_services));
-        tell_ready(s);
+        notify_reloading(s->notify);
+}
+
+static void on_reload_end(void *arg)
+{
+        tell_ready(arg);
+}
+
+static bool is_applied(void *arg)
+{
+        const struct server *s = arg;
+
+        return workers_are_current(&s->workers);
 }
 
 static void on_current(void *arg)
 {
-        finish_reload(arg);
-}
-
-static void end_reload(struct server *s, int error, const char *why)
-{
-        char shown[ESCAPE_PATH_SIZE];
-
-        s->reload_failed = error < 0;
-        if (s->reload_failed)
-                log_write(LOG_RELOAD_FAILED, NULL,
-                          "cannot reload %s: %s; keeping the old configuration",
-                          escape_path(s->config->path, shown), why);
-        if (!s->reload_failed)
-                s->reloading = true;
-        else if (!s->reloading) /* else the one before is still being put into force */
-                tell_ready(s);
-        finish_reload(s);
-}
-
-static void begin_reload(struct server *s);
-
-/* The file has been read. */
-static void on_reload_done(void *arg)
-{
-        _cleanup_(config_unrefp) struct config *config = NULL;
-        char why[LISTENERS_WHY_SIZE];
         struct server *s = arg;
-        int r = reload_result(s->reload, &config, why);
 
-        s->reload = reload_free(s->reload);
-        if (s->stopping)
-                return;
-        if (r == 0)
-                r = apply(s, config, why);
-        end_reload(s, r, why);
-        if (s->reload_again)
-                begin_reload(s);
+        reload_check(&s->reload);
 }
 
-_Static_assert(LISTENERS_WHY_SIZE >= RELOAD_WHY_SIZE, "on_reload_done() has one buffer for both");
-
-static void begin_reload(struct server *s)
-{
-        int r;
-
-        s->reload_again = false;
-        notify_reloading(s->notify);
-        r = reload_new(s->loop, s->config->path, on_reload_done, s, &s->reload);
-        if (r < 0)
-                end_reload(s, r, strerrordesc_np(-r));
-}
-
-/* One reload at a time: signals that come meanwhile ask for one more, of what the file says then.
- */
 static void on_reload_signal(void *arg)
 {
         struct server *s = arg;
 
-        if (s->stopping)
-                return;
-        if (s->reload)
-                s->reload_again = true;
-        else
-                begin_reload(s);
+        reload_request(&s->reload);
 }
 
 /* Stopping */
@@ -442,6 +391,13 @@ static void on_watchdog(struct timer *timer)
 }
 
 /* Starting */
+
+static const struct reload_events reload_events = {
+        .on_begin = on_reload_begin,
+        .apply = apply,
+        .is_applied = is_applied,
+        .on_end = on_reload_end,
+};
 
 static const struct signals_events signals_events = {
         .on_reload = on_reload_signal,
@@ -502,6 +458,7 @@ static int server_prepare(struct server *s)
         r = loop_new(s->config->backend, &s->loop);
         if (r == 0) {
                 loop_set_budget(s->loop, &s->budget);
+                reload_init(&s->reload, s->loop, s->config->path, &reload_events, s);
                 r = loop_open_posts(s->loop);
         }
         if (r == 0)
@@ -560,7 +517,7 @@ static int server_serve(struct server *s)
                         return EX_OSERR;
                 }
         }
-        s->reload = reload_free(s->reload);
+        reload_deinit(&s->reload);
         gate_report(s->gate);
         if (!s->gave_up)
                 log_write(LOG_STOPPED, NULL, "stopped");
@@ -585,7 +542,7 @@ static void stop_workers(struct server *s)
 
 static void server_deinit(struct server *s)
 {
-        s->reload = reload_free(s->reload);
+        reload_deinit(&s->reload);
         s->listeners = listeners_free(s->listeners);
         stop_workers(s);
         workers_free(&s->workers);

@@ -8,10 +8,10 @@
 #include "config.h"
 
 /**
- * server_run() - serve until told to stop; after signals_hold()
- * @config: a reference is taken
+ * server_run() - serve until told to stop; to be called after signals_hold()
+ * @config: the caller keeps its reference until this returns
  *
- * Raises the descriptor limit as far as the system lets it. Logs everything, failure to start too.
+ * Raises the descriptor limit as far as the system allows. Logs every failure.
  *
  * Return: the process's exit status: 0; EX_OSERR (71): the system refused something; EX_CONFIG
  * (78): the configuration does not fit the sockets that were passed.
