@@ -23,7 +23,6 @@ struct listeners_events {
          * older one if the service has gone since the client began to connect. */
         void (*on_accept)(void *arg, struct config *config, const struct service *service, int fd,
                           const struct address *peer);
-        void (*on_error)(void *arg, int error);
         /* Retired sockets have been closed: listeners_count() is lower. */
         void (*on_retired)(void *arg);
 };
@@ -80,10 +79,9 @@ size_t listeners_count(const struct listeners *listeners);
  * Return: how many retired sockets are left: listeners_free() LISTENER_RETIRE_USEC later. */
 size_t listeners_retire(struct listeners *listeners);
 
-void listeners_pause(struct listeners *listeners);
-
-/* Return: 0; -ENOMEM: some are still paused. */
-_must_use_ int listeners_resume(struct listeners *listeners);
+/* Tries to accept again after a failure. To be called when a connection has ended, which may have
+ * freed what was missing. */
+void listeners_resume(struct listeners *listeners);
 
 /* Accepts all who wait in any backlog. */
 void listeners_accept_pending(struct listeners *listeners);

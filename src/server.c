@@ -18,12 +18,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* How long to wait for a descriptor when no connection of ours ends. */
-#define ACCEPT_RETRY_USEC USEC_PER_SEC
-
-/* A failure to accept after this long without one is a new one, and is said again. */
-#define ACCEPT_QUIET_USEC (10 * USEC_PER_SEC)
-
 /*
  * How long connections that are told to end may take, and then the workers' threads. Neither takes
  * more than a moment, but for a thread that hangs. The service manager is told that both fit into
@@ -44,17 +38,15 @@ struct server {
         struct notify *notify;
         struct listeners *listeners;
         struct signals *signals;
-        struct event *log;           /* lines of the log that wait are to be tried again */
-        struct timer watchdog;       /* ask the workers; not set: nobody watches */
-        struct timer idle;           /* exit_on_idle has passed */
-        struct timer drain;          /* drain_timeout has passed */
-        struct timer retired;        /* who began to connect before the end has done so */
-        struct timer retry;          /* try to accept again */
-        struct timer status;         /* tell the status */
-        uint64_t watchdog_usec;      /* between two questions */
-        const char *limited_by;      /* what sets the descriptor limit, to be told */
-        uint64_t accept_failed_usec; /* when accepting last failed; 0: never */
-        const char *backend;         /* as configured when it started */
+        struct event *log;      /* lines of the log that wait are to be tried again */
+        struct timer watchdog;  /* ask the workers; not set: nobody watches */
+        struct timer idle;      /* exit_on_idle has passed */
+        struct timer drain;     /* drain_timeout has passed */
+        struct timer retired;   /* who began to connect before the end has done so */
+        struct timer status;    /* tell the status */
+        uint64_t watchdog_usec; /* between two questions */
+        const char *limited_by; /* what sets the descriptor limit, to be told */
+        const char *backend;    /* as configured when it started */
         struct reload reload;
         bool worker_failed;
         bool stopping;
@@ -181,19 +173,6 @@ static void on_idle(struct timer *timer)
 
 /* Clients */
 
-static void resume_accepting(struct server *s)
-{
-        if (s->listeners && listeners_resume(s->listeners) < 0)
-                (void)start_timer(&s->retry, ACCEPT_RETRY_USEC);
-        else
-                timer_stop(&s->retry);
-}
-
-static void on_retry(struct timer *timer)
-{
-        resume_accepting(container_of(timer, struct server, retry));
-}
-
 static void on_accept(void *arg, struct config *config, const struct service *service, int fd,
                       const struct address *peer)
 {
@@ -218,34 +197,12 @@ static void on_refused(void *arg, const char *service, const char *client, int e
         server_update(s);
 }
 
-/*
- * Level-triggered accepting would spin on a client that can't be accepted: so it pauses. While that
- * goes on, with every descriptor that frees taken at once and the next one missing, it is said
- * once.
- */
-static void on_accept_error(void *arg, int error)
-{
-        bool exhausted = listener_is_exhausted(error);
-        struct server *s = arg;
-        uint64_t now = now_usec();
-
-        if (s->accept_failed_usec == 0 || now - s->accept_failed_usec > ACCEPT_QUIET_USEC)
-                log_write(LOG_ACCEPT_PAUSED, NULL, "cannot accept: %s; clients wait until %s",
-                          loop_strerror(error),
-                          exhausted ? "a connection ends" : "it works, tried every second");
-        s->accept_failed_usec = now;
-        if (!start_timer(&s->retry, ACCEPT_RETRY_USEC))
-                resume_accepting(s);
-        else if (exhausted)
-                listeners_pause(s->listeners);
-}
-
 static void on_ended(void *arg)
 {
         struct server *s = arg;
 
-        if (timer_is_set(&s->retry))
-                resume_accepting(s);
+        if (s->listeners)
+                listeners_resume(s->listeners);
         server_update(s);
 }
 
@@ -406,7 +363,6 @@ static const struct signals_events signals_events = {
 
 static const struct listeners_events listeners_events = {
         .on_accept = on_accept,
-        .on_error = on_accept_error,
         .on_retired = on_listeners_retired,
 };
 
@@ -443,7 +399,6 @@ static int make_timers(struct server *s)
         timer_init(&s->idle, timers, on_idle);
         timer_init(&s->drain, timers, on_drain);
         timer_init(&s->retired, timers, on_retired);
-        timer_init(&s->retry, timers, on_retry);
         timer_init(&s->status, timers, on_status);
         timer_init(&s->watchdog, timers, on_watchdog);
         return start_watchdog(s);
