@@ -1,9 +1,9 @@
 /*
- * The worker. A connection is on its list from admission until it is about to be freed.
+ * The worker. A connection is on the worker's list from admission until it is about to be freed.
  *
- * With a thread of its own, what home asks for is added to @orders under the lock, and one task
- * posted that takes them all; what it has to tell goes home in @news the same way. Without one, the
- * same orders are carried out and the same news delivered on the spot.
+ * With a thread of its own, a worker is given commands under the lock, and one posted task carries
+ * out all of them. The worker's events reach the main loop in the same way. Without a thread the
+ * commands are carried out, and the events delivered, within the call.
  */
 #include "worker.h"
 #include "connection.h"
@@ -18,7 +18,7 @@
 #include <signal.h>
 #include <time.h>
 
-/* A client under way from home to the worker. */
+/* A client that the main loop hands to the worker. */
 struct client {
         STAILQ_ENTRY(client) entry;
         struct config *config; /* a reference */
@@ -26,25 +26,25 @@ struct client {
         struct address peer;
         uint64_t id;
         int fd;
-        int error; /* why it could not be served, in which case @fd is closed */
+        int error; /* why the client could not be served; @fd is then closed */
         char name[CONNECTION_CLIENT_SIZE]; /* set with @error */
 };
 
 STAILQ_HEAD(client_list, client);
 
 /* What the worker is to do. */
-struct orders {
+struct commands {
         struct client_list clients;
-        struct config *reconfigure; /* a reference; NULL: no */
-        uint64_t generation;        /* of it: how many there have been */
-        const char *close_all;      /* the reason; NULL: no */
+        struct config *reconfigure; /* a reference; NULL: no such command */
+        uint64_t generation;        /* of @reconfigure: the number of commands of that kind */
+        const char *close_all;      /* the reason; NULL: no such command */
         bool answer, stop;
 };
 
-/* What home is to know. */
-struct news {
+/* What the owner is to be told. */
+struct events {
         size_t ended;
-        uint64_t generation; /* that is in force; 0: no news */
+        uint64_t generation; /* of the configuration that has been applied; 0: none */
         bool answered, failed;
 };
 
@@ -55,22 +55,24 @@ struct worker {
         struct dialers dialers;
         bool stopping;
 
-        struct loop *home; /* from here on home's: */
-        const struct worker_events *events;
+        /* For the main thread: */
+        struct loop *main_loop;
+        const struct worker_events *callbacks;
         void *arg;
         size_t count;
-        uint64_t asked, current; /* generations */
+        uint64_t asked, current; /* generations: the newest command, the newest event */
         bool answered;
 
-        bool threaded; /* from here on shared: */
+        /* For both threads: */
+        bool threaded;
         pthread_t thread;
-        pthread_mutex_t lock; /* of the next four */
-        struct orders orders;
-        struct news news;
-        struct client_list refused; /* who could not be served, for @home to hear of */
-        bool ended;                 /* nothing but the thread's return is left */
+        pthread_mutex_t lock; /* protects the next four members */
+        struct commands commands;
+        struct events events;
+        struct client_list refused; /* clients that could not be served */
+        bool ended;                 /* the thread has nothing left to do but return */
         pthread_cond_t on_ended;    /* signalled once @ended is true */
-        struct loop_task on_orders, on_news;
+        struct loop_task on_commands, on_events;
 };
 
 static const struct mode *const modes[] = {
@@ -79,7 +81,7 @@ static const struct mode *const modes[] = {
         [SERVICE_HUB] = &hub_mode,
 };
 
-/* Clients under way */
+/* Clients */
 
 static struct client *client_free(struct client *client)
 {
@@ -98,60 +100,62 @@ static struct client *take_client(struct client_list *list)
         return client;
 }
 
-/* News */
+/* Events */
 
-static void deliver(struct worker *worker, const struct news *news)
+static void deliver(struct worker *worker, const struct events *events)
 {
-        worker->count -= news->ended;
-        worker->answered |= news->answered;
-        if (news->generation) {
-                worker->current = news->generation;
-                worker->events->on_current(worker->arg);
+        worker->count -= events->ended;
+        worker->answered |= events->answered;
+        if (events->generation) {
+                worker->current = events->generation;
+                worker->callbacks->on_current(worker->arg);
         }
-        if (news->ended)
-                worker->events->on_ended(worker->arg);
-        if (news->failed)
-                worker->events->on_failed(worker->arg);
+        if (events->ended)
+                worker->callbacks->on_ended(worker->arg);
+        if (events->failed)
+                worker->callbacks->on_failed(worker->arg);
 }
 
-/* Tells home of a client that could not be served. */
+/* Tells the owner of a client that could not be served. */
 static void deliver_refused(struct worker *worker, const struct client *client)
 {
         worker->count--;
-        worker->events->on_refused(worker->arg, client->service->name, client->name, client->error);
+        worker->callbacks->on_refused(worker->arg, client->service->name, client->name,
+                                      client->error);
 }
 
-static void on_news(struct loop_task *task)
+static void on_events(struct loop_task *task)
 {
-        struct worker *worker = container_of(task, struct worker, on_news);
+        struct worker *worker = container_of(task, struct worker, on_events);
         struct client_list refused = STAILQ_HEAD_INITIALIZER(refused);
-        struct news news;
+        struct events events;
 
         (void)pthread_mutex_lock(&worker->lock);
-        news = worker->news;
-        worker->news = (struct news){ 0 };
+        events = worker->events;
+        worker->events = (struct events){ 0 };
         STAILQ_CONCAT(&refused, &worker->refused);
         (void)pthread_mutex_unlock(&worker->lock);
         for (struct client *client; (client = take_client(&refused));) {
                 deliver_refused(worker, client);
                 client_free(client);
         }
-        deliver(worker, &news);
+        deliver(worker, &events);
 }
 
-static void tell(struct worker *worker, const struct news *news)
+static void send_events(struct worker *worker, const struct events *events)
 {
         if (!worker->threaded) {
-                deliver(worker, news);
+                deliver(worker, events);
                 return;
         }
         (void)pthread_mutex_lock(&worker->lock);
-        worker->news.ended += news->ended;
-        worker->news.generation = news->generation ? news->generation : worker->news.generation;
-        worker->news.answered |= news->answered;
-        worker->news.failed |= news->failed;
+        worker->events.ended += events->ended;
+        worker->events.generation =
+                events->generation ? events->generation : worker->events.generation;
+        worker->events.answered |= events->answered;
+        worker->events.failed |= events->failed;
         (void)pthread_mutex_unlock(&worker->lock);
-        loop_post(worker->home, &worker->on_news);
+        loop_post(worker->main_loop, &worker->on_events);
 }
 
 static void worker_on_closed(struct connection_owner *owner, struct connection *connection)
@@ -159,12 +163,12 @@ static void worker_on_closed(struct connection_owner *owner, struct connection *
         struct worker *worker = container_of(owner, struct worker, owner);
 
         LIST_REMOVE(connection, entry);
-        tell(worker, &(struct news){ .ended = 1 });
+        send_events(worker, &(struct events){ .ended = 1 });
 }
 
-/* Orders */
+/* Commands */
 
-/* Notes why a client can't be served, and closes its socket. */
+/* Records why a client cannot be served, and closes its socket. */
 static void refuse(struct client *client, int error)
 {
         char name[ADDRESS_TEXT_SIZE];
@@ -175,7 +179,7 @@ static void refuse(struct client *client, int error)
         (void)close(client->fd);
 }
 
-/* Return: whether a connection began; else the client is refused. */
+/* Return: whether a connection began. If not, the client has been refused. */
 static bool admit(struct worker *worker, struct client *client)
 {
         struct connection *connection;
@@ -191,13 +195,13 @@ static bool admit(struct worker *worker, struct client *client)
         return true;
 }
 
-/* Hands a refused client back to home. */
+/* Hands a refused client back to the main loop. */
 static void give_back(struct worker *worker, struct client *client)
 {
         (void)pthread_mutex_lock(&worker->lock);
         STAILQ_INSERT_TAIL(&worker->refused, client, entry);
         (void)pthread_mutex_unlock(&worker->lock);
-        loop_post(worker->home, &worker->on_news);
+        loop_post(worker->main_loop, &worker->on_events);
 }
 
 static void reconfigure(struct worker *worker, struct config *config)
@@ -216,46 +220,46 @@ static void close_all(struct worker *worker, const char *reason)
                 connection_close(connection, reason);
 }
 
-static struct orders take_orders(struct worker *worker)
+static struct commands take_commands(struct worker *worker)
 {
-        struct orders orders;
+        struct commands commands;
 
-        STAILQ_INIT(&orders.clients);
+        STAILQ_INIT(&commands.clients);
         (void)pthread_mutex_lock(&worker->lock);
-        STAILQ_CONCAT(&orders.clients, &worker->orders.clients);
-        orders.reconfigure = worker->orders.reconfigure;
-        orders.generation = worker->orders.generation;
-        orders.close_all = worker->orders.close_all;
-        orders.answer = worker->orders.answer;
-        orders.stop = worker->orders.stop;
-        worker->orders.reconfigure = NULL;
-        worker->orders.close_all = NULL;
-        worker->orders.answer = false;
+        STAILQ_CONCAT(&commands.clients, &worker->commands.clients);
+        commands.reconfigure = worker->commands.reconfigure;
+        commands.generation = worker->commands.generation;
+        commands.close_all = worker->commands.close_all;
+        commands.answer = worker->commands.answer;
+        commands.stop = worker->commands.stop;
+        worker->commands.reconfigure = NULL;
+        worker->commands.close_all = NULL;
+        worker->commands.answer = false;
         (void)pthread_mutex_unlock(&worker->lock);
-        return orders;
+        return commands;
 }
 
-static void on_orders(struct loop_task *task)
+static void on_commands(struct loop_task *task)
 {
-        struct worker *worker = container_of(task, struct worker, on_orders);
-        struct orders orders = take_orders(worker);
+        struct worker *worker = container_of(task, struct worker, on_commands);
+        struct commands commands = take_commands(worker);
 
-        for (struct client *client; (client = take_client(&orders.clients));) {
+        for (struct client *client; (client = take_client(&commands.clients));) {
                 if (admit(worker, client))
                         client_free(client);
                 else
                         give_back(worker, client);
         }
-        if (orders.reconfigure) {
-                reconfigure(worker, orders.reconfigure);
-                tell(worker, &(struct news){ .generation = orders.generation });
+        if (commands.reconfigure) {
+                reconfigure(worker, commands.reconfigure);
+                send_events(worker, &(struct events){ .generation = commands.generation });
         }
-        config_unref(orders.reconfigure);
-        if (orders.close_all)
-                close_all(worker, orders.close_all);
-        if (orders.answer)
-                tell(worker, &(struct news){ .answered = true });
-        worker->stopping = orders.stop;
+        config_unref(commands.reconfigure);
+        if (commands.close_all)
+                close_all(worker, commands.close_all);
+        if (commands.answer)
+                send_events(worker, &(struct events){ .answered = true });
+        worker->stopping = commands.stop;
 }
 
 /* The thread */
@@ -272,7 +276,7 @@ static void *run(void *arg)
         close_all(worker, "stopping");
         loop_run_deferred(worker->loop);
         if (r < 0)
-                tell(worker, &(struct news){ .failed = true });
+                send_events(worker, &(struct events){ .failed = true });
         (void)pthread_mutex_lock(&worker->lock);
         worker->ended = true;
         (void)pthread_cond_signal(&worker->on_ended);
@@ -280,7 +284,7 @@ static void *run(void *arg)
         return NULL;
 }
 
-/* Signals are the main thread's. */
+/* The thread blocks all signals, because the main thread reads them. */
 static int start_thread(struct worker *worker)
 {
         sigset_t all, before;
@@ -315,7 +319,7 @@ static void worker_freep(struct worker **worker)
         worker_free(*worker);
 }
 
-int worker_new(const char *backend, struct loop *home, struct resolver *resolver,
+int worker_new(const char *backend, struct loop *main_loop, struct resolver *resolver,
                const struct worker_events *events, void *arg, struct worker **out)
 {
         _cleanup_(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
@@ -325,22 +329,22 @@ int worker_new(const char *backend, struct loop *home, struct resolver *resolver
                 return -ENOMEM;
         LIST_INIT(&worker->connections);
         LIST_INIT(&worker->owner.hubs);
-        STAILQ_INIT(&worker->orders.clients);
+        STAILQ_INIT(&worker->commands.clients);
         STAILQ_INIT(&worker->refused);
         init_lock(worker);
         worker->owner.on_closed = worker_on_closed;
-        worker->on_orders.run = on_orders;
-        worker->on_news.run = on_news;
-        worker->home = home;
-        worker->events = events;
+        worker->on_commands.run = on_commands;
+        worker->on_events.run = on_events;
+        worker->main_loop = main_loop;
+        worker->callbacks = events;
         worker->arg = arg;
         worker->answered = true;
         if (!backend)
-                worker->loop = home;
+                worker->loop = main_loop;
         else
                 r = loop_new(backend, &worker->loop);
         if (r == 0 && backend) {
-                loop_set_budget(worker->loop, loop_budget(home));
+                loop_set_budget(worker->loop, loop_budget(main_loop));
                 r = loop_open_posts(worker->loop);
         }
         if (r == 0) {
@@ -356,11 +360,11 @@ int worker_new(const char *backend, struct loop *home, struct resolver *resolver
         return 0;
 }
 
-/* Gives the worker's thread what was put into @orders under the lock, which is let go. */
-static void send_orders(struct worker *worker)
+/* Releases the lock and makes the worker's thread carry out the commands. */
+static void send_commands(struct worker *worker)
 {
         (void)pthread_mutex_unlock(&worker->lock);
-        loop_post(worker->loop, &worker->on_orders);
+        loop_post(worker->loop, &worker->on_commands);
 }
 
 void worker_begin_stop(struct worker *worker)
@@ -371,8 +375,8 @@ void worker_begin_stop(struct worker *worker)
                 return;
         }
         (void)pthread_mutex_lock(&worker->lock);
-        worker->orders.stop = true;
-        send_orders(worker);
+        worker->commands.stop = true;
+        send_commands(worker);
 }
 
 /* Return: 0; -ETIMEDOUT. */
@@ -395,7 +399,7 @@ static int wait_for_end(struct worker *worker, uint64_t until_usec)
 
 int worker_stop(struct worker *worker, uint64_t until_usec)
 {
-        struct orders orders;
+        struct commands commands;
         int r;
 
         if (!worker->threaded)
@@ -404,13 +408,13 @@ int worker_stop(struct worker *worker, uint64_t until_usec)
         if (r < 0)
                 return r;
         (void)pthread_join(worker->thread, NULL);
-        /* What came too late, when the loop had failed. */
-        orders = take_orders(worker);
-        for (struct client *client; (client = take_client(&orders.clients));) {
+        /* Commands that came too late, after the loop had failed. */
+        commands = take_commands(worker);
+        for (struct client *client; (client = take_client(&commands.clients));) {
                 (void)close(client->fd);
                 client_free(client);
         }
-        config_unref(orders.reconfigure);
+        config_unref(commands.reconfigure);
         return 0;
 }
 
@@ -418,7 +422,7 @@ struct worker *worker_free(struct worker *worker)
 {
         if (!worker)
                 return NULL;
-        if (worker->loop != worker->home)
+        if (worker->loop != worker->main_loop)
                 loop_free(worker->loop);
         for (struct client *client; (client = take_client(&worker->refused));)
                 client_free(client);
@@ -428,7 +432,7 @@ struct worker *worker_free(struct worker *worker)
         return NULL;
 }
 
-/* What home asks for */
+/* Giving commands */
 
 void worker_admit(struct worker *worker, struct config *config, const struct service *service,
                   int fd, const struct address *peer, uint64_t id)
@@ -456,8 +460,8 @@ void worker_admit(struct worker *worker, struct config *config, const struct ser
         *queued = client;
         config_ref(config);
         (void)pthread_mutex_lock(&worker->lock);
-        STAILQ_INSERT_TAIL(&worker->orders.clients, queued, entry);
-        send_orders(worker);
+        STAILQ_INSERT_TAIL(&worker->commands.clients, queued, entry);
+        send_commands(worker);
 }
 
 size_t worker_count(const struct worker *worker)
@@ -473,10 +477,10 @@ void worker_reconfigure(struct worker *worker, struct config *config)
         }
         worker->asked++;
         (void)pthread_mutex_lock(&worker->lock);
-        config_unref(worker->orders.reconfigure);
-        worker->orders.reconfigure = config_ref(config);
-        worker->orders.generation = worker->asked;
-        send_orders(worker);
+        config_unref(worker->commands.reconfigure);
+        worker->commands.reconfigure = config_ref(config);
+        worker->commands.generation = worker->asked;
+        send_commands(worker);
 }
 
 bool worker_is_current(const struct worker *worker)
@@ -491,8 +495,8 @@ void worker_close_all(struct worker *worker, const char *reason)
                 return;
         }
         (void)pthread_mutex_lock(&worker->lock);
-        worker->orders.close_all = reason;
-        send_orders(worker);
+        worker->commands.close_all = reason;
+        send_commands(worker);
 }
 
 bool worker_answers(struct worker *worker)
@@ -503,7 +507,7 @@ bool worker_answers(struct worker *worker)
                 return answered;
         worker->answered = false;
         (void)pthread_mutex_lock(&worker->lock);
-        worker->orders.answer = true;
-        send_orders(worker);
+        worker->commands.answer = true;
+        send_commands(worker);
         return true;
 }
