@@ -1,5 +1,6 @@
 """A reload of thousands of services: what it costs the thread that serves clients grows no faster
 than their number. Processor time is compared, which other programs do not change."""
+import os
 import pathlib
 
 import pytest
@@ -8,10 +9,11 @@ from harness import Daemon, cannot_run, config, service
 
 FEW, MANY = 500, 2000
 REPETITIONS = 4
+NETWORK = f"127.{os.getpid() % 254 + 1}"  # of this run, so that its fixed ports meet no other run's
 
 
 def services(n, host=1):
-    return [service(f"s{i}", listen=f"127.0.{host}.1:{10000 + i}") for i in range(n)]
+    return [service(f"s{i}", listen=f"{NETWORK}.{host}.1:{10000 + i}") for i in range(n)]
 
 
 def main_thread_seconds(daemon):
