@@ -9,7 +9,7 @@ import pytest
 import harness
 
 SOURCE = Path(__file__).parents[2]
-PAGES = sorted(path for directory in ("src", "conf") for path in (SOURCE / directory).glob("*.[1-8]"))
+PAGES = sorted((SOURCE / "src/man").glob("*.[1-8]"))
 
 
 @pytest.fixture(params=PAGES, ids=lambda path: path.name)

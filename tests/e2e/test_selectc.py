@@ -11,7 +11,7 @@ import pytest
 from harness import (DEADLINE, SELECTC, Daemon, Server, config, free_port, reset, running_selectc,
                      selectc, service)
 
-PAGE = pathlib.Path(__file__).parents[2] / "src" / "selectc.1"
+PAGE = pathlib.Path(__file__).parents[2] / "src" / "man" / "selectc.1"
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ static bool is_in_page(const struct key *key)
 static void page(void **state)
 {
         (void)state;
-        read_source("conf/selectd.conf.5");
+        read_source("src/man/selectd.conf.5");
         for_each_key(is_in_page);
 }
 
@@ -178,7 +178,7 @@ static bool is_in_reload_section(const struct key *key)
 static void page_on_reloads(void **state)
 {
         (void)state;
-        read_source("conf/selectd.conf.5");
+        read_source("src/man/selectd.conf.5");
         for_each_key(is_in_reload_section);
 }
 

@@ -365,7 +365,7 @@ static size_t count_id(const struct ids *ids, const char *id)
 
 static void catalog(void **state)
 {
-        char *code = read_text(SOURCE_DIR "/src/log.c");
+        char *code = read_text(SOURCE_DIR "/src/base/log.c");
         char *text = read_text(SOURCE_DIR "/systemd/selectd.catalog");
         struct ids kinds, entries;
         size_t missing = 0;
