@@ -163,12 +163,3 @@ struct timers *loop_timers(const struct loop *loop);
 
 /* The timeval that libevent's timers take. */
 struct timeval loop_timeval(uint64_t usec);
-
-/* Old names, until every caller has the new ones. */
-#define loop_now_usec                            now_usec
-#define loop_timer                               timer
-#define loop_timer_init(timer_, loop_, on_time_) timer_init(timer_, loop_timers(loop_), on_time_)
-#define loop_timer_set(timer_, now_usec_, until_usec_) \
-        ((void)(now_usec_), timer_set(timer_, until_usec_))
-#define loop_timer_stop   timer_stop
-#define loop_timer_is_set timer_is_set

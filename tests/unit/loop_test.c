@@ -173,13 +173,13 @@ static void posted_by_many(void **state)
 
 static void *post_one_by_one(void *arg)
 {
-        uint64_t deadline = loop_now_usec() + DEADLINE_USEC;
+        uint64_t deadline = now_usec() + DEADLINE_USEC;
         struct poster *poster = arg;
 
         for (unsigned i = 1; i <= POSTS / 4; i++) {
                 atomic_store(&poster->asked, i);
                 loop_post(loop, &poster->task);
-                while (atomic_load(&poster->done) < i && loop_now_usec() < deadline)
+                while (atomic_load(&poster->done) < i && now_usec() < deadline)
                         (void)sched_yield();
         }
         return NULL;
@@ -259,7 +259,7 @@ static void storm_run(struct loop_task *task)
 {
         struct storm *storm = container_of(task, struct storm, task);
 
-        storm->over = loop_now_usec() >= storm->until;
+        storm->over = now_usec() >= storm->until;
         if (!storm->over)
                 loop_post(loop, task);
 }
@@ -279,7 +279,7 @@ static void on_little_time(evutil_socket_t fd, short what, void *arg)
 static void posts_do_not_starve(void **state)
 {
         const struct timeval wait = loop_timeval(5 * USEC_PER_MSEC);
-        struct storm storm = { .task.run = storm_run, .until = loop_now_usec() + USEC_PER_SEC };
+        struct storm storm = { .task.run = storm_run, .until = now_usec() + USEC_PER_SEC };
         struct poster other = { .task.run = poster_run };
 
         (void)state;

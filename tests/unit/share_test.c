@@ -284,13 +284,13 @@ static void delayed_for_some(void **state)
 /* What falls due while a share is given leaves, and the share is the same for the next ones. */
 static void due_meanwhile(void **state)
 {
-        uint64_t due = loop_now_usec() + 2000;
+        uint64_t due = now_usec() + 2000;
 
         (void)state;
         for (int i = 0; i < 4; i++)
                 assert_int_equal(set_delay(&join(200000)->link, 2000), 0);
         (void)give(10);
-        while (loop_now_usec() <= due + 2000)
+        while (now_usec() <= due + 2000)
                 ;
         (void)give(1000);
         receive_all();

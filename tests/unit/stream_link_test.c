@@ -263,10 +263,10 @@ static void peer_receive(size_t n)
 
 #define peer_until(condition, act)                                                \
         do {                                                                      \
-                uint64_t deadline_ = loop_now_usec() + DEADLINE_USEC;             \
+                uint64_t deadline_ = now_usec() + DEADLINE_USEC;                  \
                                                                                   \
                 while (!(condition)) {                                            \
-                        if (loop_now_usec() > deadline_)                          \
+                        if (now_usec() > deadline_)                               \
                                 fail_msg("never so on %s: " #condition, backend); \
                         act;                                                      \
                         watch_turn();                                             \
@@ -282,13 +282,13 @@ static uint64_t progress(void)
 /* Sends until nobody takes more: neither the peer's socket nor the stream. */
 static void fill(void)
 {
-        uint64_t deadline = loop_now_usec() + DEADLINE_USEC;
+        uint64_t deadline = now_usec() + DEADLINE_USEC;
         int still = 0;
 
         while (still < 20) {
                 uint64_t was = progress();
 
-                if (loop_now_usec() > deadline)
+                if (now_usec() > deadline)
                         fail_msg("reading never stops on %s", backend);
                 while (peer_send(65536) > 0)
                         ;
@@ -802,7 +802,7 @@ static void delayed(void **state)
         (void)state;
         start_unix();
         set_delay(delay, 1024);
-        began = loop_now_usec();
+        began = now_usec();
         assert_int_equal(peer_send(2 * 1024 + 5), 2 * 1024 + 5);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         for (uint64_t i = 1; i <= 3; i++) {
@@ -811,7 +811,7 @@ static void delayed(void **state)
                         if (i < 3 && echo->stream.in)
                                 assert_true(link_is_waiting(&echo->link));
                 });
-                assert_true(loop_now_usec() >= began + i * delay);
+                assert_true(now_usec() >= began + i * delay);
                 assert_int_equal(echo->dones, i == 3); /* the end waits in line */
         }
         peer_until(peer_saw_end, peer_receive(1));

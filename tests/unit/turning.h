@@ -66,10 +66,10 @@ static inline void turn(void)
 /* Turns until @condition; fails when it takes too long. */
 #define turn_until(condition)                                                     \
         do {                                                                      \
-                uint64_t deadline_ = loop_now_usec() + DEADLINE_USEC;             \
+                uint64_t deadline_ = now_usec() + DEADLINE_USEC;                  \
                                                                                   \
                 while (!(condition)) {                                            \
-                        if (loop_now_usec() > deadline_)                          \
+                        if (now_usec() > deadline_)                               \
                                 fail_msg("never so on %s: " #condition, backend); \
                         turn();                                                   \
                 }                                                                 \
