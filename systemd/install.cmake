@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The last step of "cmake --install": the administrator's file, and the paths in the installed texts.
 #
 # In the source tree, units, pages and examples name the paths of a package: /usr and /etc. Here the

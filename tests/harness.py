@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A selectd under test, and the clients that talk to it.
 
 A test writes a configuration with config(), starts a Daemon on it and waits for what the daemon

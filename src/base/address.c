@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Addresses are parsed with getaddrinfo(3), which takes every spelling of an IP address that the
  * system knows, such as a scoped "[fe80::1%eth0]:7".

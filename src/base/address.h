@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Where a socket listens, connects to or comes from: IPv4, IPv6 or a path.
  */

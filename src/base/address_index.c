@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The index is made of hash tables with chains. Every address is in a chain by its bytes, and in a
  * chain by its port. Wildcards have port chains of their own, because an address that is not a

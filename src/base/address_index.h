@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * An index of addresses. It finds an address that equals or overlaps another one without comparing
  * all of them: with thousands of addresses a look-up takes about a microsecond, even when many

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A bucket is stored as the moment when it will be full again (the generic cell rate algorithm,
  * ITU-T I.371). A reservation moves that moment on by the time that its bytes take.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A token bucket: a rate in bytes a second, and a burst that may leave at once.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Escaping of bytes from outside. The output holds no control character but tabs. */
 #include "escape.h"
 

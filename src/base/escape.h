@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Bytes from outside, made safe to print on one line, whatever they hold.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The log. A line is composed once, on the stack, and handed to the sink: for the journal with its
  * fields, for standard error without them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What selectd says, to the journal or to standard error, in the same words.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * An address is compared with a range bit by bit. IPv4 addresses that are mapped to IPv6 are made
  * plain IPv4 addresses first; ranges of them, too.

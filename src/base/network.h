@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A range of addresses: "10.0.0.0/8", "fd00::/8", one address, or "unix:" for every unix socket.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Reading and writing of durations and sizes. Whole part and fraction are read as integers, never
  * as floating point, so that "0.1s" is exactly 100000 µs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* SplitMix64: a counter, whose bits mix() scatters. */
 #include "random.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The sink. A write that fails for whatever reason is tried again later, with the same bytes: a
  * full disk or a journal that is gone may come back, as a reader may that is only slow.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A sink: takes the records of the log, for standard error or for the journal, and never waits.
  *

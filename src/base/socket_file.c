@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Files of unix sockets. To find out that nobody listens on a file and to replace it are two steps:
  * between them another process could do the same, and one of the two would remove the file of the

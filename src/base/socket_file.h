@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The file of a unix socket: who may connect, who made it, and when it is replaced or removed.
  *

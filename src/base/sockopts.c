@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sockopts.h"
 #include "util.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The options of a service's sockets: how soon a vanished peer is noticed, and how much the kernel
  * may hold. They apply to clients and upstreams alike.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How many there are of something that several threads begin and end, up to a limit.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What every file uses: clean-up of locals, attributes, the container of a member.
  *

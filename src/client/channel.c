@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The socket is read and written here and not by a bufferevent: when a send fails, a bufferevent
  * reports the error and leaves in the socket what the server had sent before (measured: 3 to 13 of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A client's connection: bytes both ways, a half-close that waits behind what is still to be sent,
  * and an end that comes after everything that arrived.

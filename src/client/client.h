@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What both clients work with: the line client and the one that times round trips.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Connecting. The addresses of a name race each other, each in a struct pollfd; a unix socket is
  * waited for by connect(2) itself.

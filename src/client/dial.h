@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Connecting to a server, for the clients. Blocks; thread: any.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The line client. Input is read only while little of it waits to be sent, and the server is read
  * only while little of its output waits to be printed: neither direction holds up the other, and a

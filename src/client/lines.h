@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The line client: what is typed goes out, what comes back is printed, both at once.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The command line, option by option: a table of those that take a number. */
 #include "options.h"
 #include "quantity.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Output that never blocks the loop. The inherited descriptor may be blocking or not. */
 #include "output.h"
 

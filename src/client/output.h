@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a client prints: a queue in front of standard output or standard error that writes without
  * blocking, and loses nothing when the descriptor is a full pipe.

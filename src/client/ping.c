@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Round trips. A stream keeps order, so an answer belongs to the oldest message without one, unless
  * the number in it says otherwise. The times at which those messages left wait in an evbuffer,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Timing of round trips through an echo, in the habits of ping(8).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The content of messages: the number in little-endian order, then bytes that count up from it. */
 #include "probe.h"
 

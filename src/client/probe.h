@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The messages that are sent to time round trips: each tells its number, and its content is known.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Round-trip times, added up as they come. */
 #include "rtt.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* selectc, the client: connect, run, exit status. */
 #include "dial.h"
 #include "lines.h"

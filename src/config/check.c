@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Checks of a group by its table of keys, and of all services together. */
 #include "check.h"
 #include "address_index.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Checks that concern more than one value: keys that need another key or a mode, and relays that
  * lead to themselves. Mistakes are reported to the reader. Thread: any.

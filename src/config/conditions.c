@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Conditions, and the names of faults. */
 #include "conditions.h"
 

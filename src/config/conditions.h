@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What is done on purpose to one direction of a connection: to_client or to_upstream, as values.
  *

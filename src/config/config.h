@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The configuration: what /etc/selectd.conf says, read whole, checked whole, then never changed.
  *

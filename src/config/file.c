@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reading of whole files. */
 #include "file.h"
 

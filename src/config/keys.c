@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The tables of keys, one for each kind of group, and the reading of groups by these tables.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Every key of the configuration: one row of a table holds all that is known of a key.
  *

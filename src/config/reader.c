@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reporting of mistakes. */
 #include "reader.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The state of reading a configuration, and the reporting of mistakes, all in one form: "KEY: VALUE
  * is not legal, expected RANGE".

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A file is copied token by token, so that an include or an integer is told from what only looks
  * like one in a comment, a string or a name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The text of a configuration file with its includes, and where each line of it came from.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Tokens, as libconfig 1.5 reads them. */
 #include "token.h"
 

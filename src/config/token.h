@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The tokens of libconfig's language, as far as their ends must be known: where a comment, a
  * string, a name, a number or an include ends.

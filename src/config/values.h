@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Readers of values, for the tables of keys.c: numbers, durations, sizes, words, addresses.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Entries of the set of listeners. */
 #include "entry.h"
 

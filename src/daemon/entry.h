@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One listening socket of the set (listeners.h), and the service that its clients get.
  *

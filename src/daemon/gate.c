@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The gate. The first client turned away starts a timer; when it fires, all counts since then are
  * logged and forgotten.

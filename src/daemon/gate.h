@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Who may come in: the limit on connections, and the records of clients that were turned away.
  *

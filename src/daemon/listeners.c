@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The set of listeners. */
 #include "listeners.h"
 #include "entry.h"

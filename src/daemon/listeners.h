@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * All listening sockets of the process, kept in step with the configuration.
  *

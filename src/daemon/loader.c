@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The loader's thread runs the trial, reads the file, and posts the result to the loop. */
 #include "loader.h"
 #include "mistake.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A loader: reads a configuration file once, while the loop serves clients. A child process tries
  * the file first, then a thread of the loader reads it and posts the result to the loop.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* selectd: arguments, load, run, exit status. */
 #include "escape.h"
 #include "log.h"

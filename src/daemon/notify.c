@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Notification of the service manager: a datagram to the socket that NOTIFY_SOCKET names.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the service manager is told (sd_notify(3)); nothing where there is none.
  *

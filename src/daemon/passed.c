@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Passed sockets. */
 #include "passed.h"
 #include "address_index.h"

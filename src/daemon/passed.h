@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The sockets that systemd passed to this process (sd_listen_fds(3)), and the services that they
  * belong to.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The plan. There may be thousands of addresses, and clients wait meanwhile. So addresses are
  * matched by sorting or through an index; comparing each with each would take too long.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How the listening sockets change when a configuration is applied: plan_make() decides which
  * sockets stay, and plan_open() opens the missing ones. Until the plan is committed all of it can

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reloads of the configuration. */
 #include "reload.h"
 #include "escape.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The server. Three things move it: clients that come and go, signals, and time; each ends in
  * server_update(), which sets the timers and the status that follow from where things stand.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Signals, read from a signalfd(2). */
 #include "signals.h"
 

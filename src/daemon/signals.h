@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The signals that selectd acts on: SIGHUP, SIGTERM and SIGINT.
  *

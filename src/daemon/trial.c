@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The trial: posix_spawn(3), and pidfd_open(2) to wait for the child and for a cancellation. */
 #include "trial.h"
 

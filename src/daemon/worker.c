@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The worker. A connection is on the worker's list from admission until it is about to be freed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One loop and the connections on it.
  *

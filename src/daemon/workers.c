@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The set of workers: each call is for every worker, or chooses one. */
 #include "workers.h"
 #include "resolver.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * All workers of the process.
  *

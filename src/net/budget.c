@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "budget.h"
 
 void budget_set_max(struct budget *budget, uint64_t bytes)

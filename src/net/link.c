@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The link. Everything that happens to it ends in link_settle(), which alone decides whether the
  * source is read and whether the end of the stream may pass.

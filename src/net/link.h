@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Carries bytes one way, into a stream: straight through, or by a shaper.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The listener: what binding takes for each kind of address, and accepting. libevent's
  * evconnlistener accepts for as long as clients come: one that connected in a tight loop held up

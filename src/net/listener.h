@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One listening socket, opened here or passed by systemd.
  *

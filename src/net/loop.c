@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The loop. Between two turns no callback is on the stack: that is when deferred work runs, and
  * why whatever a callback may close can be freed there without a thought.

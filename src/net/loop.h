@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One event loop: a libevent base, and what all its streams share.
  *

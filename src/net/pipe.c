@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pipes, by splice(2). */
 #include "pipe.h"
 

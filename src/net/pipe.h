@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A pipe of the system's, through which bulk passes from one socket to another without being
  * copied.

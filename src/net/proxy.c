@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Each call parses a header from its first byte on, and refuses it at the first byte that no valid
  * header has in that place.

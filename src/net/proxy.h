@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The PROXY protocol, versions 1 and 2 (haproxy, doc/proxy-protocol.txt): the header at the
  * beginning of a stream, in which a proxy names the client that it speaks for.

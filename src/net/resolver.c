@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The resolver. A question is a name that somebody asks for, has asked for, or gets looked up; it
  * is found by its name in a hash table. The lock protects all questions, queries and lists. No

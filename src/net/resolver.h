@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Looks up names with getaddrinfo(3), as the system does: nsswitch.conf, hosts, resolv.conf with
  * its search list, several servers, retries and TCP, systemd-resolved. getaddrinfo(3) blocks, so it

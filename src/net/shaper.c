@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Bytes and their schedule wait in two evbuffers: @bytes is the stream, @chunks a queue of struct
  * chunk. @first is the chunk that leaves next, already removed from the queue. The lengths of

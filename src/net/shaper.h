@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A shaper holds bytes back until they are due, and makes the line as bad as its conditions say.
  *

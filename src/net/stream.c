@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The stream. Measured on Debian 12, libevent 2.1.12: a bufferevent reads at most 4 KiB an event
  * and asks FIONREAD before each, 2.7 CPU-seconds a gigabyte of echo; a read event of the stream's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One connected socket: read as bytes come, written at once or as soon as it takes them.
  *

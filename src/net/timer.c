@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Timers. The heap is an array in which the timer at place i is no later than those at 2i and
  * 2i + 1; places count from 1.

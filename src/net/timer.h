@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Timers: moments at which a loop calls back, of which it may have thousands.
  *

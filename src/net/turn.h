@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What one turn of a loop reads from streams that bring much, so that others never wait long.
  *

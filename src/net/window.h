@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The receive window of one TCP socket: it grows with what the socket has received, up to a bound.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The connection: how it begins, what its streams and links tell it, and what is done to it. */
 #include "connection.h"
 #include "escape.h"

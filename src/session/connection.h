@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One session with a client: who, which service, how its streams are linked, when and why it ended.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The dialer. It does one thing at a time: it waits for a socket to connect, for an answer of the
  * resolver, or for a moment. @on_next is what happens when that moment comes.

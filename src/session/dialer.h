@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Connects to an upstream of a service, without blocking: looks up its name, tries each address,
  * then the next upstream, then all of them again.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Echo. The client is its own other side. */
 #include "echo.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The echo mode: what a client sends comes back to it. A stream linked to itself.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Endings. A session ends once: end() stops its links, counts what is lost, writes the record, and
  * decides what the sides see. Memory and descriptors go when the loop has come back from all

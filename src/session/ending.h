@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How a session ends: one place decides what the peers see of an end, and what its record says.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The greeter. It looks at what has come without taking it (MSG_PEEK), so that it can take exactly
  * the header. As long as that is not complete, all that has come belongs to it and is taken, or the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Takes the PROXY header off the front of a client's stream, and not a byte more.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Hub. Each member's link goes back to itself, like an echo's, and what it sends is put into all
  * the links but its own: one read at a time, so that two members' reads never mix within one.

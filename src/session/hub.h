@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The hub mode: what a client sends goes to all other clients of the service. See connection.h.
  */

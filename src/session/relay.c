@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Relay. Nothing is read from the client before the upstream is there, so what it sends meanwhile
  * waits in its socket, which bounds it.

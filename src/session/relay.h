@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The relay mode: what a client sends goes to an upstream, and what that sends to the client. Two
  * streams linked to each other.

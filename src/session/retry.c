@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Retries, in a hash table by their key. A retry exists while somebody waits or tries. */
 #include "retry.h"
 

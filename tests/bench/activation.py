@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How long the first client waits when it starts the relay: from its connect to the first byte back.
 
     python3 tests/bench/activation.py BUILD_DIR [--runs 11]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A model of the article's server: one select(2) loop, a backlog of 10, messages of at most 1,024
  * bytes in a queue for each client, and a pause before each send, in which nobody is served. The

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The article's second alternative: an echo server that asks every non-blocking socket in turn
  * whether there is something to read, and never waits. What a socket does not take is dropped: the

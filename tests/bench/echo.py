@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an echo costs, beside a hand-written epoll loop (floor.c).
 
     python3 tests/bench/echo.py BUILD_DIR [--runs 11] [--quick]

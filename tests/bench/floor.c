@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The floor: the least an echo server on epoll can do, to measure selectd against.
  *

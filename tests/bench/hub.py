@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a hub costs: one member sends, all others receive.
 
     python3 tests/bench/hub.py BUILD_DIR [--runs 11]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How exactly a latency is kept, and what it costs.
 
     python3 tests/bench/latency.py BUILD_DIR [--runs 11]

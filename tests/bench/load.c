@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The load: clients of an echo server, or of a relay to one, on a port of this host, all on one
  * epoll loop.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the benchmarks share: servers and loads on their CPUs, and what a server used meanwhile.
 
 Machines differ and drift, so servers are compared, never timed alone: a run starts a fresh one of

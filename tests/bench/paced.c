@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A load on a schedule: clients of an echo on a port of this host, which send at fixed moments,
  * whether or not answers have come. So a server that stalls can't hide it by slowing the load down.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The pictures of the results, drawn by gnuplot: cost beside idle connections, and bars of each figure."""
 import re
 import statistics

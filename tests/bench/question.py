@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The article's question: what do many idle connections cost, and how long does a pause hold up others?
 
     python3 tests/bench/question.py BUILD_DIR [--runs 11]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What relaying costs: selectd beside nginx, HAProxy, socat and systemd-socket-proxyd.
 
     python3 tests/bench/relay.py BUILD_DIR [--runs 11]

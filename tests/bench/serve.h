@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the servers to compare with share: a listening socket on a free port, and how they fail.
  */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a benchmark gives: tables, each of one figure of several servers in several runs.
 
 A target is a limit for the figure of the first server, selectd, or for its ratio to the others: the

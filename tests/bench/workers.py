@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a second worker brings.
 
     python3 tests/bench/workers.py BUILD_DIR [--runs 11]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real Debian, booted under systemd-nspawn, in which selectd is installed and used through systemctl.
 
 The root is made once with mmdebstrap and kept in the build tree. Each boot sees it through an

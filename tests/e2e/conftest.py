@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What every scenario can ask for."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sockets passed by systemd (sd_listen_fds(3)): matched to services by name, in place of "listen"."""
 import signal
 import socket

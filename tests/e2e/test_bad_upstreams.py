@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Upstreams that misbehave: one client suffers, the others are served.
 
 (One that refuses, one that can't be reached and one that reads nothing are in test_relay.py.)

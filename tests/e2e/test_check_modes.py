@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Root can read every file, the user of the service can't: --check tells which ones."""
 import os
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Conditions: what to_client and to_upstream do to a line, each row of the table by itself.
 
 Nothing may come early: a lower bound is exact, but for the millisecond that two clocks differ by.

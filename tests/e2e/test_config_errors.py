@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every mistake is reported, in the same words by --check, at start and at a reload; never a crash."""
 import os
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Out of descriptors: clients wait, the daemon says so once and does not spin, and goes on later."""
 import resource
 import signal

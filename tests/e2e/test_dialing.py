@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How an upstream is reached: every try can be seen, a full backlog is waited for."""
 import socket
 

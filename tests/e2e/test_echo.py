@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is sent comes back: all values, all sizes, many at once, over every kind of socket."""
 import os
 import re

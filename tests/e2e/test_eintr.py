@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """EINTR is never an error: a library in front of libc makes every second system call fail with it.
 
 Nobody may notice: not a client of an echo, a relay, a hub, or one with a PROXY header, not a reload,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that say nothing, that flood, that come and go by the thousand: a steady one loses nothing."""
 import contextlib
 import threading

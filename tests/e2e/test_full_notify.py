@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A service manager that does not read: NOTIFY_SOCKET has no room. Nobody waits for it."""
 import socket
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A client that sends, shuts down its sending side and reads gets every byte, then end of stream."""
 import socket
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mode = "hub": what one member sends goes to all others, a read at a time, whoever else is slow.
 
 A hub lives on one thread, and that makes it exact: when b's answer to what a sent has come back to

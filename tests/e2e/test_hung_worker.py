@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A worker's thread that hangs does not keep the daemon from stopping."""
 import signal
 import time

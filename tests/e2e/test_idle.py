@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """idle_timeout closes quiet connections, exit_on_idle ends a daemon that nobody uses."""
 import signal
 import time

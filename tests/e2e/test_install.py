@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The installed tree is whole under any prefix: what units and pages name is where they say it is."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The journal's socket is gone for a while, or the journal does not read: nobody waits, all is counted."""
 import re
 import socket

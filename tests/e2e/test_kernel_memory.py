@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients of a relay that never read: what they take of the kernel's memory stays within the page's bounds.
 
 Figures are of the daemon's own sockets, by SO_MEMINFO (sock_diag(7)). The upstreams' are small, so that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a peer said before its socket failed is delivered before the reset, whichever call fails first.
 
 An upstream that answers and closes with unread data resets the connection: the daemon may notice it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that leave while their upstream is down, and clients that stay."""
 import contextlib
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """More clients than there are places: the excess is turned away and counted in one line."""
 import os
 import re

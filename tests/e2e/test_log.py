@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The log: exactly the design's words, in order; payload only where asked for, and harmless."""
 import contextlib
 import re

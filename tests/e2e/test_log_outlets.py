@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whatever standard error is, and whatever fails there: nobody waits, and no line is lost in silence.
 
 Clients come by a unix socket, and the daemon says by NOTIFY_SOCKET that it is ready: its standard

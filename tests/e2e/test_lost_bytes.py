@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bytes that were accepted and are not delivered: every side sees a reset, and the record counts them.
 
 A peer that gets a part must not take it for the whole, whatever ends the connection. Each test knows

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """max_held: what all connections hold together. Whoever would hold more is not read, and nobody loses a byte."""
 import re
 import threading

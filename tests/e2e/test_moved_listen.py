@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A service moves to an address that includes the old one, or to another, while clients connect."""
 import socket
 import struct

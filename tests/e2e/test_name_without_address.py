@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A name of which a look-up finds no address that this host could use.
 
 The host has a global IPv4 address and no IPv6 address but ::1, and /etc/hosts has the usual line

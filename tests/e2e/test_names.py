@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Upstreams by name: the system's resolver looks them up, and nobody waits for somebody else's name.
 
 Names are looked up with name servers of the test's own, see asking in conftest.py.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What ends a connection after a time never does so early, however many connections there are.
 
 The clock of a client begins before it connects or sends, and that of the daemon after: so not even

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the service manager is told, by datagrams to NOTIFY_SOCKET (sd_notify(3))."""
 import signal
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The manual pages are free of mistakes in their markup, as mandoc and groff see it."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The PROXY protocol with proxies nobody here wrote: HAProxy and nginx, in front and behind.
 
 In front they send a header, and selectd's log must have the client they speak for. Behind they take

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The PROXY protocol: who the client is said to be, taken from a proxy and told to an upstream.
 
 Headers are built here from haproxy's text of the protocol, not by what is tested. A header is taken

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The line that says the daemon is ready tells where each service listens, at log_level = "notice" too."""
 import re
 import socket

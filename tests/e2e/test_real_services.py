@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Nobody notices: selectd relays to servers that nobody here wrote, for clients nobody here wrote.
 
 A server starts once for the module, on a free port of loopback, and is relayed under each backend

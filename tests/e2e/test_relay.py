@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mode = "relay": two streams linked to each other, and what it takes to reach the other one."""
 import contextlib
 import os

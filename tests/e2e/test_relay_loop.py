@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Relays that lead back to themselves.
 
 A service does not connect to itself. A longer loop ends at max_connections, as any other number of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SIGHUP puts a changed file into force, whole or not at all, and live connections live on."""
 import signal
 import socket

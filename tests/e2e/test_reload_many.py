@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A reload of thousands of services: what it costs the thread that serves clients grows no faster
 than their number. Processor time is compared, which other programs do not change."""
 import os

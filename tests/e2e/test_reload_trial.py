@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What reading the file does at a reload, crash or take long, happens to nobody who is served.
 
 A shim preloaded before libconfig stands in for a parser that crashes or takes its time. It knows the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A client that resets, at any point: it is logged as that, and nobody else loses a byte."""
 import signal
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """selectc, the client: lines both ways at once, half-close at the end of input, round trips timed."""
 import os
 import pathlib

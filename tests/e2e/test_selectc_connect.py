@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """selectc reaches a server by name: the first of its addresses that answers, in bounded time."""
 import contextlib
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A server that answers and closes while selectc still sends: its answer is printed all the same."""
 import socket
 import subprocess

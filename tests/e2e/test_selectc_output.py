@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """selectc's standard streams: shared with programs that do not block, not read, or a terminal."""
 import fcntl
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """selectc times round trips, in the habits of ping(8)."""
 import contextlib
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """send_delay: each message leaves that long after the one before it left, on its own connection only."""
 import contextlib
 import statistics

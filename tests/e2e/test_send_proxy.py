@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """send_proxy: the header is the daemon's, not the client's. No condition touches it, no count has it."""
 import socket
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Several hosts: HAProxy spreads clients over two selectd, and either may die or be stopped.
 
 Each host is a network namespace: HAProxy's has a link to each of the others, which have none among

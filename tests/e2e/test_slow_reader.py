@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that send all they can and never read cost a bounded amount of memory, and hold up nobody."""
 import os
 

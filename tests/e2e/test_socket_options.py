@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Options of a service's sockets: keepalive, user_timeout, receive_buffer and send_buffer.
 
 A peer vanishes here when a filter on its socket drops every packet that arrives (socket(7)): its

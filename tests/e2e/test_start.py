@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Started in an odd way: with standard descriptors closed, or told to reload or stop at once."""
 import os
 import pathlib

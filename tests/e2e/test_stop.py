@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SIGTERM and SIGINT: no new clients, the old ones are served to their end; a second one ends at once."""
 import signal
 import socket

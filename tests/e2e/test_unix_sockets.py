@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Unix sockets: who may connect, who gets a path, and the many ways to write one."""
 import os
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A log that nobody reads holds up no client and no stop; what it could not take is counted."""
 import contextlib
 import os

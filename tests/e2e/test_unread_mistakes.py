@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A long list of mistakes is written whole, however late it is read; who gives up on it can."""
 import fcntl
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Urgent data closes the connection, as in the article: also one that is not being read."""
 import contextlib
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A relay and a hub carry an urgent byte in its place in the stream, both ways, and lose none.
 
 A peer that reads urgent data inline (SO_OOBINLINE, as telnetd and FTP servers do) sees the byte in its

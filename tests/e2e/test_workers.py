@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """workers = N: connections are spread over N threads, and nobody who uses the daemon can tell.
 
 Which thread serves whom is read from /proc: each loop watches its connections with an epoll set,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Conditions of 0 mean what they say: reset at once, not a byte, no burst."""
 import contextlib
 import socket

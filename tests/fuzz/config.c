@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Configuration files of any content. The input is the text of the file and, behind a form feed, of
  * a second file that the first can include. Either the configuration is taken, or at least one

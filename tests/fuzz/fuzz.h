@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the fuzzers share. libFuzzer calls the one function of a fuzzer with arbitrary bytes. A
  * finding is what ASan, UBSan or LeakSanitizer report, a MUST() that does not hold, or an input

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Headers of the PROXY protocol, arriving byte by byte. Once a header is complete or refused,
  * further bytes do not change that. A header that was read is written and read back as the same.

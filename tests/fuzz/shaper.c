@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The input drives a shaper: it puts chunks and the end, changes the conditions, and lets time
  * pass. The model of the unit tests (shaper_model.h) checks that nothing leaves early, late, out of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The values of a configuration: time spans, sizes, addresses and ranges of addresses. A legal
  * value is written and read back as the same; an illegal one leaves the result unchanged.

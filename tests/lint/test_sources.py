@@ -34,3 +34,10 @@ def test_every_folder_is_a_layer():
     assert {path.parent.name for path in SOURCES} == set(BELOW)
 
 
+
+
+def test_every_file_says_its_licence():
+    files = [path for directory in ("src", "tests") for path in (ROOT / directory).rglob("*")
+             if path.suffix in (".c", ".h", ".py") or path.name == "CMakeLists.txt"]
+    assert files
+    assert not [path for path in files if "SPDX-License-Identifier: MIT" not in path.read_text()[:200]]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A model of the article's server: one select loop, a queue of messages for each client, and a pause before each send.
 
 Written from the article's description, in today's Python. It shares the original's flaw that a pause

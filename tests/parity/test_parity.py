@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The article's server and selectd under conf/article.conf, given the same conversations.
 
 Each conversation is a function of a server, whose clients connect in a fixed order. Afterwards both

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Errors of accept4(2), which stands here in place of the C library's: those of one client who is
  * gone, and those of the system, which pause the listener.

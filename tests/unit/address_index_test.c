@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The index of addresses finds what comparing with every address finds. */
 #include "address_index.h"
 #include "unit.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Addresses as they are typed, as they are shown, and when two are the same. */
 #include "address.h"
 #include "unit.h"

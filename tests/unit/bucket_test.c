@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The token bucket grants exactly the burst and what the rate has added since, in the order of the
  * reservations, from any thread and for the largest numbers.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The bound of the bytes that all hold: who counts, who waits, and who is told of room. */
 #include "budget.h"
 #include "turning.h"

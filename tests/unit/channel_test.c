@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A client's connection: all bytes both ways, the end behind everything that came, and system calls
  * that are interrupted or fail.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Conditions: which of them need a shaper, and the names of the faults. */
 #include "conditions.h"
 #include "keys.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The configuration: the files that the project ships, the legal values of each key, and that every
  * mistake is reported once, with its line and the legal values.

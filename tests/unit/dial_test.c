@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Connecting, as RFC 8305 has it. A server is mute when its backlog is full: Linux then drops the
  * segments that ask for a connection.

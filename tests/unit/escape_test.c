@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Escaping: of every byte, of any mixture, and never longer than ESCAPE_SIZE. */
 #include "escape.h"
 #include "unit.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files that are read whole, and those that are refused. */
 #include "file.h"
 #include "unit.h"

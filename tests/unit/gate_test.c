@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The gate: its limit, and its records of clients that were turned away, which are read from
  * standard error.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The tables of keys, and that what is written of a key elsewhere agrees with them: the shipped
  * selectd.conf, its manual page, and the words of the fuzzer.

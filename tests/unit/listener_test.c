@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The listener: a bounded number of clients a turn, all of them in the end; files of unix sockets.
  */
 #include "listener.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The log: which lines are written at which level, what stands in one, the fields of a journal
  * record, and the catalog that explains each kind.

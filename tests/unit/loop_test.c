@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The loop on each backend: its name, what is deferred, what other threads post, and the watch of
  * descriptors.

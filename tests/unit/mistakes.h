@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The mistakes that reading a configuration reports, collected as lines "FILE:LINE: TEXT", with
  * FILE as seen from the test's directory.

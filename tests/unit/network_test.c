@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Ranges of addresses: what is one, and which addresses lie in it. */
 #include "network.h"
 #include "unit.h"

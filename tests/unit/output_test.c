@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Output: all of it, in order, without blocking the loop, whatever the descriptor is.
  *

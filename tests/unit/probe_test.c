@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Probes: each is recognized as itself and as no other, however short. */
 #include "probe.h"
 #include "unit.h"

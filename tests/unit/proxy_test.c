@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The PROXY protocol against its specification: what is a header, at which byte other bytes are
  * refused, and that a header that is written is read back as the same.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Durations as in systemd.time(7), sizes, and the writing of durations. */
 #include "quantity.h"
 #include "unit.h"

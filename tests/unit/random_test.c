@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Random numbers: the sequences are reproducible, different, and uniform. */
 #include "random.h"
 #include "unit.h"

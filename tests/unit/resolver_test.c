@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The resolver, with a getaddrinfo(3) of the test's own: names that begin with "stuck" are looked
  * up until the test lets them go.

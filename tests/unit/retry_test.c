@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Retries: who tries when, what a failure and a success do, and who leaves. */
 #include "retry.h"
 #include "turning.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The shaper's conditions other than delays and rate: slices, limit, stall and the delay of the
  * end; and for every condition, what its removal or its exchange for another does.

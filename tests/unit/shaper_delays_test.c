@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The shaper's delays: the send delay on the loop's own timers, and latency and jitter on a stopped
  * clock; and how much a shaper holds meanwhile.

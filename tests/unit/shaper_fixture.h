@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A shaper and its model, driven side by side by the tests of the shaper.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a shaper has to do, said once more and in another way. It follows a shaper call by call,
  * told the moment and the outcome of each, and CHECK()s, which the includer defines, that the

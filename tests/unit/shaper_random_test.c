@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The shaper under random chunks, conditions and times; a seed repeats them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The rate of the shaper: with a burst, without one, and in a bucket that several shapers share.
  */

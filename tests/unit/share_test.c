@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One share for several streams, of which some take all of it, some a part and some nothing: every
  * peer gets the same bytes, whole and in order, and what waits is kept once.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The sink: what a reader gets who is slow, or who reads nothing for long, is whole records, in
  * order, and what is missing has been counted.

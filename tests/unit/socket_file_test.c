@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files of unix sockets: one of many who want a path gets it, with the access that was asked for.
  */
 #include "socket_file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The gathering of configuration text: what is an include and what only looks like one, files that
  * can't be read, wide integers, and where each line came from.

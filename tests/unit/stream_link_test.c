@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A stream linked to itself, an echo, over a pair of sockets: on each backend every byte comes
  * back, in order, and then the end; what a peer does not read is bounded; and what goes wrong is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Timers on each backend: never early, in order, exact when few, grouped when many, changed and
  * stopped by callbacks, compared with a plain list, and what they cost in system calls.

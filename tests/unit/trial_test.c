@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The trial. It executes /proc/self/exe, which here is this test: as the child it ends in the way
  * that the name of the file asks for.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The budget of a turn: heavy streams share it, in whatever order they ask; light ones do not wait.
  */
 #include "stream.h"

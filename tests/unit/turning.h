@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A loop that is turned until something is so. A tick ends each turn, so that a wait for what never
  * comes ends in a failure.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the unit tests share: cmocka with what must come before it, a directory of the test's own to
  * keep files in, and seeds that a failure can be repeated with.

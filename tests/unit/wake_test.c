@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Posts to a loop whose eventfd cannot be written: a task that was posted runs all the same. Here
  * write(2) fails as often as a test wants.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A stream that is gone is told nothing any more, even if a duplicate of its socket lives on, as in
  * a child process that has been forked and has not executed its program yet. */
 #include "stream.h"

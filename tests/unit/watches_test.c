@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The limit on epoll's watches (ENOSPC) is reported as such, not as a shortage of memory. */
 #include "listener.h"
 #include "turning.h"

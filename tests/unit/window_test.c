@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The receive window: it grows with what was received, in doublings, up to its bound. */
 #include "unit.h"
 #include "window.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Run inside the booted Debian: selectd as its users know it, through systemctl, its file and its journal."""
 
 import json
