@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gate. The first client turned away starts a timer; when it fires, all counts since then are
- * logged and forgotten.
+ * The gate. The first client that is turned away starts a timer. When the timer fires, all counts
+ * are logged and reset.
  */
 #include "gate.h"
 #include "log.h"
@@ -12,10 +12,10 @@
 
 #define REPORT_USEC (5 * USEC_PER_SEC)
 
-/* Counts that are kept apart. Beyond them, one more is of all other services and reasons. */
+/* The number of separate counts. One more counts all other services and reasons. */
 #define COUNTS_MAX 8
 
-/* Clients that were turned away from one service for one reason. */
+/* Clients that one service turned away for one reason. */
 struct count {
         uint64_t n;
         char service[64];
@@ -85,7 +85,7 @@ static struct count *find_count(struct gate *gate, const char *service, const ch
         return NULL;
 }
 
-/* The count for a service and a reason, a new one if there is room. */
+/* Return: the count for a service and a reason; "others" if there is no room for a new count. */
 static struct count *get_count(struct gate *gate, const char *service, const char *reason)
 {
         struct count *count = find_count(gate, service, reason);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may come in: the limit on connections, and the records of clients that were turned away.
+ * The limit on connections, and the log records of clients that were turned away.
  *
- * A flood costs few records: those turned away from one service for one reason within some seconds
- * share one, which says how many they were, why, and names the last of them. Whoever turns clients
- * away for another limit, of a service or of a source, reports them here as well.
+ * A flood costs few records. All clients that one service turned away for one reason within some
+ * seconds share a record, which has their number, the reason and the last client. Clients that are
+ * turned away elsewhere, for another limit, are counted here as well.
  *
  * Thread: main.
  */
@@ -19,33 +19,33 @@
 struct gate;
 
 /**
- * gate_new() - a gate with no limit
+ * gate_new() - make a gate without a limit
  * Return: 0; -ENOMEM.
  */
 _must_use_ int gate_new(struct loop *loop, struct gate **out);
 
 /**
- * gate_free() - free a gate; gate_report() first, so that nobody turned away goes unreported
+ * gate_free() - free a gate; call gate_report() first, so that all clients turned away are logged
  * Return: NULL.
  */
 struct gate *gate_free(struct gate *gate);
 
-/* Admits at most @limit connections. @set_by: what sets the limit, for the record; a literal. */
+/* Sets the most connections at once. @set_by: what sets the limit, for the record; a literal. */
 void gate_set_limit(struct gate *gate, size_t limit, const char *set_by);
 
-/* Whether one more connection may come in beside @count. */
+/* Return: whether a client may be admitted while there are @count connections. */
 bool gate_admits(const struct gate *gate, size_t count);
 
-/* Why gate_admits() says no. @out: at least GATE_REASON_SIZE bytes. Return: @out. */
+/* Writes why gate_admits() returned false. @out: at least GATE_REASON_SIZE bytes. Return: @out. */
 const char *gate_reason(const struct gate *gate, char *out);
 
 /**
  * gate_turn_away() - count a client that is turned away, for the next record
- * @service: the name of the service it came to
- * @client:  its name for the log, such as address_format_client() writes
- * @reason:  why, printable; what this says is told even if limits have changed by then
+ * @service: the name of the service
+ * @client:  the name of the client for the log, see address_format_client()
+ * @reason:  why, printable; the record has this text even if the limit changes before it is logged
  */
 void gate_turn_away(struct gate *gate, const char *service, const char *client, const char *reason);
 
-/* Logs now whoever was turned away since the last records. */
+/* Logs all clients that were turned away since the last records, without waiting. */
 void gate_report(struct gate *gate);

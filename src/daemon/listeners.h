@@ -2,9 +2,9 @@
 /*
  * All listening sockets of the process, kept in step with the configuration.
  *
- * A socket is either passed by systemd, and then belongs to the service it is named after for as
- * long as the process lives, or opened here for an entry of a service's "listen". A new
- * configuration is put into force whole or not at all.
+ * A socket is either passed by systemd or opened here for an entry of a service's "listen". A
+ * passed socket belongs to the service it is named after, and stays open as long as the process
+ * lives. A new configuration is applied whole or not at all.
  *
  * Thread: main.
  */
@@ -15,13 +15,13 @@
 
 struct listeners;
 
-/* What listeners_match() and listeners_apply() say when they fail: one line, printable. */
+/* The size of the reason that a failed call writes to @why: one line, printable. */
 #define LISTENERS_WHY_SIZE 1024
 
-/* See listener_events. None may free the set. */
+/* What the owner of the set is told, with its @arg. No callback may free the set. */
 struct listeners_events {
-        /* A client connected to a service of @config: of the configuration in force, or of an
-         * older one if the service has gone since the client began to connect. */
+        /* A client connected to a service of @config. @config is older than the newest one if the
+         * service was removed while the client was connecting. */
         void (*on_accept)(void *arg, struct config *config, const struct service *service, int fd,
                           const struct address *peer);
         /* Retired sockets have been closed: listeners_count() is lower. */
@@ -29,7 +29,7 @@ struct listeners_events {
 };
 
 /**
- * listeners_new() - take what systemd passed; nothing listens yet
+ * listeners_new() - make a set of the sockets that systemd passed; nothing is accepted yet
  * @out: set to the set; freed with listeners_free()
  *
  * Return: 0; -ENOMEM; what sd_listen_fds_with_names(3) fails with; -EINVAL: a passed descriptor is
@@ -38,14 +38,14 @@ struct listeners_events {
 _must_use_ int listeners_new(struct loop *loop, const struct listeners_events *events, void *arg,
                              char *why, struct listeners **out);
 
-/* Stops listening. Return: NULL. */
+/* Closes all sockets. Return: NULL. */
 struct listeners *listeners_free(struct listeners *listeners);
 
 /**
  * listeners_match() - check that the passed sockets fit @config; see passed_check()
  *
- * Return: 0; -ENOMEM; -EINVAL: a socket belongs to no service, or to another one than the one that
- * is to listen on its address. @why says what was passed, as what, and what to change.
+ * Return: 0; -ENOMEM; -EINVAL: a socket belongs to no service, or another service is to listen on
+ * its address. @why says what was passed under which name, and what to change.
  */
 _must_use_ int listeners_match(const struct listeners *listeners, const struct config *config,
                                char *why);
@@ -54,10 +54,10 @@ _must_use_ int listeners_match(const struct listeners *listeners, const struct c
  * listeners_apply() - listen where @config says, and nowhere else
  * @config: matched with listeners_match(); references are taken
  *
- * Sockets that both the old and the new configuration have stay as they are; others are retired,
- * see listener_retire(), and closed LISTENER_RETIRE_USEC later. On failure nothing has changed.
- * Logs each socket it begins or ceases to listen on, and each service whose passed sockets are not
- * what its "listen" says.
+ * Sockets that are in both the old and the new configuration stay open. Others are retired, see
+ * listener_retire(), and closed LISTENER_RETIRE_USEC later. On failure nothing has changed. Logs
+ * each socket that is opened or retired, and each service whose passed sockets differ from its
+ * "listen".
  *
  * Return: 0; -ENOMEM; see listener_bind(). @why names the service and the address.
  */
@@ -65,7 +65,7 @@ _must_use_ int listeners_apply(struct listeners *listeners, struct config *confi
 
 /**
  * listeners_describe() - say where each service listens: "echo on 127.0.0.1:8008, db on *:3306"
- * @out: at least LISTENERS_TEXT_SIZE bytes; what finds no room is counted: ", and 3990 more"
+ * @out: at least LISTENERS_TEXT_SIZE bytes; sockets that do not fit are counted: ", and 3990 more"
  *
  * Return: @out.
  */
@@ -73,16 +73,17 @@ const char *listeners_describe(const struct listeners *listeners, char *out);
 
 #define LISTENERS_TEXT_SIZE 1024
 
-/* How many there are, with those that are retired. */
+/* Return: the number of open sockets, with the retired ones. */
 size_t listeners_count(const struct listeners *listeners);
 
-/* Retires all sockets but those passed, which stay open elsewhere; closes those that can't be.
- * Return: how many retired sockets are left: listeners_free() LISTENER_RETIRE_USEC later. */
+/* Retires all sockets but the passed ones, which systemd keeps open. Closes sockets that cannot be
+ * retired. Return: how many sockets are retired; call listeners_free() LISTENER_RETIRE_USEC later.
+ */
 size_t listeners_retire(struct listeners *listeners);
 
 /* Tries to accept again after a failure. To be called when a connection has ended, which may have
  * freed what was missing. */
 void listeners_resume(struct listeners *listeners);
 
-/* Accepts all who wait in any backlog. */
+/* Accepts the clients in all backlogs. */
 void listeners_accept_pending(struct listeners *listeners);

@@ -75,7 +75,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 
 static void on_library_message(int severity, const char *message)
 {
-        int error = errno; /* which libevent's caller wants to know */
+        int error = errno; /* libevent's caller may read it afterwards */
 
         if (severity >= EVENT_LOG_WARN)
                 log_write(LOG_LIBRARY, NULL, "libevent: %s", message);
@@ -86,7 +86,7 @@ static void on_library_message(int severity, const char *message)
 
 static void on_mistake(void *arg, const char *file, unsigned line, const char *text)
 {
-        (void)arg; /* reported before */
+        (void)arg; /* load() has logged it */
         (void)file;
         (void)line;
         (void)text;
@@ -110,11 +110,12 @@ static void report_private(const struct source_file *file)
 }
 
 /*
- * Root can read every file, but the service runs as a user of its own. systemd sets MAINPID for
- * what ExecReload= runs, which is run as that user already: systemd.exec(5).
+ * Checks that the user of the service can read the files. Only root needs this check: root can read
+ * every file. It is skipped under ExecReload=, for which systemd sets MAINPID (systemd.exec(5)) and
+ * which runs as that user already.
  *
- * Return: the exit status. A default file that the service can't read is as bad as one with
- * mistakes; any other one may be a draft, whose mode will change when it is installed.
+ * Return: the exit status. For the default file a wrong mode is an error. Any other file may be a
+ * draft, whose mode changes when it is installed.
  */
 static int check_modes(const char *path)
 {
@@ -149,9 +150,9 @@ static int load(const char *path, struct config **out)
 }
 
 /*
- * SIGPIPE and SIGXFSZ come with an error of write(2) or send(2), which its caller handles. SIGTTOU
- * would stop a daemon in the background that logs to a terminal (stty tostop). SIGUSR1 and SIGUSR2
- * mean something to other daemons, such as "open the log again", and would end this one.
+ * SIGPIPE and SIGXFSZ come with an error of write(2) or send(2), which the caller handles. SIGTTOU
+ * would stop a background process that logs to a terminal (stty tostop). SIGUSR1 and SIGUSR2 have a
+ * meaning for other daemons, such as "open the log again", and would end this one.
  */
 static void ignore_signals(void)
 {
@@ -168,10 +169,11 @@ int main(int argc, char **argv)
         sigset_t before;
         int status, r;
 
-        /* First: a daemon told to stop while it starts stops in order, once it has started. */
+        /* This comes first: a stop that is asked for during the start happens in order afterwards.
+         */
         signals_hold(&before);
         ignore_signals();
-        (void)signal(SIGCHLD, SIG_DFL); /* where it is ignored, no child can be waited for */
+        (void)signal(SIGCHLD, SIG_DFL); /* if it were ignored, waitpid(2) would fail */
         open_standard_fds();
         status = parse_arguments(argc, argv, &arguments);
         if (status >= 0)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notification of the service manager: a datagram to the socket that NOTIFY_SOCKET names.
+ * Messages to the service manager: datagrams to the socket that NOTIFY_SOCKET names.
  *
  * sd_notify(3) blocks while the socket has no room, and the loop with it: a manager that did not
- * read stopped the daemon after 14 s. So datagrams are sent from here, without blocking. The
- * protocol is documented in sd_notify(3), and stable.
+ * read stopped the daemon after 14 s (measured). So the datagrams are sent here, without blocking.
+ * sd_notify(3) documents the protocol and promises that it is stable.
  */
 #include "notify.h"
 #include "log.h"
@@ -17,22 +17,22 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
-/* What stopping may take beyond the wait for connections. */
+/* How long stopping may take after the wait for connections. */
 #define STOP_MARGIN_USEC (5 * USEC_PER_SEC)
 
-/* How long until a manager without room is tried again. */
+/* How long to wait for room before the messages are sent again. */
 #define RETRY_USEC (100 * USEC_PER_MSEC)
 
 struct notify {
         int fd; /* -1: there is no manager */
         struct sockaddr_un address;
         socklen_t address_length;
-        int address_error;  /* of NOTIFY_SOCKET; 0: none */
-        struct timer retry; /* something below was not sent for want of room */
+        int address_error;  /* what is wrong with NOTIFY_SOCKET; 0: nothing */
+        struct timer retry; /* set while messages wait for room */
 
-        /* What is to be sent, in this order. */
+        /* Messages that are to be sent, in this order. */
         bool ready;
-        char change[128]; /* the message that a reload or the end begins; "": none */
+        char change[128]; /* the message that a reload or a stop begins; "": none */
         bool status_changed;
         char status[NOTIFY_STATUS_SIZE];
 };
@@ -54,7 +54,7 @@ static int set_address(struct notify *notify, const char *name)
         return 0;
 }
 
-/* Return: 0; -EAGAIN: there is no room now; what else sendto(2) fails with. */
+/* Return: 0; -EAGAIN: there is no room now; other errors of sendto(2). */
 _printf_(2, 3) static int send_message(const struct notify *notify, const char *format, ...)
 {
         char text[512];
@@ -75,7 +75,7 @@ _printf_(2, 3) static int send_message(const struct notify *notify, const char *
         return errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
 }
 
-/* Sends what is to be sent, until the first failure. Return: as send_message(). */
+/* Sends the messages, up to the first failure. Return: as send_message(). */
 static int send_all(struct notify *notify)
 {
         int r = 0;
@@ -105,15 +105,15 @@ static void forget_all(struct notify *notify)
 }
 
 /*
- * Sends what is to be sent, and tries again later where there is no room. After any other error the
- * manager is taken to be gone, and nothing is left to be sent. Return: as send_message().
+ * Sends the messages, and sets a timer if there is no room. After any other error the manager is
+ * taken to be gone, and the messages are dropped. Return: as send_message().
  */
 static int flush(struct notify *notify)
 {
         int r = notify->fd < 0 ? 0 : send_all(notify);
 
         if (r == -EAGAIN) {
-                /* Without memory for the timer the next call tries again. */
+                /* If there is no memory for the timer, the next call tries again. */
                 (void)!timer_set(&notify->retry, now_usec() + RETRY_USEC);
                 return r;
         }
@@ -170,14 +170,14 @@ static void set_status(struct notify *notify, const char *status)
 
 void notify_ready(struct notify *notify, const char *status)
 {
-        bool was_told = !notify->ready;
+        bool was_sent = !notify->ready;
         int r;
 
         set_status(notify, status);
         notify->ready = true;
-        notify->change[0] = '\0'; /* a reload that is over */
+        notify->change[0] = '\0'; /* the reload has ended */
         r = flush(notify);
-        if (r == -EAGAIN && was_told)
+        if (r == -EAGAIN && was_sent)
                 log_write(LOG_NOTIFY_FAILED, NULL,
                           "the service manager takes no messages; it is told later that selectd is "
                           "ready");

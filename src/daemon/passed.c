@@ -8,12 +8,12 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-/* How much of a name messages show. */
+/* Messages show this many bytes of a name. */
 #define NAME_SHOWN 64
 
-/* Taking them */
+/* Taking the sockets */
 
-/* Makes a copy of a name that can be shown. */
+/* Return: a printable copy of a name; NULL: out of memory. */
 static char *escape_name(const char *name)
 {
         char shown[ESCAPE_SIZE(NAME_SHOWN)];
@@ -41,8 +41,8 @@ static int take(struct passed *passed, char **names, size_t n)
         return passed->sockets ? r : -ENOMEM;
 }
 
-/* Checks what was passed, and finds out the addresses. */
-static int look_at(struct passed *passed, char *why)
+/* Checks that each descriptor is a listening socket, and reads its address. */
+static int read_addresses(struct passed *passed, char *why)
 {
         for (size_t i = 0; i < passed->n; i++) {
                 struct passed_socket *socket = &passed->sockets[i];
@@ -70,7 +70,7 @@ int passed_take(char *why, struct passed **out)
         if (!passed)
                 return -ENOMEM;
         n = sd_listen_fds_with_names(1, &names);
-        if (n == -EINVAL && none) /* which systemd never says, but its library refuses */
+        if (n == -EINVAL && none) /* systemd never sets 0, but its library refuses it */
                 n = 0;
         if (n < 0) {
                 (void)snprintf(why, PASSED_WHY_SIZE, "cannot take sockets from systemd: %s",
@@ -79,7 +79,7 @@ int passed_take(char *why, struct passed **out)
         }
         r = take(passed, names, (size_t)n);
         if (r == 0)
-                r = look_at(passed, why);
+                r = read_addresses(passed, why);
         if (r < 0)
                 return r;
         *out = passed;
@@ -100,11 +100,11 @@ struct passed *passed_free(struct passed *passed)
         return NULL;
 }
 
-/* Which service they belong to */
+/* Finding the service of a socket */
 
 /*
- * Whether systemd gave the socket no name but a default: sd_listen_fds_with_names(3) says
- * "unknown" where none was passed, systemd.socket(5) takes the unit's name.
+ * Whether the socket has a default name: "unknown" from sd_listen_fds_with_names(3), or the name of
+ * the unit (systemd.socket(5)).
  */
 static bool is_unnamed(const char *name)
 {
@@ -114,7 +114,7 @@ static bool is_unnamed(const char *name)
                (n > suffix && strcmp(name + n - suffix, ".socket") == 0);
 }
 
-/* Whether a service has the address as "listen"; there port 0 agrees with every port. */
+/* Whether a "listen" of the service is the address. Port 0 agrees with every port. */
 static bool has_listen(const struct service *service, const struct address *address)
 {
         for (size_t i = 0; i < service->n_listen; i++)
@@ -162,7 +162,7 @@ bool *passed_flags(const struct passed *passed, const struct config *config)
 
 /* Checks */
 
-/* "echo, db": as many names as fit. */
+/* Writes as many names of services as fit: "echo, db". */
 static void list_services(const struct config *config, char *out, size_t size)
 {
         size_t n = 0;
@@ -173,7 +173,7 @@ static void list_services(const struct config *config, char *out, size_t size)
                                       config->services[i].name);
 }
 
-/* Whether each socket belongs to a service. */
+/* Checks that each socket belongs to a service. Return: 0; -EINVAL. */
 static int check_sockets(const struct passed *passed, const struct config *config, char *why)
 {
         char services[PASSED_WHY_SIZE / 4], address[ADDRESS_TEXT_SIZE];
@@ -193,7 +193,7 @@ static int check_sockets(const struct passed *passed, const struct config *confi
         return 0;
 }
 
-/* Whether no service has to open an address that was passed for another. */
+/* Checks that no service is to open an address that was passed for another. Return: 0; -EINVAL. */
 static int check_services(const struct config *config, const bool *flags,
                           const struct address_index *addresses, char *why)
 {
@@ -253,7 +253,7 @@ static void append(char *list, size_t size, const struct address *address)
                 (void)snprintf(list + n, size - n, "%s…", n ? ", " : "");
 }
 
-/* Whether a socket before the @i-th belongs to the same service. */
+/* Whether an earlier socket belongs to the same service as the @i-th. */
 static bool is_repeated(const struct passed *passed, size_t i, const struct config *config)
 {
         for (size_t j = 0; j < i; j++)

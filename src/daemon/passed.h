@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sockets that systemd passed to this process (sd_listen_fds(3)), and the services that they
- * belong to.
+ * The sockets that systemd passed to this process (sd_listen_fds(3)), and their services.
  *
  * Thread: main.
  */
@@ -12,7 +11,7 @@
 /* One socket. Plain data, owned by the set. */
 struct passed_socket {
         char *name; /* FileDescriptorName=, printable */
-        int fd;     /* -1: taken by its user, who closes it */
+        int fd;     /* -1: somebody took it, and closes it */
         struct address address;
 };
 
@@ -21,13 +20,13 @@ struct passed {
         size_t n;
 };
 
-/* What these functions say when they fail: one line, printable. */
+/* The size of the reason that a failed call writes to @why: one line, printable. */
 #define PASSED_WHY_SIZE 1024
 
 /**
  * passed_take() - take what systemd passed, once in a process
- * @why: what is wrong
- * @out: set to the sockets, none where nothing was passed; freed with passed_free()
+ * @why: set to what is wrong
+ * @out: set to the sockets, of which there may be none; freed with passed_free()
  *
  * Return: 0; -ENOMEM; what sd_listen_fds_with_names(3) fails with; -EINVAL: a passed descriptor is
  * no listening stream socket.
@@ -49,8 +48,8 @@ static inline void passed_freep(struct passed **passed)
 /**
  * passed_service() - find the service that a socket belongs to
  *
- * The service of its name. A socket with none but a default name belongs to the service that has
- * its address as "listen", or to the only service if it is the only socket.
+ * A socket belongs to the service of its name. A socket with a default name belongs to the service
+ * whose "listen" is its address. If it is the only socket, it belongs to the only service.
  *
  * Return: the service; NULL: there is none.
  */
@@ -59,7 +58,7 @@ const struct service *passed_service(const struct passed *passed, size_t i,
 
 /**
  * passed_check() - check that the sockets fit a configuration
- * @why: what was passed, under which name, and what to change
+ * @why: set to what was passed, under which name, and what to change
  *
  * Return: 0; -ENOMEM; -EINVAL: a socket belongs to no service, or a service is to listen on an
  * address that was passed for another.
@@ -67,17 +66,19 @@ const struct service *passed_service(const struct passed *passed, size_t i,
 _must_use_ int passed_check(const struct passed *passed, const struct config *config, char *why);
 
 /**
- * passed_flags() - tell which services have passed sockets
- * Return: one flag for each service of @config, the caller's; NULL: out of memory.
+ * passed_flags() - find out which services have passed sockets
+ * Return: a flag for each service of @config, freed by the caller; NULL: out of memory.
  */
 bool *passed_flags(const struct passed *passed, const struct config *config);
 
 /**
  * passed_difference() - compare the sockets of a service with its "listen"
- * @i:   the first socket of the service; of others nothing is told
- * @out: what differs, printable; at least PASSED_WHY_SIZE bytes
+ * @i:   a socket; unless it is the first one of its service, NULL is returned
+ * @out: set to the differences, printable; at least PASSED_WHY_SIZE bytes
  *
- * Port 0 agrees with every port. Return: the service whose sockets differ; NULL: they do not.
+ * Port 0 agrees with every port.
+ *
+ * Return: the service whose sockets differ; NULL: there is no difference.
  */
 const struct service *passed_difference(const struct passed *passed, size_t i,
                                         const struct config *config, char *out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server. Three things move it: clients that come and go, signals, and time; each ends in
- * server_update(), which sets the timers and the status that follow from where things stand.
+ * The server. It acts on clients that come and go, on signals and on timers. After each change
+ * server_update() sets the idle timer and the status.
  */
 #include "server.h"
 #include "capacity.h"
@@ -20,13 +20,13 @@
 #include <unistd.h>
 
 /*
- * How long connections that are told to end may take, and then the workers' threads. Neither takes
- * more than a moment, but for a thread that hangs. The service manager is told that both fit into
- * STOP_MARGIN_USEC; see notify.c.
+ * How long closing all connections may take, and ending the workers' threads after that. Neither
+ * takes more than a moment unless a thread hangs. Both together fit into STOP_MARGIN_USEC, which
+ * the service manager is told; see notify.c.
  */
 #define END_USEC (2 * USEC_PER_SEC)
 
-/* The status is told at most this often. */
+/* The service manager gets a new status at most this often. */
 #define STATUS_USEC USEC_PER_SEC
 
 struct server {
@@ -39,23 +39,23 @@ struct server {
         struct notify *notify;
         struct listeners *listeners;
         struct signals *signals;
-        struct event *log;      /* lines of the log that wait are to be tried again */
-        struct timer watchdog;  /* ask the workers; not set: nobody watches */
-        struct timer idle;      /* exit_on_idle has passed */
-        struct timer drain;     /* drain_timeout has passed */
-        struct timer retired;   /* who began to connect before the end has done so */
-        struct timer status;    /* tell the status */
-        uint64_t watchdog_usec; /* between two questions */
-        const char *limited_by; /* what sets the descriptor limit, to be told */
-        const char *backend;    /* as configured when it started */
+        struct event *log;      /* readable: write the waiting log lines again */
+        struct timer watchdog;  /* ask the workers whether they are alive */
+        struct timer idle;      /* exit_on_idle has passed without a connection */
+        struct timer drain;     /* drain_timeout has passed since the stop began */
+        struct timer retired;   /* the retired listeners can be closed */
+        struct timer status;    /* send the status */
+        uint64_t watchdog_usec; /* between two questions to the workers; 0: no watchdog */
+        const char *limited_by; /* what sets the descriptor limit, for the log */
+        const char *backend;    /* as configured at the start */
         struct reload reload;
         bool worker_failed;
         bool stopping;
-        struct timer end; /* END_USEC has passed since the connections were told to end */
-        bool gave_up;     /* some of them did not */
+        struct timer end; /* END_USEC has passed since all connections were to close */
+        bool gave_up;     /* some of them did not close */
 };
 
-/* Return: false: out of memory, the timer will not fire. */
+/* Return: whether the timer was set; false: out of memory. */
 static bool start_timer(struct timer *timer, uint64_t usec)
 {
         return timer_set(timer, now_usec() + usec) == 0;
@@ -94,7 +94,8 @@ static void on_log_retry(evutil_socket_t fd, short what, void *arg)
         log_retry();
 }
 
-/* The number of connections has changed, or what is to be done about it. */
+/* Sets the idle timer and the status. To be called after every change of connections or settings.
+ */
 static void server_update(struct server *s)
 {
         bool idle = workers_count_connections(&s->workers) == 0 && s->config->exit_on_idle_usec &&
@@ -108,7 +109,7 @@ static void server_update(struct server *s)
                 (void)start_timer(&s->status, STATUS_USEC);
 }
 
-/* Accepts who is there already, then nobody any more. */
+/* Accepts the clients that have connected, then closes all listeners. */
 static void stop_listening(struct server *s)
 {
         if (!s->listeners)
@@ -127,8 +128,8 @@ static void on_end(struct timer *timer)
         container_of(timer, struct server, end)->gave_up = true;
 }
 
-/* Waits for nobody any more. */
-static void end_all(struct server *s)
+/* Closes all connections without waiting for them to finish. */
+static void close_everything(struct server *s)
 {
         stop_listening(s);
         if (!timer_is_set(&s->end) && timer_set(&s->end, now_usec() + END_USEC) < 0)
@@ -136,7 +137,8 @@ static void end_all(struct server *s)
         workers_close_all(&s->workers, "stopping");
 }
 
-/* Lets those finish connecting who have begun; ends with the last connection. */
+/* Begins to stop. Clients that are connecting may finish, and existing clients are served until
+ * they finish or drain_timeout has passed. */
 static void server_stop(struct server *s)
 {
         uint64_t timeout = s->config->drain_timeout_usec;
@@ -156,7 +158,7 @@ static void server_stop(struct server *s)
                 log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s",
                           n, plural(n), quantity_format_usec(timeout, duration));
         if ((n > 0 || s->listeners) && !start_timer(&s->drain, timeout))
-                end_all(s);
+                close_everything(s);
 }
 
 static void on_idle(struct timer *timer)
@@ -234,8 +236,8 @@ static void on_listeners_retired(void *arg)
         set_connection_limit(s, s->config);
 }
 
-/* Everything but the listeners, which come first because they can fail. */
-static void put_into_force(struct server *s, struct config *config)
+/* Applies all settings but the listeners, which come first because they can fail. */
+static void use_config(struct server *s, struct config *config)
 {
         log_set_level(config->log_level);
         budget_set_max(&s->budget, capacity_max_held_bytes(config));
@@ -248,8 +250,8 @@ static void put_into_force(struct server *s, struct config *config)
         server_update(s);
 }
 
-/* Says what of @config can't be had before a restart. */
-static void tell_restart_needed(const struct server *s, const struct config *config)
+/* Logs which changes in @config need a restart. */
+static void log_restart_needed(const struct server *s, const struct config *config)
 {
         if (strcmp(config->backend, s->backend) != 0)
                 log_write(LOG_RESTART_NEEDED, NULL,
@@ -274,14 +276,14 @@ static int apply(void *arg, struct config *config, char *why)
                 r = listeners_apply(s->listeners, config, why);
         if (r < 0)
                 return r;
-        tell_restart_needed(s, config);
+        log_restart_needed(s, config);
         config_inherit(config, s->config);
-        put_into_force(s, config);
+        use_config(s, config);
         workers_reconfigure(&s->workers, config);
         return 0;
 }
 
-static void tell_ready(const struct server *s)
+static void send_ready(const struct server *s)
 {
         char status[128];
 
@@ -298,7 +300,7 @@ static void on_reload_begin(void *arg)
 
 static void on_reload_end(void *arg)
 {
-        tell_ready(arg);
+        send_ready(arg);
 }
 
 static bool is_applied(void *arg)
@@ -326,7 +328,7 @@ static void on_reload_signal(void *arg)
 
 static void on_drain(struct timer *timer)
 {
-        end_all(container_of(timer, struct server, drain));
+        close_everything(container_of(timer, struct server, drain));
 }
 
 static void on_stop_signal(void *arg)
@@ -334,7 +336,7 @@ static void on_stop_signal(void *arg)
         struct server *s = arg;
 
         if (s->stopping)
-                end_all(s);
+                close_everything(s);
         else
                 server_stop(s);
 }
@@ -374,7 +376,7 @@ static const struct worker_events worker_events = {
         .on_failed = on_worker_failed,
 };
 
-/* From here on nothing waits for who reads the log. */
+/* From here on no log line waits for its reader. */
 static int start_log(struct server *s)
 {
         int fd, r = log_never_wait(&fd);
@@ -385,7 +387,7 @@ static int start_log(struct server *s)
         return s->log ? loop_add_event(s->log) : -ENOMEM;
 }
 
-/* Four times in each period: what a worker does not answer at once may be told next time. */
+/* The workers are asked four times a period, so that one late answer does no harm. */
 static int start_watchdog(struct server *s)
 {
         s->watchdog_usec = notify_watchdog_usec() / 4;
@@ -405,7 +407,7 @@ static int make_timers(struct server *s)
         return start_watchdog(s);
 }
 
-/* Makes all but the listeners. */
+/* Makes everything but the listeners. */
 static int server_prepare(struct server *s)
 {
         int r;
@@ -459,11 +461,11 @@ static int server_serve(struct server *s)
         char where[LISTENERS_TEXT_SIZE];
         size_t n = s->config->n_services;
 
-        put_into_force(s, s->config);
+        use_config(s, s->config);
         log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s; %s", n, plural(n),
                   loop_backend(s->loop), s->workers.n, plural(s->workers.n),
                   listeners_describe(s->listeners, where));
-        tell_ready(s);
+        send_ready(s);
 
         while (!s->gave_up &&
                (!s->stopping || s->listeners || workers_count_connections(&s->workers) > 0)) {
@@ -481,8 +483,8 @@ static int server_serve(struct server *s)
 }
 
 /*
- * A thread that hangs may still use anything there is: then the process ends at once, with nothing
- * freed.
+ * Stops the workers. A thread that hangs may still use anything that the process has, so nothing is
+ * freed then, and the process exits at once.
  */
 static void stop_workers(struct server *s)
 {

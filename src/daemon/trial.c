@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The trial: posix_spawn(3), and pidfd_open(2) to wait for the child and for a cancellation. */
+/* The trial: posix_spawn(3) starts the child, pidfd_open(2) lets poll(2) wait for it. */
 #include "trial.h"
 
 #include <errno.h>
@@ -11,13 +11,13 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-/* The longest that reading a file may take. The longest file takes about a second. */
+/* The most time that a trial may take. The longest file takes about a second. */
 #define TRIAL_MSEC 60000
 
-/* The status of a program that the dynamic linker could not start; also a shell's. */
+/* The status of a program that the dynamic linker could not start. */
 #define STATUS_NOT_STARTED 127
 
-/* Sets what the child gets: no output, default signals. Return: 0; -ENOMEM. */
+/* Gives the child no output and default signals. Return: 0; -ENOMEM. */
 static int prepare(posix_spawn_file_actions_t *files, posix_spawnattr_t *attributes)
 {
         sigset_t none, all;
@@ -78,7 +78,7 @@ static int wait_for_end(pid_t child, int cancel_fd)
         return n > 0 ? 0 : -ETIMEDOUT;
 }
 
-/* Reaps the child. Return: its status as waitpid(2) tells it. */
+/* Reaps the child. Return: its status, see waitpid(2). */
 static int reap(pid_t child)
 {
         int status = 0;
@@ -88,7 +88,7 @@ static int reap(pid_t child)
         return status;
 }
 
-/* What the child's end says about the file. */
+/* Return: 0: the file can be read; -ENOMEM; -ENOEXEC. */
 static int judge(int status, char *why)
 {
         if (WIFSIGNALED(status)) {
@@ -99,7 +99,7 @@ static int judge(int status, char *why)
         }
         switch (WEXITSTATUS(status)) {
         case EX_OK:
-        case EX_CONFIG: /* mistakes, which whoever reads the file reports */
+        case EX_CONFIG: /* mistakes; the reader of the file reports them */
         case STATUS_NOT_STARTED:
                 return 0;
         case EX_OSERR:
@@ -128,7 +128,7 @@ int trial_run(const char *path, int cancel_fd, char *why)
         if (r == -ECANCELED)
                 return r;
         if (r != -ETIMEDOUT)
-                return 0; /* nobody could wait for it */
+                return 0; /* the child could not be waited for */
         (void)snprintf(why, TRIAL_WHY_SIZE,
                        "the process that tried the file first did not end in %d s",
                        TRIAL_MSEC / 1000);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listener: what binding takes for each kind of address, and accepting. libevent's
- * evconnlistener accepts for as long as clients come: one that connected in a tight loop held up
- * all others for more than a second (measured). Here a turn of the loop accepts a handful.
+ * The listener: binding for each kind of address, and accepting. libevent's evconnlistener accepts
+ * as long as clients come: a client that connected in a tight loop delayed all others by more than
+ * a second (measured). Here one turn of the loop accepts at most ACCEPT_BATCH clients.
  */
 #include "listener.h"
 
@@ -12,10 +12,10 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-/* Accepted in one turn of the loop. */
+/* The most clients that one turn of the loop accepts. */
 #define ACCEPT_BATCH 64
 
-/* Accepted at the end: more than most backlogs hold, but no flood. */
+/* The most clients that listener_accept_pending() accepts: more than most backlogs hold. */
 #define ACCEPT_PENDING_MAX 8192
 
 struct listener {
@@ -26,13 +26,13 @@ struct listener {
         void *arg;
         struct socket_options options;
         bool inherited; /* every connection in the backlog was made under these options */
-        bool has_file;  /* of a unix socket made here, which goes with it: */
+        bool has_file;  /* of a unix socket made here; removed with the listener */
         struct socket_file file;
 };
 
 static void set_option(int fd, int level, int option, int value)
 {
-        /* Options that make a socket better; it works without them. */
+        /* The socket works without these options too. */
         (void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
@@ -43,7 +43,7 @@ static int bind_inet(int fd, const struct address *address, int backlog, bool sh
         if (address->sa.sa_family == AF_INET6)
                 set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->any);
         if (bind(fd, &address->sa, address->length) < 0 ||
-            listen(fd, backlog) < 0) /* which looks for conflicts once more */
+            listen(fd, backlog) < 0) /* checks for conflicts once more */
                 return -errno;
         if (share)
                 set_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
@@ -83,9 +83,8 @@ bool listener_is_exhausted(int error)
         return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
 }
 
-/* Whether accept(2) failed because of this one client, who is gone (accept(2), "Error handling").
- */
-static bool is_of_client(int error)
+/* Whether accept(2) failed because of one client that is gone (accept(2), "Error handling"). */
+static bool is_client_error(int error)
 {
         static const int errors[] = { ECONNABORTED, EINTR,  EPROTO,       ENETDOWN,   ENOPROTOOPT,
                                       EHOSTDOWN,    ENONET, EHOSTUNREACH, ENETUNREACH };
@@ -96,8 +95,8 @@ static bool is_of_client(int error)
         return false;
 }
 
-/* Return: 0: there is nobody, or there were @max; what accept4(2) fails with, but for a client's
- * sake. */
+/* Accepts at most @max clients. Return: 0; what accept4(2) fails with, if no client is the cause.
+ */
 static int accept_some(struct listener *listener, int max)
 {
         for (int i = 0; i < max; i++) {
@@ -109,7 +108,7 @@ static int accept_some(struct listener *listener, int max)
                         listener->inherited = true;
                         return 0;
                 }
-                if (fd < 0 && !is_of_client(errno))
+                if (fd < 0 && !is_client_error(errno))
                         return -errno;
                 if (fd < 0)
                         continue;
@@ -223,7 +222,7 @@ void listener_offer(struct listener *listener, bool offer)
                 set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, offer);
 }
 
-/* An interface that no packet comes in by. */
+/* An interface that does not exist. */
 #define NO_INTERFACE INT_MAX
 
 int listener_retire(struct listener *listener)

@@ -13,16 +13,16 @@
 
 struct listener;
 
-/* What the listener's user is told. Both may pause any listener, but free none. */
+/* What the listener's user is told. A callback may pause any listener, but must not free one. */
 struct listener_events {
-        /* A client connected; @fd is non-blocking, close-on-exec, and the callee's to close. */
+        /* A client connected. @fd is non-blocking and close-on-exec; the callee closes it. */
         void (*on_accept)(struct listener *listener, int fd, const struct address *peer, void *arg);
-        /* accept(2) failed, not for the client's sake; the listener is paused. */
+        /* accept(2) failed, and not because of a client. The listener is paused. */
         void (*on_error)(struct listener *listener, int error, void *arg);
 };
 
 /**
- * listener_bind() - open a socket that listens
+ * listener_bind() - open a listening socket
  * @access: who may connect to a unix socket; see socket_file_listen()
  * @share: take an address over from a socket of this process that has SO_REUSEPORT set; see
  *         listener_offer()
@@ -36,13 +36,13 @@ struct listener_events {
 _must_use_ int listener_bind(const struct address *address, const struct socket_access *access,
                              int backlog, bool share, int *fd);
 
-/* Whether accept(2) failed for want of something, which the end of a connection may free. */
+/* Whether accept(2) failed because something is short that the end of a connection may free. */
 bool listener_is_exhausted(int error);
 
 /**
  * listener_new() - accept connections on a listening socket
  * @fd:     consumed on success
- * @remove: the socket is ours: a unix socket's file goes with it
+ * @remove: remove the file of a unix socket with the listener
  * @options: of the sockets it accepts, see listener_set_options()
  * @arg:    for the callbacks
  *
@@ -58,14 +58,14 @@ _must_use_ int listener_new(struct loop *loop, int fd, bool remove,
  */
 struct listener *listener_free(struct listener *listener);
 
-/* Where it listens, with the port the system chose. */
+/* The address of the socket, with the port that the system chose. */
 const struct address *listener_address(const struct listener *listener);
 
-/* Whether clients can find it: of a unix socket of ours, whether its file is still there. */
+/* Whether clients can connect: the file of a unix socket that was made here must still exist. */
 bool listener_is_found(const struct listener *listener);
 
-/* Whether @address names the file of this unix socket, which was made here: there may be several
- * paths to it. */
+/* Whether @address names the file of this unix socket, which was made here. Several paths may lead
+ * to one file. */
 bool listener_is_at(const struct listener *listener, const struct address *address);
 
 /**
@@ -74,49 +74,48 @@ bool listener_is_at(const struct listener *listener, const struct address *addre
  */
 _must_use_ int listener_set_access(struct listener *listener, const struct socket_access *access);
 
-/* Sets the backlog anew. */
+/* Changes the backlog. */
 void listener_set_backlog(struct listener *listener, int backlog);
 
 /*
- * Sets the options of the sockets that will be accepted; those accepted before keep theirs. The
- * system hands the options on to each connection as its handshake ends. A connection that waits in
- * the backlog by now has missed them, so on_accept is preceded by setting them once more until the
- * backlog has been empty.
+ * Sets the options of the sockets that will be accepted. Sockets accepted before keep theirs. A
+ * connection inherits the options of the listening socket when its handshake ends. Connections that
+ * are in the backlog already have inherited the old ones. So until the backlog has been empty once,
+ * the options are set on each accepted socket before on_accept.
  */
 void listener_set_options(struct listener *listener, const struct socket_options *options);
 
-/* Lets listener_bind() with @share bind an address that overlaps with this one, or no longer. */
+/* Allows or forbids listener_bind() with @share to bind an address that overlaps with this one. */
 void listener_offer(struct listener *listener, bool offer);
 
 /*
- * How long a retired listener stays open: as long as it takes to finish connecting, which is a
- * round trip and the 200 ms for which Linux may hold back its last ACK (TCP_DELACK_MAX; measured).
+ * How long a retired listener stays open. That is enough to finish connecting, which takes a round
+ * trip and the 200 ms for which Linux may delay the last ACK (TCP_DELACK_MAX; measured).
  */
 #define LISTENER_RETIRE_USEC (500 * USEC_PER_MSEC)
 
 /*
- * No client begins to connect here any more; whoever has begun may finish and is accepted. For a
- * listener that is freed LISTENER_RETIRE_USEC later: to close a socket resets clients that are in
- * the middle of connecting.
+ * Retires a listener: no new client can connect, but a client that is connecting may finish and is
+ * accepted. Free the listener LISTENER_RETIRE_USEC later. Closing it at once would reset the
+ * clients that are connecting.
  *
- * New clients go to another listener of an overlapping address, if there is one, else they are
- * refused. For that the socket is bound to an interface that does not exist: packets of connections
- * that have begun do not look for a listener, others do not find this one (inet_lookup_listener()
- * of Linux).
+ * New clients get another listener of an overlapping address, or else are refused. This works by
+ * binding the socket to an interface that does not exist: Linux looks for a listener only for the
+ * first packet of a connection, and then does not find this one (inet_lookup_listener()).
  *
  * Return: 0; -EPERM: Linux before 5.7, or a socket of an IPv6 link-local address, which is bound to
  * its interface; what else setsockopt(2) fails with. Clients then still begin to connect.
  */
 _must_use_ int listener_retire(struct listener *listener);
 
-/* Clients wait in the backlog meanwhile. */
+/* Stops accepting. Clients wait in the backlog. */
 void listener_pause(struct listener *listener);
 
-/* Return: 0; an error of loop_add_event(): it is still paused. */
+/* Accepts again. Return: 0; see loop_add_event(): the listener is still paused. */
 _must_use_ int listener_resume(struct listener *listener);
 
 /*
- * Accepts all who wait in the backlog, within reason: on_accept for each. For a listener about to
- * be freed.
+ * Accepts the clients in the backlog, and calls on_accept for each; at most some thousands. For a
+ * listener that is about to be freed.
  */
 void listener_accept_pending(struct listener *listener);
