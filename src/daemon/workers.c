@@ -24,7 +24,7 @@ int workers_start(struct workers *workers, const struct config *config, struct l
         size_t n = workers_wanted(config);
         int r;
 
-        workers->list = calloc(n, sizeof(*workers->list));
+        workers->list = calloc(n, sizeof(struct worker *));
         if (!workers->list)
                 return -ENOMEM;
         r = resolver_new(&workers->resolver);
