@@ -40,7 +40,7 @@ static const char *logged(void)
         ssize_t n = pread(capture, text, sizeof(text) - 1, 0);
 
         text[n > 0 ? n : 0] = '\0';
-        (void)ftruncate(capture, 0);
+        (void)!ftruncate(capture, 0);
         (void)lseek(capture, 0, SEEK_SET);
         return text;
 }
