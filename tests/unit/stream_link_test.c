@@ -809,12 +809,14 @@ static void delayed(void **state)
         for (uint64_t i = 1; i <= 3; i++) {
                 peer_until(peer_received >= (i < 3 ? i * 1024 : 2 * 1024 + 5), {
                         peer_receive(100000);
-                        if (i < 3 && echo->stream.in)
+                        if (stream_sent(&echo->stream) < 2 * 1024 && echo->stream.in)
                                 assert_true(link_is_waiting(&echo->link));
                 });
                 assert_true(now_usec() >= began + i * delay);
-                assert_int_equal(echo->dones, i == 3); /* the end waits in line */
+                /* The end waits in line. A busy machine may let more than one chunk fall due. */
+                assert_true(!echo->dones || stream_sent(&echo->stream) == 2 * 1024 + 5);
         }
+        assert_int_equal(echo->dones, 1);
         peer_until(peer_saw_end, peer_receive(1));
         assert_false(link_is_waiting(&echo->link));
         assert_int_equal(echo->largest_send, 1024);
