@@ -15,24 +15,6 @@ static void on_exception(struct loop_watch *watch, bool urgent)
 
 static const struct stream_events no_events;
 
-/* @pair: two ends of a TCP connection. */
-static void connect_pair(int pair[2])
-{
-        struct sockaddr_in address = { .sin_family = AF_INET,
-                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        socklen_t length = sizeof(address);
-        int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        assert_int_equal(bind(listener, (struct sockaddr *)&address, length), 0);
-        assert_int_equal(listen(listener, 1), 0);
-        assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
-        pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(connect(pair[0], (struct sockaddr *)&address, length), 0);
-        pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        assert_true(pair[1] >= 0);
-        assert_int_equal(close(listener), 0);
-}
-
 static void ends_with_the_stream(void **state)
 {
         struct stream stream;
@@ -40,17 +22,17 @@ static void ends_with_the_stream(void **state)
 
         (void)state;
         told = false;
-        connect_pair(pair);
-        assert_int_equal(stream_init(&stream, loop, pair[1], &no_events), 0);
-        duplicate = dup(pair[1]);
+        tcp_pair(pair);
+        assert_int_equal(stream_init(&stream, loop, pair[0], &no_events), 0);
+        duplicate = dup(pair[0]);
         assert_true(duplicate >= 0);
         stream_deinit(&stream);
         stream.watch.on_exception = on_exception; /* whoever looks at freed memory finds this */
-        assert_int_equal(send(pair[0], "!", 1, MSG_OOB), 1);
+        assert_int_equal(send(pair[1], "!", 1, MSG_OOB), 1);
         turn_a_while();
         assert_false(told);
         assert_int_equal(close(duplicate), 0);
-        assert_int_equal(close(pair[0]), 0);
+        assert_int_equal(close(pair[1]), 0);
 }
 
 int main(void)
