@@ -92,7 +92,7 @@ class Parser:
     def readers(self, role):
         """The processes that have read so far."""
         return [int(file.name.rpartition("-")[2])
-                for file in self.directory.glob(f"reading-{role}-*")]
+                for file in self.directory.glob(f"reading-{role}-*") if file.stat().st_size]
 
     def times(self, role):
         """How often the file has been read so far."""

@@ -28,10 +28,11 @@ struct echo {
         uint64_t sending;
         int empties, dones, limits, ends, exceptions, errors, error;
         size_t queued_at_done;
-        uint64_t spliced;  /* bytes that nobody saw */
-        bool stop_spliced; /* with the first of those, which goes nowhere */
-        bool fleeting;     /* ends itself with whatever it is told first */
-        struct echo *twin; /* ends with this one */
+        uint64_t spliced;   /* bytes that nobody saw */
+        uint64_t urgent_at; /* bytes read with the last urgent one */
+        bool stop_spliced;  /* with the first of those, which goes nowhere */
+        bool fleeting;      /* ends itself with whatever it is told first */
+        struct echo *twin;  /* ends with this one */
 };
 
 static struct echo *echo;
@@ -92,6 +93,8 @@ static void on_data(struct stream *stream, const uint8_t *data, size_t n)
         }
         if (n > e->largest_read)
                 e->largest_read = n;
+        if (stream->urgent)
+                e->urgent_at = stream->in;
         link_put(&e->link, data, n);
         if (e->fleeting)
                 stop(e);
@@ -597,6 +600,53 @@ static void urgent_while_paused(void **state)
         assert_int_equal(echo->stream.in, 0);
 }
 
+/*
+ * Urgent data that the watch missed, right before the end: splice(2) stops in front of it as at an
+ * end, and the byte must not be lost.
+ */
+static void urgent_unnoticed_in_bulk(void **state)
+{
+        const int on = 1;
+
+        (void)state;
+        start_tcp();
+        assert_int_equal(setsockopt(echo->stream.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), 0);
+        stream_carry_urgent(&echo->stream);
+        loop_unwatch(loop, echo->stream.fd);
+        stream_set_bulk(&echo->stream, true);
+        assert_int_equal(peer_send(1), 1);
+        peer_until(peer_received == 1, peer_receive(100));
+        assert_int_equal(echo->spliced, 1);
+        assert_int_equal(send(echo->peer, "\1", 1, MSG_OOB), 1);
+        peer_sent++;
+        assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
+        peer_until(peer_saw_end, peer_receive(100));
+        expect_whole(1);
+}
+
+/* The urgent byte is read alone, and the bytes before and after it without it. */
+static void urgent_carried(void **state)
+{
+        const int on = 1;
+
+        (void)state;
+        start_tcp();
+        assert_int_equal(setsockopt(echo->stream.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), 0);
+        stream_carry_urgent(&echo->stream);
+        stream_pause(&echo->stream);
+        assert_int_equal(peer_send(3), 3);
+        assert_int_equal(send(echo->peer, "\3", 1, MSG_OOB), 1);
+        peer_sent++;
+        turn_until(echo->stream.urgent_ahead);
+        assert_int_equal(peer_send(4), 4);
+        assert_int_equal(stream_resume(&echo->stream), 0);
+        peer_until(peer_received == 8, peer_receive(100));
+        assert_int_equal(echo->urgent_at, 4); /* bytes read when it came */
+        assert_int_equal(echo->largest_read, 4);
+        assert_false(echo->stream.urgent_ahead);
+        assert_int_equal(echo->exceptions, 0);
+}
+
 static void reset(void)
 {
         const struct linger none = { .l_onoff = 1 };
@@ -1001,6 +1051,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(order, reset_peer, end),
                 cmocka_unit_test_setup_teardown(urgent, reset_peer, end),
                 cmocka_unit_test_setup_teardown(urgent_while_paused, reset_peer, end),
+                cmocka_unit_test_setup_teardown(urgent_unnoticed_in_bulk, reset_peer, end),
+                cmocka_unit_test_setup_teardown(urgent_carried, reset_peer, end),
                 cmocka_unit_test_setup_teardown(reset_while_paused, reset_peer, end),
                 cmocka_unit_test_setup_teardown(reset_while_reading, reset_peer, end),
                 cmocka_unit_test_setup_teardown(reset_while_queued, reset_peer, end),
