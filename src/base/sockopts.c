@@ -45,3 +45,11 @@ void socket_options_set(const struct socket_options *options, int fd, int family
                    divide_up(options->user_timeout_usec, USEC_PER_MSEC));
         set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options->send_buffer_bytes);
 }
+
+bool socket_options_equal(const struct socket_options *a, const struct socket_options *b)
+{
+        return a->keepalive_usec == b->keepalive_usec &&
+               a->user_timeout_usec == b->user_timeout_usec &&
+               a->receive_buffer_bytes == b->receive_buffer_bytes &&
+               a->send_buffer_bytes == b->send_buffer_bytes && a->urgent_inline == b->urgent_inline;
+}

@@ -17,6 +17,8 @@ struct socket_options {
         bool urgent_inline;            /* urgent bytes are read in their place in the stream */
 };
 
+bool socket_options_equal(const struct socket_options *a, const struct socket_options *b);
+
 /*
  * The longest keepalive and user timeout that Linux takes: a 15-bit number of seconds, and a
  * positive int of milliseconds.

@@ -237,8 +237,7 @@ static void update_entry(struct entry *entry, struct config *config)
         const struct service *before = entry->service, *next = entry->next_service;
         bool moved = !before || strcmp(before->name, next->name) != 0;
         bool new_backlog = before && before->backlog != next->backlog;
-        bool new_options =
-                before && memcmp(&before->socket, &next->socket, sizeof(next->socket)) != 0;
+        bool new_options = before && !socket_options_equal(&before->socket, &next->socket);
 
         entry_set_service(entry, config, next);
         if (moved)
