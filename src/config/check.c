@@ -37,7 +37,7 @@ void check_conditions(struct reader *r, config_setting_t *setting, const struct 
 
 /* Reports a key that is required and missing, or set and for other modes only. */
 static void check_mode(struct reader *r, config_setting_t *setting, const struct key *key,
-                       const struct service *service)
+                       const struct service_config *service)
 {
         static const char *const modes[] = { "echo", "relay", "hub" };
         config_setting_t *member = config_setting_get_member(setting, key->name);
@@ -54,7 +54,7 @@ static void check_mode(struct reader *r, config_setting_t *setting, const struct
                               setting_path(member, path), modes[ffs((int)key->modes) - 1]);
 }
 
-static bool has_unix_socket(const struct service *service)
+static bool has_unix_socket(const struct service_config *service)
 {
         for (size_t i = 0; i < service->n_listen; i++)
                 if (service->listen[i].sa.sa_family == AF_UNIX)
@@ -64,7 +64,7 @@ static bool has_unix_socket(const struct service *service)
 
 /* Reports keys that are for unix sockets where the service has none. */
 static void check_unix_keys(struct reader *r, config_setting_t *setting,
-                            const struct service *service)
+                            const struct service_config *service)
 {
         static const char *const names[] = { "socket_mode", "socket_group" };
         char path[SETTING_PATH_SIZE];
@@ -78,7 +78,8 @@ static void check_unix_keys(struct reader *r, config_setting_t *setting,
         }
 }
 
-void check_service(struct reader *r, config_setting_t *setting, const struct service *service)
+void check_service(struct reader *r, config_setting_t *setting,
+                   const struct service_config *service)
 {
         const struct group *group = &key_groups[GROUP_SERVICE];
         config_setting_t *from = config_setting_get_member(setting, "proxy_from");
@@ -101,8 +102,8 @@ void check_service(struct reader *r, config_setting_t *setting, const struct ser
 /* Relays that lead to themselves */
 
 /* Return: the relay that listens where @upstream leads, as far as the file tells; NULL: none. */
-static const struct service *find_relay(const struct address_index *relays,
-                                        const struct upstream *upstream)
+static const struct service_config *find_relay(const struct address_index *relays,
+                                               const struct upstream *upstream)
 {
         const void *relay;
 
@@ -132,8 +133,8 @@ static int find_relays(struct config *config, size_t n_listen)
 }
 
 /* Whether a connection to @from may reach @to. @seen: a flag for each service already visited. */
-static bool leads_to(const struct config *config, const struct service *from,
-                     const struct service *to, bool *seen)
+static bool leads_to(const struct config *config, const struct service_config *from,
+                     const struct service_config *to, bool *seen)
 {
         if (!from || from == to)
                 return from;
@@ -146,8 +147,8 @@ static bool leads_to(const struct config *config, const struct service *from,
         return false;
 }
 
-static void report_loops(struct reader *r, const struct service *service, config_setting_t *key,
-                         bool *seen)
+static void report_loops(struct reader *r, const struct service_config *service,
+                         config_setting_t *key, bool *seen)
 {
         char path[SETTING_PATH_SIZE];
 

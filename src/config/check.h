@@ -12,7 +12,8 @@ void check_conditions(struct reader *r, config_setting_t *setting,
                       const struct conditions *conditions);
 
 /* Checks a service that has been read. */
-void check_service(struct reader *r, config_setting_t *setting, const struct service *service);
+void check_service(struct reader *r, config_setting_t *setting,
+                   const struct service_config *service);
 
 /* Finds the relay that each upstream leads to, and reports relays that lead to themselves. */
 void check_loops(struct reader *r, config_setting_t *services);

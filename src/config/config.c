@@ -75,18 +75,19 @@ static int absolute_path(const char *path, char **out)
 
 static int compare_names(const void *a, const void *b)
 {
-        return strcmp((*(struct service *const *)a)->name, (*(struct service *const *)b)->name);
+        return strcmp((*(struct service_config *const *)a)->name,
+                      (*(struct service_config *const *)b)->name);
 }
 
 /* Sorts the services by name, for config_find_service(). Return: 0; -ENOMEM. */
 static int sort_names(struct config *config)
 {
-        config->by_name = calloc(config->n_services, sizeof(struct service *));
+        config->by_name = calloc(config->n_services, sizeof(struct service_config *));
         if (!config->by_name)
                 return -ENOMEM;
         for (size_t i = 0; i < config->n_services; i++)
                 config->by_name[i] = &config->services[i];
-        qsort(config->by_name, config->n_services, sizeof(struct service *), compare_names);
+        qsort(config->by_name, config->n_services, sizeof(struct service_config *), compare_names);
         return 0;
 }
 
@@ -156,13 +157,14 @@ struct config *config_unref(struct config *config)
 
 static int compare_name(const void *name, const void *service)
 {
-        return strcmp(name, (*(struct service *const *)service)->name);
+        return strcmp(name, (*(struct service_config *const *)service)->name);
 }
 
-const struct service *config_find_service(const struct config *config, const char *name)
+const struct service_config *config_find_service(const struct config *config, const char *name)
 {
-        struct service *const *found = bsearch(name, config->by_name, config->n_services,
-                                               sizeof(struct service *), compare_name);
+        struct service_config *const *found =
+                bsearch(name, config->by_name, config->n_services, sizeof(struct service_config *),
+                        compare_name);
 
         return found ? *found : NULL;
 }
@@ -179,8 +181,8 @@ static void inherit(struct conditions *conditions, const struct conditions *olde
 void config_inherit(struct config *config, const struct config *older)
 {
         for (size_t i = 0; i < config->n_services; i++) {
-                struct service *service = &config->services[i];
-                const struct service *same = config_find_service(older, service->name);
+                struct service_config *service = &config->services[i];
+                const struct service_config *same = config_find_service(older, service->name);
 
                 if (!same)
                         continue;

@@ -30,15 +30,15 @@ enum service_mode {
 
 /* Where a relay connects to. */
 struct upstream {
-        char *text;                  /* as in the file, escaped */
-        struct address address;      /* unless @host is set */
-        char *host;                  /* a name to look up; NULL: @address is known */
-        uint16_t port;               /* of @host */
-        const struct service *relay; /* of this file, listening there; NULL: none is known */
+        char *text;                         /* as in the file, escaped */
+        struct address address;             /* unless @host is set */
+        char *host;                         /* a name to look up; NULL: @address is known */
+        uint16_t port;                      /* of @host */
+        const struct service_config *relay; /* of this file, listening there; NULL: none is known */
 };
 
 /* One entry of "services". Plain data, owned by its configuration. */
-struct service {
+struct service_config {
         char *name;
         enum service_mode mode;
         struct address *listen;
@@ -79,9 +79,9 @@ struct config {
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;
-        struct service *services;
-        size_t n_services;        /* at least 1 */
-        struct service **by_name; /* all of @services, sorted by name */
+        struct service_config *services;
+        size_t n_services;               /* at least 1 */
+        struct service_config **by_name; /* all of @services, sorted by name */
 };
 
 /**
@@ -129,4 +129,4 @@ static inline void config_unrefp(struct config **config)
 void config_inherit(struct config *config, const struct config *older);
 
 /* Return: the service of that name, or NULL. */
-const struct service *config_find_service(const struct config *config, const char *name);
+const struct service_config *config_find_service(const struct config *config, const char *name);

@@ -27,7 +27,7 @@
 #define RATE_LEGAL  "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
 
 #define TOP(member)       offsetof(struct config, member)
-#define SERVICE(member)   offsetof(struct service, member)
+#define SERVICE(member)   offsetof(struct service_config, member)
 #define CONDITION(member) offsetof(struct conditions, member)
 
 #define RELAY (1U << SERVICE_RELAY)
@@ -272,7 +272,7 @@ static void read_conditions(struct reader *r, const struct key *key, config_sett
 
 static void read_service(struct reader *r, config_setting_t *setting)
 {
-        struct service *service = &r->config->services[r->config->n_services++];
+        struct service_config *service = &r->config->services[r->config->n_services++];
 
         *service = r->default_service;
         service->name = strdup(config_setting_name(setting));

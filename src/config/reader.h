@@ -31,7 +31,7 @@ struct reader {
         struct source *source;
         struct config *config;
         struct conditions default_conditions;
-        struct service default_service;
+        struct service_config default_service;
         bool skip_mode_checks; /* the service's mode or proxy_protocol is illegal */
         unsigned n_mistakes;
         unsigned n_listen, n_upstream;

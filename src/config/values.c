@@ -233,7 +233,7 @@ static bool is_too_many(struct reader *r, config_setting_t *setting, unsigned *n
 }
 
 static void read_address(struct reader *r, const struct key *key, config_setting_t *setting,
-                         struct service *service)
+                         struct service_config *service)
 {
         const char *text = config_setting_get_string(setting);
         struct address address, *listen;
@@ -318,7 +318,7 @@ static int parse_upstream(const char *text, struct upstream *out)
 }
 
 static void read_one_upstream(struct reader *r, const struct key *key, config_setting_t *setting,
-                              struct service *service)
+                              struct service_config *service)
 {
         const char *text = config_setting_get_string(setting);
         struct upstream upstream, *upstreams;
@@ -348,8 +348,8 @@ static void read_one_upstream(struct reader *r, const struct key *key, config_se
 /* Reads one value, or each value of a list. */
 static void read_each(struct reader *r, const struct key *key, config_setting_t *setting,
                       void (*read)(struct reader *r, const struct key *key,
-                                   config_setting_t *setting, struct service *service),
-                      struct service *service)
+                                   config_setting_t *setting, struct service_config *service),
+                      struct service_config *service)
 {
         int type = config_setting_type(setting), n = config_setting_length(setting);
 
@@ -372,7 +372,7 @@ void read_upstream(struct reader *r, const struct key *key, config_setting_t *se
 }
 
 static void read_network(struct reader *r, const struct key *key, config_setting_t *setting,
-                         struct service *service)
+                         struct service_config *service)
 {
         const char *text = config_setting_get_string(setting);
         struct network network, *networks;

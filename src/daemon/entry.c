@@ -30,8 +30,8 @@ static void entry_freep(struct entry **entry)
         entry_free(*entry);
 }
 
-int entry_new(struct entry_owner *owner, int fd, const struct service *service, bool is_passed,
-              struct entry **out)
+int entry_new(struct entry_owner *owner, int fd, const struct service_config *service,
+              bool is_passed, struct entry **out)
 {
         _cleanup_(entry_freep) struct entry *entry = calloc(1, sizeof(*entry));
         int r;
@@ -70,7 +70,8 @@ void entry_list_free(struct entry_list *list)
         }
 }
 
-void entry_set_service(struct entry *entry, struct config *config, const struct service *service)
+void entry_set_service(struct entry *entry, struct config *config,
+                       const struct service_config *service)
 {
         config_ref(config);
         config_unref(entry->config);

@@ -32,10 +32,11 @@ struct entry {
         bool is_passed;            /* by systemd, at @passed_index */
         size_t passed_index;
         struct config *config; /* of @service, a reference; NULL: no service yet */
-        const struct service *service;
+        const struct service_config *service;
 
-        const struct service *next_service; /* while a plan is made: NULL: the socket is to go */
-        bool covered; /* it stays although no "listen" asks for it; see plan_make() */
+        const struct service_config
+                *next_service; /* while a plan is made: NULL: the socket is to go */
+        bool covered;          /* it stays although no "listen" asks for it; see plan_make() */
 
         bool retired;
         uint64_t retired_until_usec; /* when a retired socket is closed */
@@ -50,7 +51,7 @@ struct entry {
  *
  * Return: 0; see listener_new().
  */
-_must_use_ int entry_new(struct entry_owner *owner, int fd, const struct service *service,
+_must_use_ int entry_new(struct entry_owner *owner, int fd, const struct service_config *service,
                          bool is_passed, struct entry **out);
 
 /**
@@ -63,7 +64,8 @@ struct entry *entry_free(struct entry *entry);
 void entry_list_free(struct entry_list *list);
 
 /* Gives the clients of the socket to a service of @config; a reference is taken. */
-void entry_set_service(struct entry *entry, struct config *config, const struct service *service);
+void entry_set_service(struct entry *entry, struct config *config,
+                       const struct service_config *service);
 
 /* Logs that the service of an entry does something at its address. @words: "listening on", … */
 void entry_log(const struct entry *entry, enum log_kind kind, const char *words);

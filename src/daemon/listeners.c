@@ -199,7 +199,7 @@ static void log_differences(const struct listeners *set, const struct config *co
         char difference[PASSED_WHY_SIZE];
 
         for (size_t i = 0; i < set->passed->n; i++) {
-                const struct service *service =
+                const struct service_config *service =
                         passed_difference(set->passed, i, config, difference);
                 const struct log_about about = { .service = service ? service->name : NULL };
 
@@ -211,7 +211,7 @@ static void log_differences(const struct listeners *set, const struct config *co
 /* Retires the sockets that do not stay. Their last clients get what the new configuration says. */
 static void retire_leaving(struct listeners *set, struct config *config)
 {
-        const struct service *service;
+        const struct service_config *service;
         struct entry *entry, *next;
 
         for (entry = TAILQ_FIRST(&set->entries); entry; entry = next) {
@@ -234,7 +234,7 @@ static void retire_leaving(struct listeners *set, struct config *config)
  */
 static void update_entry(struct entry *entry, struct config *config)
 {
-        const struct service *before = entry->service, *next = entry->next_service;
+        const struct service_config *before = entry->service, *next = entry->next_service;
         bool moved = !before || strcmp(before->name, next->name) != 0;
         bool new_backlog = before && before->backlog != next->backlog;
         bool new_options = before && !socket_options_equal(&before->socket, &next->socket);

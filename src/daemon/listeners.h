@@ -22,8 +22,8 @@ struct listeners;
 struct listeners_events {
         /* A client connected to a service of @config. @config is older than the newest one if the
          * service was removed while the client was connecting. */
-        void (*on_accept)(void *arg, struct config *config, const struct service *service, int fd,
-                          const struct address *peer);
+        void (*on_accept)(void *arg, struct config *config, const struct service_config *service,
+                          int fd, const struct address *peer);
         /* Retired sockets have been closed: listeners_count() is lower. */
         void (*on_retired)(void *arg);
 };

@@ -115,7 +115,7 @@ static bool is_unnamed(const char *name)
 }
 
 /* Whether a "listen" of the service is the address. Port 0 agrees with every port. */
-static bool has_listen(const struct service *service, const struct address *address)
+static bool has_listen(const struct service_config *service, const struct address *address)
 {
         for (size_t i = 0; i < service->n_listen; i++)
                 if (address_agrees(&service->listen[i], address))
@@ -123,8 +123,8 @@ static bool has_listen(const struct service *service, const struct address *addr
         return false;
 }
 
-static const struct service *find_by_address(const struct config *config,
-                                             const struct address *address)
+static const struct service_config *find_by_address(const struct config *config,
+                                                    const struct address *address)
 {
         for (size_t i = 0; i < config->n_services; i++)
                 for (size_t j = 0; j < config->services[i].n_listen; j++)
@@ -133,11 +133,11 @@ static const struct service *find_by_address(const struct config *config,
         return NULL;
 }
 
-const struct service *passed_service(const struct passed *passed, size_t i,
-                                     const struct config *config)
+const struct service_config *passed_service(const struct passed *passed, size_t i,
+                                            const struct config *config)
 {
         const struct passed_socket *socket = &passed->sockets[i];
-        const struct service *service = config_find_service(config, socket->name);
+        const struct service_config *service = config_find_service(config, socket->name);
 
         if (service || !is_unnamed(socket->name))
                 return service;
@@ -152,7 +152,7 @@ bool *passed_flags(const struct passed *passed, const struct config *config)
         bool *flags = calloc(config->n_services, sizeof(*flags));
 
         for (size_t i = 0; flags && i < passed->n; i++) {
-                const struct service *service = passed_service(passed, i, config);
+                const struct service_config *service = passed_service(passed, i, config);
 
                 if (service)
                         flags[service - config->services] = true;
@@ -202,7 +202,7 @@ static int check_services(const struct config *config, const bool *flags,
 
         for (size_t i = 0; i < config->n_services; i++)
                 for (size_t j = 0; !flags[i] && j < config->services[i].n_listen; j++) {
-                        const struct service *service = &config->services[i];
+                        const struct service_config *service = &config->services[i];
                         const struct address *address =
                                 address_index_find_overlap(addresses, &service->listen[j], &owner);
 
@@ -262,11 +262,11 @@ static bool is_repeated(const struct passed *passed, size_t i, const struct conf
         return false;
 }
 
-const struct service *passed_difference(const struct passed *passed, size_t i,
-                                        const struct config *config, char *out)
+const struct service_config *passed_difference(const struct passed *passed, size_t i,
+                                               const struct config *config, char *out)
 {
         char sockets[PASSED_WHY_SIZE / 3] = "", listen[PASSED_WHY_SIZE / 3] = "";
-        const struct service *service = passed_service(passed, i, config);
+        const struct service_config *service = passed_service(passed, i, config);
         size_t n_agree = 0, n = 0;
 
         if (!service || is_repeated(passed, i, config))

@@ -53,8 +53,8 @@ static inline void passed_freep(struct passed **passed)
  *
  * Return: the service; NULL: there is none.
  */
-const struct service *passed_service(const struct passed *passed, size_t i,
-                                     const struct config *config);
+const struct service_config *passed_service(const struct passed *passed, size_t i,
+                                            const struct config *config);
 
 /**
  * passed_check() - check that the sockets fit a configuration
@@ -80,5 +80,5 @@ bool *passed_flags(const struct passed *passed, const struct config *config);
  *
  * Return: the service whose sockets differ; NULL: there is no difference.
  */
-const struct service *passed_difference(const struct passed *passed, size_t i,
-                                        const struct config *config, char *out);
+const struct service_config *passed_difference(const struct passed *passed, size_t i,
+                                               const struct config *config, char *out);

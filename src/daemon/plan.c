@@ -11,7 +11,7 @@
 
 /* One address that a service is to listen on. */
 struct want {
-        const struct service *service;
+        const struct service_config *service;
         const struct address *listen;
         struct entry *entry; /* the socket that stays for it; NULL: one has to be opened */
 };

@@ -176,8 +176,8 @@ static void on_idle(struct timer *timer)
 
 /* Clients */
 
-static void on_accept(void *arg, struct config *config, const struct service *service, int fd,
-                      const struct address *peer)
+static void on_accept(void *arg, struct config *config, const struct service_config *service,
+                      int fd, const struct address *peer)
 {
         char client[ADDRESS_TEXT_SIZE], reason[GATE_REASON_SIZE];
         struct server *s = arg;

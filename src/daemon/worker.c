@@ -23,7 +23,7 @@
 struct client {
         STAILQ_ENTRY(client) entry;
         struct config *config; /* a reference */
-        const struct service *service;
+        const struct service_config *service;
         struct address peer;
         uint64_t id;
         int fd;
@@ -435,8 +435,9 @@ struct worker *worker_free(struct worker *worker)
 
 /* Giving commands */
 
-void worker_admit(struct worker *worker, struct config *config, const struct service *service,
-                  int fd, const struct address *peer, uint64_t id)
+void worker_admit(struct worker *worker, struct config *config,
+                  const struct service_config *service, int fd, const struct address *peer,
+                  uint64_t id)
 {
         struct client *queued, client = {
                 .config = config,

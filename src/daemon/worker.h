@@ -73,8 +73,9 @@ struct worker *worker_free(struct worker *worker);
  * worker_admit() - begin a connection; see connection_new()
  * @fd: consumed
  */
-void worker_admit(struct worker *worker, struct config *config, const struct service *service,
-                  int fd, const struct address *peer, uint64_t id);
+void worker_admit(struct worker *worker, struct config *config,
+                  const struct service_config *service, int fd, const struct address *peer,
+                  uint64_t id);
 
 /* Return: the number of connections that were admitted and have not ended. */
 size_t worker_count(const struct worker *worker);

@@ -79,7 +79,7 @@ static size_t hash_name(const char *name)
         return hash;
 }
 
-struct worker *workers_choose(const struct workers *workers, const struct service *service)
+struct worker *workers_choose(const struct workers *workers, const struct service_config *service)
 {
         struct worker *least = workers->list[0];
 

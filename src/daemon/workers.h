@@ -52,7 +52,7 @@ size_t workers_count_connections(const struct workers *workers);
 
 /* Return: the worker for the next client of @service. The members of a hub share one worker. Any
  * other client gets the worker with the fewest connections. */
-struct worker *workers_choose(const struct workers *workers, const struct service *service);
+struct worker *workers_choose(const struct workers *workers, const struct service_config *service);
 
 /* See worker_reconfigure(). */
 void workers_reconfigure(struct workers *workers, struct config *config);

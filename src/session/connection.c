@@ -493,7 +493,7 @@ static void on_header(void *arg, int error, const struct proxy_header *header)
 /* Waits for the header that every client of the service has to send first. */
 static void await_header(struct connection *c, const struct address *peer)
 {
-        const struct service *service = c->service;
+        const struct service_config *service = c->service;
         int r;
 
         for (size_t i = 0; i < service->n_proxy_from; i++) {
@@ -508,8 +508,8 @@ static void await_header(struct connection *c, const struct address *peer)
 }
 
 int connection_new(struct loop *loop, const struct mode *mode, struct config *config,
-                   const struct service *service, int fd, const struct address *peer, uint64_t id,
-                   struct connection_owner *owner, struct connection **out)
+                   const struct service_config *service, int fd, const struct address *peer,
+                   uint64_t id, struct connection_owner *owner, struct connection **out)
 {
         struct connection *c = calloc(1, sizeof(*c));
         int r;
@@ -543,7 +543,7 @@ int connection_new(struct loop *loop, const struct mode *mode, struct config *co
 
 void connection_reconfigure(struct connection *c, struct config *config)
 {
-        const struct service *service = config_find_service(config, c->service->name);
+        const struct service_config *service = config_find_service(config, c->service->name);
         int r;
 
         if (is_ending(c) || !service || service->mode != c->service->mode)

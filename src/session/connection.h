@@ -74,7 +74,7 @@ struct connection {
         struct loop *loop;
         const struct mode *mode;
         struct config *config; /* a reference */
-        const struct service *service;
+        const struct service_config *service;
         struct side client;
         struct side *sides[2]; /* the client, and what it is relayed to once that is connected */
         unsigned n_sides;
@@ -113,8 +113,9 @@ struct connection {
  * May end the connection, but not free it. Return: 0; -ENOMEM, -ENOSPC: nothing has been logged.
  */
 _must_use_ int connection_new(struct loop *loop, const struct mode *mode, struct config *config,
-                              const struct service *service, int fd, const struct address *peer,
-                              uint64_t id, struct connection_owner *owner, struct connection **out);
+                              const struct service_config *service, int fd,
+                              const struct address *peer, uint64_t id,
+                              struct connection_owner *owner, struct connection **out);
 
 /**
  * connection_reconfigure() - live on under a new configuration

@@ -16,7 +16,7 @@
 struct dialer {
         struct dialers *dialers;
         struct config *config; /* a reference */
-        const struct service *service;
+        const struct service_config *service;
         const struct dialer_events *events;
         void *arg;
         struct waiter waiter;
@@ -99,7 +99,7 @@ static void drop(struct dialer *d, int error)
  * Whether a connection to @address would come back to the service. A service that listens on all
  * addresses may well have an upstream of the same port on another host.
  */
-static bool is_listened_on(const struct service *service, const struct address *address)
+static bool is_listened_on(const struct service_config *service, const struct address *address)
 {
         for (size_t i = 0; i < service->n_listen; i++)
                 if (address_reaches(address, &service->listen[i]) ||
@@ -312,7 +312,7 @@ void dialers_init(struct dialers *dialers, struct loop *loop, struct resolver *r
         retries_init(&dialers->retries, loop);
 }
 
-int dialer_new(struct dialers *dialers, struct config *config, const struct service *service,
+int dialer_new(struct dialers *dialers, struct config *config, const struct service_config *service,
                const struct dialer_events *events, void *arg, struct dialer **out)
 {
         struct dialer *d;

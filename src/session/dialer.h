@@ -59,7 +59,7 @@ void dialers_init(struct dialers *dialers, struct loop *loop, struct resolver *r
  * Return: 0; -ENOMEM; -EUSERS: max_dialing clients of the service are being connected already.
  */
 _must_use_ int dialer_new(struct dialers *dialers, struct config *config,
-                          const struct service *service, const struct dialer_events *events,
+                          const struct service_config *service, const struct dialer_events *events,
                           void *arg, struct dialer **out);
 
 /**

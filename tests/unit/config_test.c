@@ -158,9 +158,9 @@ static void uncomment(char *text)
         }
 }
 
-static void expect_same_values(const struct service *one, const struct service *other)
+static void expect_same_values(const struct service_config *one, const struct service_config *other)
 {
-        struct service a = *one, b = *other;
+        struct service_config a = *one, b = *other;
 
         a.name = b.name = NULL;
         a.listen = b.listen = NULL;
@@ -415,7 +415,7 @@ static void shares(void **state)
 /* Each direction of each service has its own conditions, and its own shared bucket. */
 static void both_ways(void **state)
 {
-        const struct service *service;
+        const struct service_config *service;
 
         (void)state;
         expect_legal("services = {\n"
