@@ -59,12 +59,12 @@ static void unmap(struct address *address)
         *address = (struct address){ .length = sizeof(in), .in = in };
 }
 
-/* Cuts the port off behind a host. Return: the port; NULL: there is no number up to 65535. */
+/* Cuts ":PORT" off the end of @host. Return: the port; NULL: it is no number up to 65535. */
 static char *split_port(char *host)
 {
         char *port = strrchr(host, ':');
 
-        /* getaddrinfo() would take " 7", "+7" and, cut to 16 bits, "65543". */
+        /* getaddrinfo() accepts " 7", "+7" and "65543", which it cuts to 16 bits. */
         if (!port || port == host || strlen(port) < 2 || strlen(port) > 6 ||
             strspn(port + 1, "0123456789") != strlen(port + 1) ||
             strtoul(port + 1, NULL, 10) > UINT16_MAX)
@@ -74,9 +74,10 @@ static char *split_port(char *host)
 }
 
 /*
- * Takes the brackets off "[IPv6]", for which it adds to @hints, and makes "*" the IPv6 wildcard.
+ * Turns "[IPv6]" into "IPv6", and "*" into the IPv6 wildcard. What is in brackets must be an IPv6
+ * address: @hints are changed to refuse anything else.
  *
- * Return: the host as getaddrinfo() takes it; NULL: it is malformed.
+ * Return: the host for getaddrinfo(); NULL: it is malformed.
  */
 static const char *parse_host(char *host, struct addrinfo *hints)
 {
@@ -91,7 +92,7 @@ static const char *parse_host(char *host, struct addrinfo *hints)
         host[last] = '\0';
         hints->ai_family = AF_INET6;
         hints->ai_flags |= AI_NUMERICHOST;
-        return strcmp(host + 1, "*") == 0 ? NULL : host + 1; /* getaddrinfo() would take "*" */
+        return strcmp(host + 1, "*") == 0 ? NULL : host + 1; /* getaddrinfo() accepts "*" */
 }
 
 /* Return: how many addresses of @text were put into @addresses, or -errno. */
@@ -182,8 +183,8 @@ const char *address_format(const struct address *address, char *out)
                 socklen_t head = offsetof(struct sockaddr_un, sun_path);
                 size_t n = address->length > head ? address->length - head : 0;
 
-                /* The NUL that ends a path is not part of it; the one that begins an abstract
-                 * name is. */
+                /* A path ends before its NUL. An abstract name begins with a NUL, which is part of
+                 * the name. */
                 if (n > 0 && address->un.sun_path[0])
                         n = strnlen(address->un.sun_path, n);
                 escape_bytes(path, address->un.sun_path, n);
@@ -248,7 +249,7 @@ bool address_equal(const struct address *a, const struct address *b)
         return address_compare(a, b) == 0;
 }
 
-/* Whether @any is the wildcard of the family of @one; a mapped IPv4 address counts as IPv4. */
+/* Whether @any is the wildcard of @one's family. A mapped IPv4 address counts as IPv4. */
 static bool covers(const struct address *any, const struct address *one)
 {
         bool of_ipv6 = one->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&one->in6.sin6_addr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a socket listens, connects to or comes from: IPv4, IPv6 or a path.
+ * Socket addresses: IPv4, IPv6, or the path of a unix socket.
  */
 #pragma once
 
@@ -38,13 +38,13 @@ struct address {
 _must_use_ int address_parse(const char *text, struct address *address);
 
 /**
- * address_resolve() - as address_parse(), with names looked up and relative paths taken
- * @addresses: room for @max of them, in the order to try them in
+ * address_resolve() - like address_parse(), but look up names and accept relative paths
+ * @addresses: room for @max addresses; filled in the order in which to try them
  *
  * Blocks while a name is looked up: for programs with nothing else to do, such as selectc.
  *
- * Return: how many were found, 1 to @max; -EINVAL: not an address; -ENOENT: no such name; -EAGAIN:
- * the look-up failed for now; -ENOMEM.
+ * Return: how many addresses were found, 1 to @max; -EINVAL: not an address; -ENOENT: no such name;
+ * -EAGAIN: the look-up failed temporarily; -ENOMEM.
  */
 _must_use_ int address_resolve(const char *text, struct address *addresses, int max);
 
@@ -52,8 +52,8 @@ _must_use_ int address_resolve(const char *text, struct address *addresses, int 
  * address_format() - write an address the way address_parse() reads it
  * @out: at least ADDRESS_TEXT_SIZE bytes
  *
- * An IPv4 address that arrived on an IPv6 socket (::ffff:1.2.3.4) is written as the IPv4 one; a
- * unix socket without a name as "unix:".
+ * An IPv4 address that is mapped to IPv6 (::ffff:1.2.3.4) is written as IPv4. A unix socket without
+ * a name is written as "unix:".
  *
  * Return: @out.
  */
@@ -63,37 +63,40 @@ const char *address_format(const struct address *address, char *out);
 bool address_equal(const struct address *a, const struct address *b);
 
 /**
- * address_format_client() - write who is at the other end of an accepted socket, for people
+ * address_format_client() - name the peer of an accepted socket in log lines
  * @fd:   the socket
  * @peer: its address
  * @out:  at least ADDRESS_TEXT_SIZE bytes
  *
- * A client of a unix socket has no address: it is "unix:pid=PID,uid=UID".
+ * A client of a unix socket has no address of its own; it is written as "unix:pid=PID,uid=UID".
  *
  * Return: @out.
  */
 const char *address_format_client(int fd, const struct address *peer, char *out);
 
 /**
- * address_of_socket() - get the address that a socket is bound to, with the port the system chose
+ * address_of_socket() - get the address that a socket is bound to
+ *
+ * For a socket that was bound to port 0, this has the port that the system chose.
+ *
  * Return: 0; what getsockname(2) fails with.
  */
 _must_use_ int address_of_socket(int fd, struct address *address);
 
-/* Whether a socket that was to be bound to @listen can have @address: port 0 agrees with any port.
- */
+/* Whether a socket bound to @listen can report @address: port 0 agrees with every port. */
 bool address_agrees(const struct address *listen, const struct address *address);
 
 /* Orders addresses for sorting. Return: less than 0; 0: address_equal(); more than 0. */
 int address_compare(const struct address *a, const struct address *b);
 
 /*
- * Whether a connection could go to either: the addresses are equal, or one is the wildcard of the
- * other's family. Port 0, which lets the system choose, overlaps with no port.
+ * Whether one connection could arrive at both: the addresses are equal, or one is the wildcard of
+ * the other's family and the ports are equal. Port 0 overlaps with nothing: the system chooses a
+ * free port.
  */
 bool address_overlaps(const struct address *a, const struct address *b);
 
-/* Where a connection to @to really goes: to 0.0.0.0 or :: means to 127.0.0.1 or ::1 (ip(7)). */
+/* Return: @to, but 127.0.0.1 for 0.0.0.0 and ::1 for ::, as connect(2) takes them (ip(7)). */
 struct address address_destination(const struct address *to);
 
 /*
@@ -103,18 +106,20 @@ struct address address_destination(const struct address *to);
 bool address_reaches(const struct address *to, const struct address *listen);
 
 /*
- * Whether an IP address is one of this host, as its routes tell: the system would send from the
- * same address. Of several addresses of one network only the first is found (false for the others).
+ * Whether an IP address belongs to this host. The routing table decides: the system would send to
+ * such an address from the same address. Of several addresses in one network, only the first is
+ * recognised.
  */
 bool address_is_local(const struct address *address);
 
-/* Whether it is in 127.0.0.0/8 or ::1; whether it is a wildcard, 0.0.0.0 or ::. An IPv4 address may
- * be mapped to IPv6. */
+/* Whether the address is in 127.0.0.0/8, also when mapped to IPv6, or is ::1. */
 bool address_is_loopback(const struct address *address);
+
+/* Whether the address is a wildcard: 0.0.0.0, also when mapped to IPv6, or ::. */
 bool address_is_any(const struct address *address);
 
 /* Changes the port of an IP address. */
 void address_set_port(struct address *address, uint16_t port);
 
-/* Return: the port; 0 for a unix socket, and where the system chooses the port. */
+/* Return: the port; 0 for a unix socket. */
 unsigned address_port(const struct address *address);

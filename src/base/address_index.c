@@ -58,7 +58,7 @@ struct address_index *address_index_free(struct address_index *index)
         return NULL;
 }
 
-/* The first item of the chain of @address's bytes (FNV-1a). */
+/* The head of the chain for the bytes of @address; the hash is FNV-1a. */
 static uint32_t *equal_chain(const struct address_index *index, const struct address *address)
 {
         const uint8_t *bytes = (const uint8_t *)&address->storage;
@@ -112,7 +112,7 @@ const struct address *address_index_find_equal(const struct address_index *index
         return NULL;
 }
 
-/* The first item of a port's chain that overlaps with @address. */
+/* Finds the first address in the chain of @address's port that overlaps with @address. */
 static const struct address *find_in_port(const struct address_index *index, const uint32_t *chains,
                                           const struct address *address, const void **owner)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A bucket is stored as the moment when it will be full again (the generic cell rate algorithm,
- * ITU-T I.371). A reservation moves that moment on by the time that its bytes take.
+ * ITU-T I.371). A reservation moves that moment into the future by the time that its bytes take.
  */
 #include "bucket.h"
 
@@ -41,7 +41,7 @@ struct bucket *bucket_unref(struct bucket *bucket)
         return NULL;
 }
 
-/* At most 146 years, so that sums do not overflow. */
+/* The time that @bytes take at @rate: at most 146 years, so that sums do not overflow. */
 static uint64_t nsec_of(uint64_t bytes, uint64_t rate)
 {
         unsigned __int128 nsec = (unsigned __int128)bytes * 1000 * USEC_PER_SEC / rate;

@@ -2,8 +2,8 @@
 /*
  * A token bucket: a rate in bytes a second, and a burst that may leave at once.
  *
- * A sender reserves tokens and is told when it may send. Reservations are served in the order in
- * which they are made: of many senders that share a bucket none starves, and none has to ask again.
+ * A sender reserves tokens and learns when it may send. Reservations are served in the order in
+ * which they are made, so that no sender of a shared bucket starves and none has to ask again.
  *
  * Thread: any.
  */
@@ -31,7 +31,7 @@ struct bucket *bucket_unref(struct bucket *bucket);
 
 /**
  * bucket_reserve() - take tokens for @n bytes
- * @from_usec: when the bytes want to leave, of CLOCK_MONOTONIC: now or earlier
+ * @from_usec: when the bytes were ready to be sent, on CLOCK_MONOTONIC: now or earlier
  * @rate:      bytes a second, at least 1
  * @burst:     bytes that may leave at once after a pause, at least @n; 0: each reservation waits
  *             for @n / @rate, after @from_usec and after the reservation before it

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Escaping of bytes from outside. The output holds no control character but tabs. */
 #include "escape.h"
 
 #include <stdbool.h>
@@ -7,7 +6,7 @@
 #include <wchar.h>
 #include <wctype.h>
 
-/* Writes one byte as \n, \", …, or \xHH. Return: behind what was written. */
+/* Writes one byte as \n, \r, \t, \", \\ or \xHH. Return: the end of what was written. */
 static char *put_escaped(char *p, unsigned char byte)
 {
         static const char hex[] = "0123456789abcdef";
@@ -31,9 +30,9 @@ size_t escape_bytes(char *out, const void *data, size_t n)
         char *p = out;
 
         for (size_t i = 0; i < n; i++) {
-                bool stands = bytes[i] >= ' ' && bytes[i] <= '~' && !strchr("\"\\", bytes[i]);
+                bool is_plain = bytes[i] >= ' ' && bytes[i] <= '~' && !strchr("\"\\", bytes[i]);
 
-                if (stands)
+                if (is_plain)
                         *p++ = (char)bytes[i];
                 else
                         p = put_escaped(p, bytes[i]);
@@ -42,14 +41,14 @@ size_t escape_bytes(char *out, const void *data, size_t n)
         return (size_t)(p - out);
 }
 
-/* Return: the length of the character at @text; 0: there is none that can be shown. */
+/* Return: the length of the printable character at @text; 0: there is none. */
 static size_t printable_length(const char *text, size_t n)
 {
         mbstate_t state = { 0 };
         wchar_t c;
         size_t length = mbrtowc(&c, text, n, &state);
 
-        /* (size_t)-1 and -2: no character, or the beginning of one. */
+        /* (size_t)-1: not a character; (size_t)-2: the beginning of one. */
         return length <= n && (iswprint((wint_t)c) || c == L'\t') ? length : 0;
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log. A line is composed once, on the stack, and handed to the sink: for the journal with its
- * fields, for standard error without them.
+ * A line is composed once, on the stack, and handed to the sink: with its fields for the journal,
+ * without them for standard error.
  *
- * While clients are served nothing may wait for a reader of the log: one that hangs would stop them
- * all. sd_journal_sendv(3) blocks, and there is no asking before whether it would: so records are
- * written from here, in the journal's native protocol, which is a line for each field without a
- * line end in it (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+ * While clients are served, nothing may wait for a reader of the log: a reader that hangs would
+ * stop them all. sd_journal_sendv(3) blocks, and there is no way to find out before whether it
+ * would. So records are written here, in the journal's native protocol: one line for each field
+ * whose value holds no newline (systemd.io/JOURNAL_NATIVE_PROTOCOL).
  */
 #include "log.h"
 #include "sink.h"
@@ -23,17 +23,17 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-/* When lines that wait are tried again, if none is written meanwhile: each time twice as late. */
+/* The interval between retries of queued lines. It doubles while no line can be written. */
 #define RETRY_MIN_MSEC 20
 #define RETRY_MAX_MSEC 320
 
-/* How often lines are tried that are waited for, and for how long in log_end(). */
+/* The interval between retries while log_write() or log_end() waits, and log_end()'s patience. */
 #define STEP_MSEC 10
 #define END_MSEC  500
 
 #define FIELD       "MESSAGE="
 #define LINE_SIZE   8192
-#define FIELD_SIZE  4352 /* a path, and the field's name */
+#define FIELD_SIZE  4352 /* a path of PATH_MAX and the field's name */
 #define RECORD_SIZE (LINE_SIZE + 5 * FIELD_SIZE)
 
 static const struct {
@@ -73,12 +73,12 @@ static const struct {
 
 static _Atomic enum log_level max_level = LOG_LEVEL_INFO;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects all below */
 static uint8_t queue[SINK_QUEUE_BYTES];
 static struct sink sink = SINK_INIT(queue);
-static int retry_fd = -1; /* a timer; -1: lines are waited for */
+static int retry_fd = -1; /* a timerfd; -1: log_write() blocks */
 static bool retry_is_set;
-static long retry_msec = RETRY_MIN_MSEC; /* of the next time */
+static long retry_msec = RETRY_MIN_MSEC; /* the next interval */
 
 /* Whether standard error is the journal's stream. */
 static bool is_journal(void)
@@ -112,11 +112,11 @@ bool log_wants(enum log_kind kind)
 /* Composing */
 
 struct record {
-        char bytes[RECORD_SIZE]; /* "MESSAGE=", the line with its end, the journal's other fields */
+        char bytes[RECORD_SIZE]; /* "MESSAGE=", the line, a newline, the journal's other fields */
         size_t line_length, length;
 };
 
-/* A field that finds no room is left out. */
+/* Adds a field, unless the record has no room for it. */
 _printf_(2, 3) static void record_add(struct record *r, const char *format, ...)
 {
         char *field = r->bytes + r->length;
@@ -159,12 +159,12 @@ static void record_add_about(struct record *r, const struct log_about *about)
                 record_add(r, "CONFIG_LINE=%u", about->config_line);
 }
 
-/* The fields behind the line. */
+/* Adds the fields after MESSAGE. */
 static void record_add_fields(struct record *r, enum log_kind kind, const struct log_about *about)
 {
         record_add(r, "PRIORITY=%d", (int)kinds[kind].level);
         record_add(r, "MESSAGE_ID=%s", kinds[kind].message_id);
-        /* The journal finds out what else it wants to know, but not of a process that has ended. */
+        /* The journal adds the process's name itself, but not when the process has ended. */
         record_add(r, "SYSLOG_IDENTIFIER=selectd");
         if (about)
                 record_add_about(r, about);
@@ -212,7 +212,7 @@ _printf_(2, 3) static void put_line(enum log_kind kind, const char *words, ...)
         put(&r, kind, NULL);
 }
 
-/* Says how many lines were lost before the next one is taken. Return: whether one may be. */
+/* Logs how many lines were lost, before another one is accepted. Return: whether one may be. */
 static bool put_lost(void)
 {
         uint64_t n = sink.n_lost;
@@ -231,7 +231,7 @@ static bool put_lost(void)
         return true;
 }
 
-/* Sets the timer for log_retry(), if anything waits. */
+/* Sets the timer for log_retry(), if a line waits. */
 static void set_retry(void)
 {
         const struct itimerspec wait = { .it_value.tv_sec = retry_msec / 1000,
@@ -243,8 +243,8 @@ static void set_retry(void)
 }
 
 /*
- * Until log_never_wait(): waits for a reader who is slow. No write blocks, so that signals which
- * are held until the daemon serves can end it here.
+ * Before log_never_wait(): waits for a slow reader. It waits in ppoll() with no signal blocked, and
+ * not in write(2): signals are blocked until the daemon serves, and must be able to end it here.
  */
 static void wait_until_written(void)
 {
@@ -278,7 +278,7 @@ void log_write(enum log_kind kind, const struct log_about *about, const char *wo
         (void)pthread_mutex_unlock(&lock);
 }
 
-/* Return: whether nothing waits any more. */
+/* Return: whether the queue is empty now. */
 static bool write_waiting(void)
 {
         return sink_flush(&sink) && put_lost() && sink_waiting(&sink) == 0;
@@ -315,7 +315,7 @@ int log_never_wait(int *out)
 void log_end(void)
 {
         (void)pthread_mutex_lock(&lock);
-        /* Only a reader who is slow is worth waiting for. */
+        /* Only EAGAIN means a slow reader. Other errors will not pass in so short a time. */
         for (int waited = 0; waited < END_MSEC; waited += STEP_MSEC) {
                 if (write_waiting() || sink.error != EAGAIN)
                         break;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What selectd says, to the journal or to standard error, in the same words.
+ * The log: one line for each event, in the same words to the journal and to standard error.
  *
- * A line is of one of the kinds below. Each kind has its level and its MESSAGE_ID, which
- * systemd/selectd.catalog explains. The layers from stream down never log: they return errors, and
- * whoever handles one logs it once.
+ * Each line is of one of the kinds below. A kind has a level and a MESSAGE_ID, which
+ * systemd/selectd.catalog explains. The layers below session/ never log: they return errors, and
+ * the caller that handles an error logs it once.
  *
- * The level, and where lines go, are the process's. Thread: any may write, the main thread sets.
+ * There is one log for the process. Thread: any may write; the main thread makes the settings.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Levels, with the numbers of syslog(3): a lower one matters more. */
+/* Levels, with the numbers of syslog(3): a lower number is more important. */
 enum log_level {
         LOG_LEVEL_ERROR = 3,
         LOG_LEVEL_WARNING = 4,
@@ -57,19 +57,19 @@ enum log_kind {
         LOG_KINDS,
 };
 
-/* How a connection went; written when it ends. */
+/* How a connection went; logged when it ends. */
 struct log_ending {
         uint64_t bytes_in, bytes_out;
-        uint64_t bytes_lost; /* accepted, and not delivered: SELECTD_BYTES_LOST, unless 0 */
+        uint64_t bytes_lost; /* received but not delivered: SELECTD_BYTES_LOST, unless 0 */
         uint64_t duration_usec;
         const char *reason;
-        const char *fault; /* what was done to it on purpose: SELECTD_FAULT; NULL: nothing */
+        const char *fault; /* the conditions that affected it: SELECTD_FAULT; NULL: none */
 };
 
-/* What a line is about: the fields of its journal record. A member left zero is left out. */
+/* What a line is about: the fields of its journal record. Members that are zero are left out. */
 struct log_about {
-        const char *service; /* SELECTD_SERVICE, and the line begins with it */
-        const char *client;  /* SELECTD_CLIENT, likewise */
+        const char *service; /* SELECTD_SERVICE; also begins the line */
+        const char *client;  /* SELECTD_CLIENT; comes next in the line */
         uint64_t connection; /* SELECTD_CONNECTION, from 1 */
         const struct log_ending *ending;
         const char *config_file; /* CONFIG_FILE and CONFIG_LINE, as systemd names them */
@@ -77,45 +77,45 @@ struct log_about {
 };
 
 /**
- * log_init() - find out where lines go
+ * log_init() - choose where lines go
  *
- * To the journal when standard error is its stream (JOURNAL_STREAM of systemd.exec(5)), else to
- * standard error. Without it, lines go to standard error.
+ * Lines go to the journal if standard error is the journal's stream (JOURNAL_STREAM of
+ * systemd.exec(5)). Otherwise, and before this call, they go to standard error.
  */
 void log_init(void);
 
 /**
- * log_never_wait() - from now on no line is waited for
- * @retry_fd: set to a descriptor of the log's, which is readable when log_retry() is to be called
+ * log_never_wait() - make log_write() non-blocking
+ * @retry_fd: set to a descriptor that is readable when log_retry() is due; the log owns it
  *
- * Until then log_write() returns when the line has been written: a list of mistakes is written
- * whole, however slowly it is read. From then on a line that cannot be written now waits in a queue
- * of 256 KiB; a line that finds no room there is lost, and how many were lost is said as soon as
- * there is room. Main thread, once, before there are others who write.
+ * Before this call, log_write() returns when the line has been written, so that a list of mistakes
+ * is complete however slowly it is read. After this call, a line that cannot be written at once
+ * waits in a queue of 256 KiB. A line that finds no room there is lost, and the number of lost
+ * lines is logged as soon as there is room. Main thread, once, before other threads write.
  *
  * Return: 0; what timerfd_create(2) fails with.
  */
 _must_use_ int log_never_wait(int *retry_fd);
 
-/* Writes the lines that wait, as far as that is possible now. */
+/* Writes as many queued lines as possible without blocking. */
 void log_retry(void);
 
-/* Lets a slow reader have the lines that wait, for half a second at most: at the end. */
+/* Before the process exits: waits up to half a second for the queued lines to be written. */
 void log_end(void);
 
-/* The least important level that is written; LOG_LEVEL_INFO to begin with. */
+/* Sets the least important level that is written; LOG_LEVEL_INFO at first. */
 void log_set_level(enum log_level level);
 
-/* Whether lines of that kind are written: for callers who would have to prepare one. */
+/* Whether lines of this kind are written: for callers that would have to prepare one. */
 bool log_wants(enum log_kind kind);
 
 /**
- * log_write() - say that something happened
- * @about: what it is about; NULL: the daemon
+ * log_write() - log an event
+ * @about: what the line is about; NULL: the daemon
  *
- * The line is "SERVICE: CLIENT " as far as they are known, then the words. It must hold no bytes
- * from outside that escape_bytes() has not seen. Lines longer than 8 KiB are cut. A line that can't
- * be written is counted; see log_never_wait().
+ * The line is "SERVICE: CLIENT " as far as @about has them, then @words. Untrusted bytes must have
+ * been escaped, see escape_bytes(). Lines longer than 8 KiB are cut. A line that cannot be written
+ * is counted; see log_never_wait().
  */
 _printf_(3, 4) void log_write(enum log_kind kind, const struct log_about *about, const char *words,
                               ...);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An address is compared with a range bit by bit. IPv4 addresses that are mapped to IPv6 are made
- * plain IPv4 addresses first; ranges of them, too.
+ * IPv4 addresses that are mapped to IPv6, and ranges of them, are turned into IPv4 before they are
+ * compared.
  */
 #include "network.h"
 
@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAPPED_BITS 96 /* of an IPv6 address, in front of an IPv4 address that is mapped to it */
+#define MAPPED_BITS 96 /* the prefix of ::ffff:0:0/96, which marks a mapped IPv4 address */
 
 /* Reads a decimal number without leading zeros. */
 static bool parse_bits(const char *text, unsigned max, uint8_t *bits)
@@ -29,8 +29,8 @@ static bool bit_is_set(const uint8_t *bytes, unsigned bit)
 }
 
 /*
- * Turns a range of mapped addresses into a range of IPv4. Its prefix has at least 96 bits: the bits
- * that mark a mapped address end with ones, and no bit behind a prefix is set.
+ * Turns a range of mapped addresses into a range of IPv4. Its prefix is at least 96 bits long,
+ * because bits 80 to 95 are ones and no host bit is set.
  */
 static void unmap(struct network *network)
 {

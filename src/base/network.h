@@ -15,10 +15,12 @@ struct network {
 };
 
 /**
- * network_parse() - read a range in CIDR notation; an address without a prefix is a range of one
+ * network_parse() - read a range in CIDR notation
  *
- * Return: 0; -EINVAL: not a range, or a range with bits set behind its prefix, which is most
- * likely a typing error.
+ * An address without a prefix is a range of one address.
+ *
+ * Return: 0; -EINVAL: not a range, or a range with host bits set, which is most likely a typing
+ * error.
  */
 _must_use_ int network_parse(const char *text, struct network *network);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading and writing of durations and sizes. Whole part and fraction are read as integers, never
- * as floating point, so that "0.1s" is exactly 100000 µs.
+ * Whole part and fraction are read as integers, not as floating point, so that "0.1s" is exactly
+ * 100000 µs.
  */
 #include "quantity.h"
 
@@ -85,13 +85,13 @@ static int add_scaled(uint64_t *sum, uint64_t number, uint64_t scale)
         return 0;
 }
 
-/* Further decimal places are less than a microsecond even of a year, the largest unit. */
+/* Decimal places after these are less than a microsecond even of a year, the largest unit. */
 #define MAX_DENOMINATOR 100000000000000ULL
 __extension__ typedef unsigned __int128 wide;
 
 /*
- * Reads one "NUMBER[.FRACTION] UNIT" at *@text, adds it to @sum and moves *@text behind it.
- * @whole_only: refuse a fraction of the smallest unit, instead of cutting it off.
+ * Reads one "NUMBER[.FRACTION] UNIT" at *@text, adds it to @sum and moves *@text past it.
+ * @whole_only: refuse a fraction of the smallest unit instead of cutting it off.
  */
 static int parse_term(const char **text, const struct unit *units, size_t n, bool whole_only,
                       uint64_t *sum)
@@ -114,7 +114,7 @@ static int parse_term(const char **text, const struct unit *units, size_t n, boo
         for (end = name; isalpha((unsigned char)*end) || (unsigned char)*end >= 0x80; end++)
                 ;
         unit = find_unit(units, n, name, (size_t)(end - name));
-        if (!unit || (end == fraction + fraction_len && *end)) /* "1.5.5": no unit, no space */
+        if (!unit || (end == fraction + fraction_len && *end)) /* "1.5.5": neither unit nor space */
                 return -EINVAL;
 
         for (size_t i = 0; i < whole_len && r == 0; i++)

@@ -16,9 +16,9 @@
 
 /**
  * quantity_parse_usec() - read a time span
- * @usec: set to the span in microseconds; fractions of one are cut off
+ * @usec: set to the span in microseconds; fractions of a microsecond are cut off
  *
- * Return: 0; -EINVAL: not a time span; -ERANGE: does not fit 64 bits.
+ * Return: 0; -EINVAL: not a time span; -ERANGE: does not fit into 64 bits.
  */
 _must_use_ int quantity_parse_usec(const char *text, uint64_t *usec);
 
@@ -26,12 +26,12 @@ _must_use_ int quantity_parse_usec(const char *text, uint64_t *usec);
  * quantity_parse_bytes() - read a size
  * @bytes: set to the size in bytes
  *
- * Return: 0; -EINVAL: not a size; -ERANGE: does not fit 64 bits.
+ * Return: 0; -EINVAL: not a size; -ERANGE: does not fit into 64 bits.
  */
 _must_use_ int quantity_parse_bytes(const char *text, uint64_t *bytes);
 
 /**
- * quantity_format_usec() - write a span the way it would be typed: "20 s", "1 min 30 s", "200 ms"
+ * quantity_format_usec() - write a time span: "20 s", "1 min 30 s", "200 ms"
  * @out: at least QUANTITY_TEXT_SIZE bytes
  *
  * Return: @out.

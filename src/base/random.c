@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* SplitMix64: a counter, whose bits mix() scatters. */
+/* SplitMix64 hashes a counter. */
 #include "random.h"
 
 static uint64_t mix(uint64_t x)
@@ -22,7 +22,7 @@ uint64_t random_next(struct random *random)
 
 uint64_t random_up_to(struct random *random, uint64_t max)
 {
-        /* The upper half of the product: the bias is below 2^-20 for ranges below 2^44. */
+        /* The upper 64 bits of the product; for ranges below 2^44 the bias is below 2^-20. */
         return (uint64_t)(((unsigned __int128)random_next(random) * ((unsigned __int128)max + 1)) >>
                           64);
 }

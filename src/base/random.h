@@ -12,14 +12,13 @@ struct random {
         uint64_t state;
 };
 
-/* Return: the generator of a sequence; each pair of @a and @b has its own. */
+/* Return: a generator; @seed, @a and @b together choose its sequence. */
 struct random random_new(uint64_t seed, uint64_t a, uint64_t b);
 
-/* The next number. */
 uint64_t random_next(struct random *random);
 
-/* The next number from 0 to @max. */
+/* Return: a number from 0 to @max. */
 uint64_t random_up_to(struct random *random, uint64_t max);
 
-/* The next number from 0 to less than 1. */
+/* Return: a number from 0 to less than 1. */
 double random_share(struct random *random);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sink. A write that fails for whatever reason is tried again later, with the same bytes: a
- * full disk or a journal that is gone may come back, as a reader may that is only slow.
+ * A failed write is repeated later with the same bytes, whatever the error: a full disk may get
+ * room, a stopped journal may return, and a slow reader may catch up.
  */
 #include "sink.h"
 
@@ -15,7 +15,7 @@
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket" /* the journal's native protocol */
 
-typedef uint32_t length_type; /* before each record in the queue */
+typedef uint32_t length_type; /* precedes each record in the queue */
 
 static void sink_use(struct sink *sink, enum sink_way way, int fd, int owned_fd)
 {
@@ -35,7 +35,7 @@ void sink_to_stderr(struct sink *sink)
         int fd = -1;
 
         if (fstat(STDERR_FILENO, &st) < 0 || S_ISREG(st.st_mode)) {
-                /* A file opened again would be written from its beginning. */
+                /* A file that is opened again would be overwritten from its beginning. */
         } else if (S_ISSOCK(st.st_mode)) {
                 way = SINK_SEND;
         } else {
@@ -68,7 +68,7 @@ static ssize_t write_polled(int fd, const void *bytes, size_t length)
 
 static ssize_t write_once(const struct sink *sink, const void *bytes, size_t length)
 {
-        /* Found by its name each time: the journal may have been started again. */
+        /* The address is given in each call, because the journal may have been restarted. */
         static const struct sockaddr_un journal = { .sun_family = AF_UNIX,
                                                     .sun_path = JOURNAL_SOCKET };
 
@@ -87,9 +87,10 @@ static ssize_t write_once(const struct sink *sink, const void *bytes, size_t len
 }
 
 /*
- * Writes from @sent on. Return: how much of the record has been written then; less than @length:
- * see
- * @error of the sink.
+ * Writes @record from byte @sent on.
+ *
+ * Return: how many bytes of the record have been written. If these are less than @length, the
+ * sink's @error says why.
  */
 static size_t write_record(struct sink *sink, const uint8_t *record, size_t length, size_t sent)
 {
@@ -106,7 +107,7 @@ static size_t write_record(struct sink *sink, const uint8_t *record, size_t leng
         return sent;
 }
 
-/* Can never be written, whoever reads: it is too large for a datagram of this socket. */
+/* Whether the record can never be written: it is too large for one datagram. */
 static bool is_hopeless(const struct sink *sink)
 {
         return sink->error == EMSGSIZE;
@@ -167,7 +168,7 @@ void sink_put(struct sink *sink, const void *record, size_t length)
                         return;
                 sink->sent = sent;
         }
-        /* The rest of a record finds room in any case: the queue is empty. */
+        /* The rest of a partly written record always finds room, because the queue is empty. */
         if (is_hopeless(sink) || !enqueue(sink, record, length))
                 sink_lose(sink);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of unix sockets. To find out that nobody listens on a file and to replace it are two steps:
- * between them another process could do the same, and one of the two would remove the file of the
- * other. So both steps are taken under a lock.
- *
- * The lock is held no longer than that. Later, whoever tries to connect sees that somebody listens.
+ * A stale file is found by connecting to it, and then replaced. Between these two steps another
+ * process could do the same, and one of the two would remove the other's new file. So both steps
+ * happen under a lock. The lock is not held any longer, because a connection attempt then shows
+ * that the file is in use.
  */
 #include "socket_file.h"
 
@@ -15,10 +14,10 @@
 
 #define LOCK_SUFFIX ".lock"
 
-/* A lock file can be removed between open(2) and flock(2): then it is made once more. */
+/* The lock file can be removed between open(2) and flock(2). Then it is created again. */
 #define LOCK_TRIES 100
 
-/* The most that a group's entry takes, with all its members. */
+/* Room for a group's entry with all its members. */
 #define GROUP_BYTES ((size_t)1 << 20)
 
 struct lock {
@@ -26,7 +25,10 @@ struct lock {
         int fd;
 };
 
-/* Opens the file, or makes it. Without O_CREAT for a file that exists: fs.protected_regular. */
+/*
+ * Opens or creates the lock file. O_CREAT is not given for a file that exists: in a sticky
+ * directory, fs.protected_regular would refuse another user's file (proc(5)).
+ */
 static int open_lock(const char *path, int *out)
 {
         int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -40,9 +42,11 @@ static int open_lock(const char *path, int *out)
 }
 
 /*
- * Whether the locked file is the one that others find: its last user may have removed it.
+ * Checks that the locked file still has its name: the process that held the lock before may have
+ * removed it.
  *
- * Return: 0; -EAGAIN: it is not; -EEXIST: it is no lock file, which are empty.
+ * Return: 0; -EAGAIN: the name is gone or is another file's; -EEXIST: the file is not empty, so it
+ * is no lock file.
  */
 static int check_lock(const struct lock *lock)
 {
@@ -58,8 +62,8 @@ static int check_lock(const struct lock *lock)
                        : -EAGAIN;
 }
 
-/* Return: 0; -EAGAIN: once more; -EADDRINUSE: another process has the lock; see check_lock(); what
- * open(2) fails with. */
+/* Return: 0; -EAGAIN: try again; -EADDRINUSE: another process holds the lock; what check_lock() and
+ * open(2) fail with. */
 static int try_lock(struct lock *lock)
 {
         int r = open_lock(lock->path, &lock->fd);
@@ -85,14 +89,15 @@ static int lock_take(const struct address *address, struct lock *lock)
         return r == -EAGAIN ? -EADDRINUSE : r;
 }
 
-/* Removes the file first: who has opened it by then sees that it is not current. */
+/* Removes the file before unlocking: a process that has opened it then finds that it lost its name,
+ * see check_lock(). */
 static void lock_give(struct lock *lock)
 {
         (void)unlink(lock->path);
         (void)close(lock->fd);
 }
 
-/* Removes a unix socket's file if nobody listens on it. */
+/* Removes a unix socket's file if no process listens on it. */
 static void remove_stale(const struct address *address)
 {
         _cleanup_(closep) int fd = -1;
@@ -106,8 +111,8 @@ static void remove_stale(const struct address *address)
 }
 
 /*
- * Sets group and mode of the file that @fd, opened with O_PATH, stands for. The group first, for a
- * mode must never hold for the wrong one.
+ * Sets group and mode of the file that @fd was opened on with O_PATH. The group is set first, so
+ * that the mode never lets in the wrong group.
  */
 static int set_access(int fd, const struct stat *st, const struct socket_access *access)
 {
@@ -123,10 +128,10 @@ static int set_access(int fd, const struct stat *st, const struct socket_access 
 }
 
 /*
- * Sets who may connect to the file at @address. Whoever may write to the directory can put another
- * file in its place at any time: so it is opened, looked at, and changed by its descriptor.
+ * Sets who may connect to the file at @address. Whoever may write to the directory can swap the
+ * file at any time, so it is opened once, checked, and changed through the descriptor.
  *
- * @file: which one it must be; NULL: one that this process's user has just made.
+ * @file: the file that it must be; NULL: one that this process has just created.
  */
 static int change_access(const struct address *address, const struct socket_file *file,
                          const struct socket_access *access)
@@ -143,7 +148,10 @@ static int change_access(const struct address *address, const struct socket_file
         return set_access(fd, &st, access);
 }
 
-/* Binds and listens, with the lock held. Nobody can connect before listen(2). */
+/*
+ * Binds and listens, with the lock held. umask(2) keeps bind(2) from creating the file with a wider
+ * mode than @access has. No client can connect before listen(2).
+ */
 static int bind_and_listen(int fd, const struct address *address,
                            const struct socket_access *access, int backlog)
 {
@@ -177,7 +185,7 @@ int socket_file_listen(int fd, const struct address *address, const struct socke
         return r;
 }
 
-/* Whether @text is a number; the last one, (gid_t)-1, stands for no group. */
+/* Reads a group's number. (gid_t)-1 is refused: chown(2) takes it for "no change". */
 static bool read_number(const char *text, gid_t *group)
 {
         size_t n = strlen(text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file of a unix socket: who may connect, who made it, and when it is replaced or removed.
+ * The file of a unix socket: who may connect, and when the file is replaced or removed.
  *
  * Thread: main, because of umask(2), where nothing else is said.
  */
@@ -9,10 +9,10 @@
 #include "address.h"
 #include <sys/stat.h>
 
-/* Who may connect: those who may write to the file, and reach its directory. Plain data. */
+/* Who may connect: whoever may write to the file and search its directory. Plain data. */
 struct socket_access {
         mode_t mode; /* permission bits */
-        gid_t group; /* if @has_group; else the system chooses */
+        gid_t group; /* if @has_group; otherwise the system chooses */
         bool has_group;
 };
 
@@ -23,15 +23,15 @@ static inline bool socket_access_equal(const struct socket_access *a, const stru
 }
 
 /**
- * socket_group_find() - look up a group of this system by its name, or by its number
+ * socket_group_find() - look up a group by its name, or read its number
  *
  * Thread: any. May block, as getgrnam_r(3) does.
  *
- * Return: 0; -ENOENT: there is no group of that name, or the number is none; -ENOMEM.
+ * Return: 0; -ENOENT: no group has that name; -ENOMEM.
  */
 _must_use_ int socket_group_find(const char *text, gid_t *group);
 
-/* Which file it is. Plain data. */
+/* The identity of a file. Plain data. */
 struct socket_file {
         dev_t device;
         ino_t inode;
@@ -41,24 +41,24 @@ struct socket_file {
  * socket_file_listen() - bind a unix socket to a file, and listen
  * @fd: a socket that is not bound
  *
- * Replaces a file that nobody listens on any more. Of processes that do so at the same time one
- * succeeds: a lock file, "PATH.lock", exists meanwhile. The file has its group and mode before
- * anybody can connect. On failure a new file is removed again.
+ * Replaces a file on which no process listens any more. When several processes try this at the same
+ * time, one succeeds: it holds the lock file "PATH.lock" meanwhile. The file has its group and mode
+ * before anybody can connect. On failure, the new file is removed.
  *
- * Return: 0; -EADDRINUSE: somebody listens there, or is about to; -EEXIST: a file that is no lock
- * has the lock's name; what open(2), bind(2), listen(2), chmod(2) or chown(2) fails with.
+ * Return: 0; -EADDRINUSE: a process listens there, or is about to; -EEXIST: "PATH.lock" is not a
+ * lock file; what open(2), bind(2), listen(2), chmod(2) or chown(2) fails with.
  */
 _must_use_ int socket_file_listen(int fd, const struct address *address,
                                   const struct socket_access *access, int backlog);
 
-/* Return: 0; what stat(2) fails with. */
+/* Gets the identity of the file at @address. Return: 0; what stat(2) fails with. */
 _must_use_ int socket_file_of(const struct address *address, struct socket_file *file);
 
-/* Whether @address names this very file. */
+/* Whether the file at @address is still this one. */
 bool socket_file_is_at(const struct socket_file *file, const struct address *address);
 
 /**
- * socket_file_set_access() - change who may connect to a socket that has been made
+ * socket_file_set_access() - change who may connect to a socket that listens already
  * Return: 0; -ENOENT: the file at @address is another one; what chmod(2) or chown(2) fails with.
  */
 _must_use_ int socket_file_set_access(const struct socket_file *file, const struct address *address,

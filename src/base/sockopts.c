@@ -6,7 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-/* Probes that may stay unanswered, unless the idle time is too short for so many. */
+/* Unanswered probes that end a connection; fewer if the idle time is less than five seconds. */
 #define KEEPALIVE_PROBES 5
 
 static void set_option(int fd, int level, int option, uint64_t value)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The options of a service's sockets: how soon a vanished peer is noticed, and how much the kernel
+ * Socket options of a service: how soon a vanished peer is noticed, and how much data the kernel
  * may hold. They apply to clients and upstreams alike.
  */
 #pragma once
@@ -13,8 +13,8 @@ struct socket_options {
         uint64_t keepalive_usec;       /* idle time before the first probe; 0: no probes */
         uint64_t user_timeout_usec;    /* 0: the system's, see tcp_retries2 in tcp(7) */
         uint64_t receive_buffer_bytes; /* 0: the system's; not set here, see window.h */
-        uint64_t send_buffer_bytes;    /* not under way yet; 0: the system's */
-        bool urgent_inline;            /* urgent bytes are read in their place in the stream */
+        uint64_t send_buffer_bytes;    /* bytes that have not been sent; 0: the system's */
+        bool urgent_inline;            /* urgent bytes are read at their place in the stream */
 };
 
 bool socket_options_equal(const struct socket_options *a, const struct socket_options *b);
@@ -28,27 +28,27 @@ bool socket_options_equal(const struct socket_options *a, const struct socket_op
 
 /**
  * socket_options_set() - set the options, and TCP_NODELAY, on a TCP socket
- * @fd:     a listening socket, one that has not been connected yet, or a connected one
- * @family: of the socket; of AF_UNIX only the last option is set, for the others are TCP's
+ * @fd:     the socket: listening, connected, or neither yet
+ * @family: its address family; AF_UNIX sockets only get SO_OOBINLINE
  *
- * keepalive: the first of up to five probes is sent after the idle time, in whole seconds, rounded
- * up. The probes are evenly spread over as long again. So a peer that vanished while nothing was
- * under way is noticed within twice the idle time.
+ * keepalive: the first of up to five probes is sent after the idle time, rounded up to whole
+ * seconds. The probes are spread evenly over another idle time. So a peer that vanishes from an
+ * idle connection is noticed within twice the idle time.
  *
- * user timeout: TCP_USER_TIMEOUT. It also replaces the number of probes: a vanished idle peer is
- * noticed at the first probe that is due after the user timeout (tcp(7)).
+ * user timeout: TCP_USER_TIMEOUT. It also replaces the number of probes: a peer that vanishes from
+ * an idle connection is noticed at the first probe that is due after the user timeout (tcp(7)).
  *
- * send buffer: TCP_NOTSENT_LOWAT. It counts bytes that are not under way yet, so that it costs no
- * throughput, however long the path; SO_SNDBUF would count those under way too.
+ * send buffer: TCP_NOTSENT_LOWAT. It counts only bytes that have not been sent, so that it does not
+ * limit the throughput of a long path. SO_SNDBUF would also count bytes in flight.
  *
- * urgent inline: SO_OOBINLINE. Without it the kernel drops an urgent byte that was not read when
- * the next one arrives, so it has to be set before a connection exists.
+ * urgent inline: SO_OOBINLINE. Without it, the kernel drops an urgent byte that is still unread
+ * when the next one arrives. So it has to be set before the connection exists.
  *
- * Connections inherit all of this from the listening socket at the moment their handshake ends:
+ * Connections inherit all of this from the listening socket at the end of their handshake:
  * SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT,
- * TCP_NODELAY and SO_OOBINLINE (measured on Linux 6.18, IPv4 and IPv6). One that waits in the
- * backlog already does not change any more.
+ * TCP_NODELAY and SO_OOBINLINE (measured on Linux 6.18, IPv4 and IPv6). A change no longer reaches
+ * connections in the backlog.
  *
- * Errors are ignored: the socket works without the options, if less well.
+ * Errors are ignored: the socket works without the options, only less well.
  */
 void socket_options_set(const struct socket_options *options, int fd, int family);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The tally: an atomic counter. */
 #include "tally.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many there are of something that several threads begin and end, up to a limit.
+ * A count with a limit, shared by threads: how many of something exist at present.
  *
  * Thread: any.
  */
@@ -13,7 +13,7 @@
 struct tally;
 
 /**
- * tally_new() - make a tally of none, with one reference
+ * tally_new() - make a tally of zero, with one reference
  * Return: 0; -ENOMEM.
  */
 _must_use_ int tally_new(struct tally **out);
@@ -22,13 +22,13 @@ _must_use_ int tally_new(struct tally **out);
 struct tally *tally_ref(struct tally *tally);
 
 /**
- * tally_unref() - give a reference back; the last one frees
+ * tally_unref() - return a reference; the last one frees the tally
  * Return: NULL.
  */
 struct tally *tally_unref(struct tally *tally);
 
-/* Counts one more. @max: the most there may be; 0: no limit. Return: whether it may begin. */
+/* Adds one, unless there are @max already; 0: no limit. Return: whether one was added. */
 bool tally_begin(struct tally *tally, uint64_t max);
 
-/* One that could begin has ended. */
+/* Takes one off again. */
 void tally_end(struct tally *tally);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every file uses: clean-up of locals, attributes, the container of a member.
+ * Small things that every file uses: attributes, and clean-up of local variables.
  *
  * Conventions of the whole tree: functions return 0 or -errno; an out-parameter is written only on
  * success; a destructor takes NULL and returns NULL; a file descriptor is consumed only on success.
@@ -24,13 +24,13 @@
 #define USEC_PER_SEC  ((uint64_t)1000000)
 #define USEC_PER_MSEC ((uint64_t)1000)
 
-/* For _cleanup_(): frees what a local pointer owns. */
+/* For _cleanup_(): frees the memory that a local pointer owns. */
 static inline void freep(void *p)
 {
         free(*(void **)p);
 }
 
-/* For _cleanup_(): closes the descriptor a local owns, unless it is -1. */
+/* For _cleanup_(): closes the descriptor that a local variable owns, unless it is -1. */
 static inline void closep(const int *fd)
 {
         if (*fd >= 0)
@@ -38,9 +38,8 @@ static inline void closep(const int *fd)
 }
 
 /*
- * Opens /dev/null for each of standard input, output and error that is closed. So no descriptor
- * that is made later is 0, 1 or 2: else what is meant for the log would go to a socket, and a
- * descriptor of 0 would have to be told from a member that is not set.
+ * Opens /dev/null for each of standard input, output and error that is closed. Otherwise a socket
+ * could become descriptor 2 and receive log lines.
  */
 static inline void open_standard_fds(void)
 {
@@ -51,7 +50,7 @@ static inline void open_standard_fds(void)
         closep(&fd);
 }
 
-/* For _cleanup_(): closes the stdio stream a local owns. */
+/* For _cleanup_(): closes the stdio stream that a local variable owns. */
 static inline void fclosep(FILE **file)
 {
         if (*file)
