@@ -226,7 +226,7 @@ static bool put_lost(void)
         sink.n_lost = 0;
         if (log_wants(LOG_LOST))
                 put_line(LOG_LOST, "%" PRIu64 " record%s lost: %s", n, n == 1 ? " was" : "s were",
-                         sink.lost_error == EAGAIN ? "nobody took them from here"
+                         sink.lost_error == EAGAIN ? "the reader was too slow"
                                                    : strerrordesc_np(sink.lost_error));
         return true;
 }

@@ -268,7 +268,7 @@ static void journal_that_is_gone_for_long(void **state)
         static const struct {
                 int error;
                 const char *why;
-        } cases[] = { { EAGAIN, "nobody took them from here" },
+        } cases[] = { { EAGAIN, "the reader was too slow" },
                       { ECONNREFUSED, "Connection refused" } };
         enum { ALL = 5000 };
 
