@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client's connection: bytes both ways, a half-close that waits behind what is still to be sent,
- * and an end that comes after everything that arrived.
+ * A client's connection: it carries bytes both ways, half-closes after the last byte has been sent,
+ * and reports the end of the connection after the last byte has been received.
  *
  * Thread: the loop's.
  */
@@ -11,15 +11,15 @@
 
 struct channel;
 
-/* What a channel tells its owner, from the loop only. None may free the channel. */
+/* Callbacks, called from the loop only. None may free the channel. */
 struct channel_events {
-        /* @n bytes came, at least 1. @data is the loop's scratch buffer. */
+        /* @n bytes arrived, at least 1. @data is the loop's scratch buffer. */
         void (*on_data)(void *arg, const uint8_t *data, size_t n);
-        /* Some of what waited has been sent. NULL: the owner need not know. */
+        /* Some queued bytes have been sent. May be NULL. */
         void (*on_sent)(void *arg);
         /*
-         * The connection is over, and all that came has been passed on. @error: 0: the server ended
-         * the stream; else what recv(2) or send(2) failed with: -ECONNRESET, … Called once, last.
+         * The connection is over, and all received bytes have been passed to on_data(). @error: 0:
+         * the server ended the stream; what recv(2) or send(2) failed with. The last call.
          */
         void (*on_end)(void *arg, int error);
 };
@@ -36,9 +36,9 @@ _must_use_ int channel_new(struct loop *loop, int fd, const struct channel_event
                            void *arg, struct channel **out);
 
 /**
- * channel_send() - send bytes, now as far as the socket takes them and the rest later
+ * channel_send() - send bytes; those that the socket does not take now are queued
  *
- * After a failed send the bytes wait for ever; on_end() is about to be called.
+ * After a failed send, bytes stay in the queue and on_end() follows.
  *
  * Return: 0; -ENOMEM.
  */
@@ -46,18 +46,20 @@ _must_use_ int channel_send(struct channel *channel, const void *data, size_t n)
 
 size_t channel_unsent_bytes(const struct channel *channel);
 
-/* Ends the outgoing stream once everything has been sent. Nothing may be sent any more. */
+/* Half-closes the connection once the queue is empty. channel_send() must not be called again. */
 void channel_end(struct channel *channel);
 
-/* Whether channel_end() was called and has taken effect. */
+/* Whether the connection has been half-closed. */
 bool channel_has_ended(const struct channel *channel);
 
-/* Stops reading, and continues. Neither calls back. Return: 0; -ENOMEM. */
+/* Stops reading. */
 void channel_pause(struct channel *channel);
+
+/* Reads again; makes no callback itself. Return: 0; -ENOMEM. */
 _must_use_ int channel_resume(struct channel *channel);
 
 /**
- * channel_free() - free a channel; what waits is not sent
+ * channel_free() - free a channel; queued bytes are not sent
  * Return: NULL.
  */
 struct channel *channel_free(struct channel *channel);

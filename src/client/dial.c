@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connecting. The addresses of a name race each other, each in a struct pollfd; a unix socket is
- * waited for by connect(2) itself.
+ * The addresses of a name race each other in a poll set. For a unix socket, connect(2) blocks.
  */
 #include "dial.h"
 #include "loop.h"
@@ -30,8 +29,8 @@ struct look_up {
         const char *name;
         struct address addresses[DIAL_ADDRESSES_MAX];
         int result;
-        pthread_mutex_t lock; /* protects @finished */
-        pthread_cond_t news;  /* @finished has become true */
+        pthread_mutex_t lock;       /* protects @finished */
+        pthread_cond_t is_finished; /* signalled when @finished becomes true */
         bool finished;
 };
 
@@ -42,7 +41,7 @@ static void *run_look_up(void *arg)
         look_up->result = address_resolve(look_up->name, look_up->addresses, DIAL_ADDRESSES_MAX);
         (void)pthread_mutex_lock(&look_up->lock);
         look_up->finished = true;
-        (void)pthread_cond_signal(&look_up->news);
+        (void)pthread_cond_signal(&look_up->is_finished);
         (void)pthread_mutex_unlock(&look_up->lock);
         return NULL;
 }
@@ -57,7 +56,8 @@ static bool wait_for_look_up(struct look_up *look_up, uint64_t deadline_usec)
 
         (void)pthread_mutex_lock(&look_up->lock);
         while (!look_up->finished && r == 0)
-                r = pthread_cond_clockwait(&look_up->news, &look_up->lock, CLOCK_MONOTONIC, &until);
+                r = pthread_cond_clockwait(&look_up->is_finished, &look_up->lock, CLOCK_MONOTONIC,
+                                           &until);
         finished = look_up->finished;
         (void)pthread_mutex_unlock(&look_up->lock);
         return finished;
@@ -65,7 +65,7 @@ static bool wait_for_look_up(struct look_up *look_up, uint64_t deadline_usec)
 
 static struct look_up *look_up_free(struct look_up *look_up)
 {
-        (void)pthread_cond_destroy(&look_up->news);
+        (void)pthread_cond_destroy(&look_up->is_finished);
         (void)pthread_mutex_destroy(&look_up->lock);
         free(look_up);
         return NULL;
@@ -81,7 +81,7 @@ int dial_look_up(const char *name, uint64_t deadline_usec, struct address *addre
                 return -ENOMEM;
         look_up->name = name;
         (void)pthread_mutex_init(&look_up->lock, NULL); /* neither can fail on Linux */
-        (void)pthread_cond_init(&look_up->news, NULL);
+        (void)pthread_cond_init(&look_up->is_finished, NULL);
         r = -pthread_create(&thread, NULL, run_look_up, look_up);
         if (r < 0) {
                 look_up_free(look_up);
@@ -105,7 +105,7 @@ int dial_look_up(const char *name, uint64_t deadline_usec, struct address *addre
 static void set_timeout(int fd, uint64_t deadline_usec)
 {
         uint64_t left = left_usec(deadline_usec);
-        const struct timeval timeout = loop_timeval(left ? left : 1); /* 0: for ever */
+        const struct timeval timeout = loop_timeval(left ? left : 1); /* 0 would be no limit */
 
         if (deadline_usec != DIAL_NO_DEADLINE)
                 (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
@@ -135,23 +135,23 @@ static int dial_unix(const struct address *address, uint64_t deadline_usec, int 
 
 struct race {
         const struct address *order[DIAL_ADDRESSES_MAX];
-        size_t n, next; /* of @order; the next to try */
+        size_t n, next; /* the length of @order; the index of the next address to try */
         struct pollfd attempts[DIAL_ADDRESSES_MAX];
         const struct address *addresses[DIAL_ADDRESSES_MAX]; /* of the attempts */
         size_t n_attempts;
-        uint64_t next_usec; /* when the next address is tried, even if others are being tried */
+        uint64_t next_usec; /* when the next attempt begins, even if others are pending */
         uint64_t deadline_usec;
-        int error; /* of the address that failed last */
+        int error; /* of the attempt that failed last */
 };
 
-/* Lets the families take turns, as RFC 8305, section 4 has it; each family keeps its order. */
+/* Alternates the families (RFC 8305, section 4). Each family keeps its order. */
 static void interleave(struct race *race, const struct address *addresses, size_t n)
 {
         bool taken[DIAL_ADDRESSES_MAX] = { false };
 
         while (race->n < n) {
                 int last = race->n ? race->order[race->n - 1]->sa.sa_family : AF_UNSPEC;
-                size_t first = n, other = n; /* not taken; of another family than the last */
+                size_t first = n, other = n; /* the first of all; the first of the other family */
 
                 for (size_t i = n; i-- > 0;)
                         if (!taken[i]) {
@@ -174,7 +174,7 @@ static int begin_attempt(const struct address *address, int *out)
         if (fd < 0)
                 return -errno;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        /* EINTR: it goes on all the same (connect(2)). */
+        /* After EINTR the connection attempt continues (connect(2)). */
         if (connect(fd, &address->sa, address->length) < 0 && errno != EINPROGRESS &&
             errno != EINTR)
                 return -errno;
@@ -197,7 +197,7 @@ static void try_next(struct race *race)
         race->next_usec = now_usec() + ATTEMPT_DELAY_USEC;
 }
 
-/* Return: how the attempt has ended: 0 or -errno. */
+/* Return: 0: the attempt is connected; -errno. */
 static int result_of(int fd)
 {
         int error = 0;
@@ -205,7 +205,8 @@ static int result_of(int fd)
 
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
                 return -errno;
-        /* A refusal is ECONNREFUSED: these mean a server that connected and reset soon after. */
+        /* A refusal is ECONNREFUSED. These errors come from a server that accepted and then reset.
+         */
         if (error == ECONNRESET || error == EPIPE)
                 return 0;
         return -error;
@@ -220,7 +221,7 @@ static void drop_attempt(struct race *race, size_t i)
 }
 
 /* Waits until an attempt ends or the next address is due. */
-static void wait_for_news(struct race *race)
+static void wait_for_attempt(struct race *race)
 {
         bool more = race->next < race->n;
         uint64_t until = more && race->next_usec < race->deadline_usec ? race->next_usec
@@ -235,7 +236,7 @@ static void wait_for_news(struct race *race)
                         race->attempts[i].revents = 0; /* undefined when interrupted */
 }
 
-/* Looks at the attempts that have ended. Return: whether one is connected: @winner. */
+/* Handles the attempts that have ended. Return: whether one is connected: @winner. */
 static bool find_winner(struct race *race, size_t *winner)
 {
         for (size_t i = race->n_attempts; i-- > 0;) {
@@ -260,7 +261,7 @@ static int run_race(struct race *race, size_t *winner)
 {
         while (race->next < race->n || race->n_attempts > 0) {
                 if (race->n_attempts > 0) {
-                        wait_for_news(race);
+                        wait_for_attempt(race);
                         if (find_winner(race, winner))
                                 return 0;
                 }

@@ -6,7 +6,7 @@
 
 #include "address.h"
 
-/* More addresses of a name than these are not tried. */
+/* The most addresses of a name that are tried. */
 #define DIAL_ADDRESSES_MAX 64
 
 /* A deadline that never comes. */
@@ -15,10 +15,10 @@
 /**
  * dial_look_up() - find the addresses of a server, as address_resolve() does
  * @name:          HOST:PORT or unix:PATH
- * @deadline_usec: when to give up, in the time of now_usec(); the thread that asks the system is
- *                 then left behind, for a program that ends
- * @addresses:     room for DIAL_ADDRESSES_MAX of them
- * @n:             set to how many were found, at least 1
+ * @deadline_usec: when to give up, on the clock of now_usec(); the look-up's thread then lives on
+ *                 until the program ends
+ * @addresses:     room for DIAL_ADDRESSES_MAX addresses
+ * @n:             set to the number of addresses, at least 1
  *
  * Return: 0; -ETIMEDOUT: the deadline passed; what address_resolve() and pthread_create(3) fail
  * with.
@@ -28,14 +28,14 @@ _must_use_ int dial_look_up(const char *name, uint64_t deadline_usec, struct add
 
 /**
  * dial() - connect to the first of @n addresses that answers
- * @addresses:     1 to DIAL_ADDRESSES_MAX, the best first
- * @deadline_usec: when to give up, in the time of now_usec()
- * @fd:            set to the socket: non-blocking, close-on-exec, without Nagle's delay; the
- *                 caller's
- * @reached:       set to the address
+ * @addresses:     1 to DIAL_ADDRESSES_MAX addresses, the best first
+ * @deadline_usec: when to give up, on the clock of now_usec()
+ * @fd:            set to the socket, for the caller to close: non-blocking, close-on-exec, with
+ *                 TCP_NODELAY
+ * @reached:       set to its address
  *
- * IPv6 and IPv4 addresses take turns, each is tried 250 ms after the one before or as soon as no
- * other is being tried, and the first connection made is taken (RFC 8305, "Happy Eyeballs").
+ * IPv6 and IPv4 addresses alternate. An attempt begins 250 ms after the one before, or at once if
+ * no other is pending. The first connection wins (RFC 8305, "Happy Eyeballs").
  *
  * Return: 0; -ETIMEDOUT: the deadline passed; what socket(2) for, or connect(2) to, the last
  * address failed with.

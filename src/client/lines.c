@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The line client. Input is read only while little of it waits to be sent, and the server is read
- * only while little of its output waits to be printed: neither direction holds up the other, and a
- * file of any size passes through.
+ * Input is read only while few bytes wait to be sent, and the server is read only while few bytes
+ * wait to be printed. So neither direction blocks the other, and a file of any size passes through.
  */
 #include "lines.h"
 #include "channel.h"
@@ -13,23 +12,23 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* Reading of input pauses above this much unsent, and goes on below. */
+/* Input is not read while more than this is unsent. */
 #define UNSENT_BYTES ((size_t)256 * 1024)
 
-/* The beginning of a line longer than this is printed before its end has come. */
+/* A longer line is printed in parts, before its end has arrived. */
 #define LINE_BYTES ((size_t)64 * 1024)
 
-/* What each line is printed behind. */
+/* Printed in front of each line. */
 #define PREFIX "RECEIVE: "
 
 struct lines {
         const struct client *client;
         struct channel *server;
         struct event *input;
-        struct evbuffer *received; /* of a line that is not complete */
+        struct evbuffer *received; /* an incomplete line */
         bool input_ended;
-        bool on_terminal; /* standard output is one */
-        bool in_line;     /* the beginning of a line has been printed, its end has not */
+        bool on_terminal; /* standard output is a terminal */
+        bool in_line;     /* a part of a line has been printed, but not its end */
         bool done;
         int status;
 };
@@ -100,7 +99,7 @@ static void print(struct lines *lines, const char *text, size_t n, bool ends)
         lines->in_line = !ends;
 }
 
-/* Prints all complete lines, and the beginning of one that is too long to wait for its end. */
+/* Prints all complete lines, and the parts of a line that is longer than LINE_BYTES. */
 static void print_lines(struct lines *lines)
 {
         char *line, beginning[LINE_BYTES];
@@ -116,7 +115,7 @@ static void print_lines(struct lines *lines)
         }
 }
 
-/* Prints the last line, which has no end. */
+/* Prints the last line, which does not end with a newline. */
 static void print_rest(struct lines *lines)
 {
         char rest[LINE_BYTES];
@@ -159,7 +158,7 @@ static void on_room(void *arg)
 
 static void on_output_failed(void *arg, int error)
 {
-        (void)error; /* which output_finish() returns once more */
+        (void)error; /* output_finish() returns it again */
         finish(arg, EXIT_FAILURE);
 }
 

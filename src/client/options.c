@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line, option by option: a table of those that take a number. */
 #include "options.h"
 #include "quantity.h"
 
@@ -10,9 +9,9 @@
 
 #define DEFAULT_SERVER "127.0.0.1:8008"
 
-#define COUNT_MAX     1000000000
-#define INTERVAL_MOST (24 * 3600 * USEC_PER_SEC)
-#define SPAN_MOST     (365 * INTERVAL_MOST)
+#define COUNT_MAX         1000000000
+#define INTERVAL_MAX_USEC (24 * 3600 * USEC_PER_SEC)
+#define SPAN_MAX_USEC     (365 * INTERVAL_MAX_USEC)
 
 static const char usage[] =
         "Usage: selectc [-t SPAN] [HOST:PORT | unix:PATH]\n"
@@ -25,13 +24,14 @@ static const char usage[] =
         "  -V, --version         print the version and exit\n"
         "  -h, --help            print this and exit\n"
         "\n"
-        "To time round trips instead, in the habits of ping(8):\n"
+        "To time round trips instead, as ping(8) does:\n"
         "  -c, --count N         send N messages; 0: until Ctrl-C\n"
         "  -p, --ping N          the same\n"
-        "  -i, --interval SPAN   between two messages, such as 200ms; at least 1ms, default 1s\n"
-        "  -s, --size BYTES      of a message, 1 to 64K, default 64\n"
+        "  -i, --interval SPAN   time between messages, such as 200ms; at least 1ms, default 1s\n"
+        "  -s, --size BYTES      size of a message, 1 to 64K, default 64\n"
         "  -w, --deadline SPAN   end after this time in any case\n"
-        "  -W, --wait SPAN       for each answer in the end; default 10s, 0: for ever\n"
+        "  -W, --wait SPAN       after the last message, wait so long for each answer;\n"
+        "                        default 10s, 0: forever\n"
         "  -q, --quiet           print only the statistics\n"
         "\n"
         "Exit status: 0 fine, 1 the server went away or an answer did not come,\n"
@@ -53,7 +53,7 @@ static int parse_count(const char *text, uint64_t *out)
 
 struct number {
         int option;
-        bool of_ping; /* goes with --count only */
+        bool ping_only; /* legal only together with --count */
         const char *name;
         parse_number *parse;
         uint64_t min, max;
@@ -68,15 +68,15 @@ static const struct number numbers[] = {
           "a number from 0 to 1000000000" },
         { 'p', false, "--ping", parse_count, 0, COUNT_MAX, MEMBER(ping.count),
           "a number from 0 to 1000000000" },
-        { 'i', true, "--interval", quantity_parse_usec, USEC_PER_MSEC, INTERVAL_MOST,
+        { 'i', true, "--interval", quantity_parse_usec, USEC_PER_MSEC, INTERVAL_MAX_USEC,
           MEMBER(ping.interval_usec), "a time span from 1ms to 24h" },
         { 's', true, "--size", quantity_parse_bytes, 1, PROBE_SIZE_MAX, MEMBER(ping.size_bytes),
           "bytes from 1 to 64K" },
-        { 'w', true, "--deadline", quantity_parse_usec, 0, SPAN_MOST, MEMBER(ping.deadline_usec),
+        { 'w', true, "--deadline", quantity_parse_usec, 0, SPAN_MAX_USEC,
+          MEMBER(ping.deadline_usec), "a time span from 0 to 365d" },
+        { 'W', true, "--wait", quantity_parse_usec, 0, SPAN_MAX_USEC, MEMBER(ping.wait_usec),
           "a time span from 0 to 365d" },
-        { 'W', true, "--wait", quantity_parse_usec, 0, SPAN_MOST, MEMBER(ping.wait_usec),
-          "a time span from 0 to 365d" },
-        { 't', false, "--timeout", quantity_parse_usec, 0, SPAN_MOST, MEMBER(timeout_usec),
+        { 't', false, "--timeout", quantity_parse_usec, 0, SPAN_MAX_USEC, MEMBER(timeout_usec),
           "a time span from 0 to 365d" },
 };
 
@@ -94,7 +94,7 @@ static const struct number *find_number(int option)
         return NULL;
 }
 
-/* Return: whether @text is a number in the range; if not, that is said. */
+/* Return: whether @text is a number in the range; if not, an error has been printed. */
 static bool take_number(const struct number *number, const char *text, struct options *options)
 {
         uint64_t value;
@@ -108,14 +108,18 @@ static bool take_number(const struct number *number, const char *text, struct op
         return true;
 }
 
-/* Return: whether to go on; if not, @status is set. @of_ping: what goes with --count, if given. */
-static bool take_option(int option, struct options *options, const char **of_ping, int *status)
+/*
+ * @ping_only: set to the option's name if it is legal only together with --count
+ *
+ * Return: whether to go on; if not, @status is set.
+ */
+static bool take_option(int option, struct options *options, const char **ping_only, int *status)
 {
         const struct number *number = find_number(option);
 
         if (number) {
-                if (number->of_ping)
-                        *of_ping = number->name;
+                if (number->ping_only)
+                        *ping_only = number->name;
                 options->pings |= option == 'c' || option == 'p';
                 *status = EX_USAGE;
                 return take_number(number, optarg, options);
@@ -124,7 +128,7 @@ static bool take_option(int option, struct options *options, const char **of_pin
         switch (option) {
         case 'q':
                 options->ping.quiet = true;
-                *of_ping = "--quiet";
+                *ping_only = "--quiet";
                 return true;
         case 'V':
                 (void)puts("selectc " SELECTD_VERSION);
@@ -170,14 +174,14 @@ bool options_parse(int argc, char **argv, struct options *out, int *status)
                           .size_bytes = 64,
                           .wait_usec = 10 * USEC_PER_SEC },
         };
-        const char *of_ping = NULL;
+        const char *ping_only = NULL;
         int option;
 
         while ((option = getopt_long(argc, argv, "c:p:i:s:w:W:t:qVh", options, NULL)) >= 0)
-                if (!take_option(option, &result, &of_ping, status))
+                if (!take_option(option, &result, &ping_only, status))
                         return false;
-        if (of_ping && !result.pings)
-                (void)fprintf(stderr, "selectc: %s goes with --count\n", of_ping);
+        if (ping_only && !result.pings)
+                (void)fprintf(stderr, "selectc: %s goes with --count\n", ping_only);
         else if (take_arguments(argc, argv, &result)) {
                 *out = result;
                 return true;

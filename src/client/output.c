@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Output that never blocks the loop. The inherited descriptor may be blocking or not. */
 #include "output.h"
 
 #include <errno.h>
@@ -17,8 +16,8 @@ struct output {
         int fd;
         bool owns_fd;
         ev_ssize_t write_bytes; /* the most that one write takes; -1: no bound */
-        int error;              /* 0, or the first failure: -errno */
-        bool reported;          /* on_failed() has been called */
+        int error;              /* 0; -errno of the first failure */
+        bool reported;          /* on_failed() was called */
 };
 
 static bool is_regular(int fd)
@@ -29,8 +28,8 @@ static bool is_regular(int fd)
 }
 
 /*
- * Opens a pipe or a terminal once more, without blocking: O_NONBLOCK belongs to the open file,
- * which other programs share, so it is not set on the descriptor that was inherited.
+ * Opens a pipe or a terminal again, with O_NONBLOCK. On the inherited descriptor the flag would
+ * affect all programs that share the open file.
  */
 static bool open_again(int fd, int *out)
 {
@@ -64,7 +63,7 @@ static int write_some(struct output *output)
                     errno != EINTR)
                         return -errno;
                 else if (output->write_bytes >= 0)
-                        return -EAGAIN; /* who knows whether the next one would block */
+                        return -EAGAIN; /* another write might block: poll first */
         return 0;
 }
 
@@ -98,7 +97,7 @@ int output_new(struct loop *loop, int fd, struct output **out)
         output->fd = fd;
         output->owns_fd = open_again(fd, &output->fd);
         /* A pipe that polls as writable takes PIPE_BUF bytes without blocking (pipe(7)). A terminal
-         * that belongs to somebody else cannot be opened again, and may block. */
+         * of another user cannot be opened again, and may block. */
         output->write_bytes = output->owns_fd || is_regular(fd) ? -1 : PIPE_BUF;
         output->queue = evbuffer_new();
         output->writable =
@@ -131,35 +130,39 @@ struct output *output_free(struct output *output)
         return NULL;
 }
 
-static bool is_idle(const struct output *output)
+static bool is_empty(const struct output *output)
 {
         return evbuffer_get_length(output->queue) == 0;
 }
 
-/* Has what was queued written. @was_idle: before that; if it was not, it waits for room already. */
-static void write_soon(struct output *output, bool was_idle, bool queued)
+/*
+ * Schedules the queue for writing.
+ * @was_empty: the queue, before bytes were added; if not, it is scheduled already
+ * @added:     the bytes were added
+ */
+static void write_soon(struct output *output, bool was_empty, bool added)
 {
-        if (!queued || (was_idle && event_add(output->writable, NULL) < 0))
+        if (!added || (was_empty && event_add(output->writable, NULL) < 0))
                 fail(output, -ENOMEM);
 }
 
 void output_write(struct output *output, const void *data, size_t n)
 {
-        bool was_idle = is_idle(output);
+        bool was_empty = is_empty(output);
 
         if (!output->error)
-                write_soon(output, was_idle, evbuffer_add(output->queue, data, n) == 0);
+                write_soon(output, was_empty, evbuffer_add(output->queue, data, n) == 0);
 }
 
 void output_printf(struct output *output, const char *format, ...)
 {
-        bool was_idle = is_idle(output);
+        bool was_empty = is_empty(output);
         va_list arguments;
 
         if (output->error)
                 return;
         va_start(arguments, format);
-        write_soon(output, was_idle, evbuffer_add_vprintf(output->queue, format, arguments) >= 0);
+        write_soon(output, was_empty, evbuffer_add_vprintf(output->queue, format, arguments) >= 0);
         va_end(arguments);
 }
 

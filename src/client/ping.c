@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Round trips. A stream keeps order, so an answer belongs to the oldest message without one, unless
- * the number in it says otherwise. The times at which those messages left wait in an evbuffer,
- * oldest first.
+ * A stream keeps the order of bytes. So an answer belongs to the oldest message without one, unless
+ * the number in the answer says otherwise. An evbuffer holds the departure times of the messages
+ * without an answer, the oldest first.
  */
 #include "ping.h"
 #include "channel.h"
@@ -14,13 +14,13 @@
 #include <signal.h>
 #include <sysexits.h>
 
-/* While this much waits to be sent, the server is not keeping up: no message is added. */
+/* No message is added while more than this is unsent: the server does not keep up. */
 #define UNSENT_BYTES ((size_t)1024 * 1024)
 
 /* A message without an answer is reported after this time, or after wait_usec if that is less. */
 #define REPORT_USEC USEC_PER_SEC
 
-/* What a run ends with. */
+/* Why a run ended. */
 enum end {
         RUNNING,
         ALL_ANSWERED,
@@ -40,14 +40,14 @@ struct ping {
         struct event *interrupt, *quit;
         struct timer next, report, wait, deadline;
         struct evbuffer *departures; /* of messages without an answer: uint64_t, in usec */
-        struct evbuffer *received;   /* and not yet a whole message */
+        struct evbuffer *received;   /* a part of a message */
         uint64_t began_usec;
-        uint64_t due_usec; /* when the next message leaves */
+        uint64_t due_usec; /* when the next message is to be sent */
         uint64_t sent;
-        uint64_t answered; /* the newest message that has an answer, or whose answer was skipped */
-        uint64_t reported; /* the newest message reported as without an answer */
-        uint64_t changed, duplicates;
-        struct rtt rtt; /* of messages that came back unchanged */
+        uint64_t answered; /* the newest message that has an answer or whose answer was skipped */
+        uint64_t reported; /* the newest message that was reported as late */
+        uint64_t corrupted, duplicates;
+        struct rtt rtt; /* of uncorrupted answers */
         enum end end;
 };
 
@@ -82,7 +82,7 @@ static uint64_t report_after_usec(const struct ping *ping)
         return wait && wait < REPORT_USEC ? wait : REPORT_USEC;
 }
 
-/* When message @number left, which has no answer. */
+/* When message @number was sent. It must have no answer yet. */
 static uint64_t departure_usec(const struct ping *ping, uint64_t number)
 {
         struct evbuffer_ptr place;
@@ -100,7 +100,7 @@ static uint64_t settled(const struct ping *ping)
         return ping->answered > ping->reported ? ping->answered : ping->reported;
 }
 
-/* Has the oldest message that is not settled reported when its time comes. */
+/* Sets the timer that reports the oldest message that is not settled. */
 static void plan_report(struct ping *ping)
 {
         if (!timer_is_set(&ping->report) && settled(ping) < ping->sent)
@@ -108,13 +108,13 @@ static void plan_report(struct ping *ping)
                           departure_usec(ping, settled(ping) + 1) + report_after_usec(ping));
 }
 
-/* Reports the messages whose answers are late. */
+/* Reports messages whose answers are late. */
 static void report(struct ping *ping)
 {
-        uint64_t left_before_usec = now_usec() - report_after_usec(ping);
+        uint64_t sent_before_usec = now_usec() - report_after_usec(ping);
 
         while (settled(ping) < ping->sent &&
-               departure_usec(ping, settled(ping) + 1) <= left_before_usec) {
+               departure_usec(ping, settled(ping) + 1) <= sent_before_usec) {
                 ping->reported = settled(ping) + 1;
                 if (!ping->options->quiet)
                         output_printf(ping->client->out, "no answer yet for seq=%" PRIu64 "\n",
@@ -130,7 +130,7 @@ static void on_report(struct timer *timer)
         plan_report(ping);
 }
 
-/* Gives up when no answer comes for wait_usec and no message is still to be sent. */
+/* Sets the timer that ends the run when no answer arrives after the last message. */
 static void plan_wait(struct ping *ping)
 {
         if (ping->options->wait_usec && all_sent(ping))
@@ -141,13 +141,13 @@ static void on_wait_over(struct timer *timer)
 {
         struct ping *ping = container_of(timer, struct ping, wait);
 
-        report(ping); /* it may be due at this very moment */
+        report(ping); /* both timers may be due in this turn of the loop */
         end(ping, NO_ANSWER);
 }
 
 /* Statistics */
 
-/* Messages that may still come back: too young to be reported, on a connection that lives. */
+/* Messages that may still get an answer: the connection is open, and they are not late. */
 static uint64_t under_way(const struct ping *ping)
 {
         bool lives = ping->end == RUNNING || ping->end == INTERRUPTED || ping->end == DEADLINE;
@@ -171,8 +171,8 @@ static void print_statistics(const struct ping *ping)
         output_printf(out, "%" PRIu64 " messages sent, %" PRIu64 " received, ", ping->sent, rtt->n);
         if (ping->duplicates)
                 output_printf(out, "+%" PRIu64 " duplicates, ", ping->duplicates);
-        if (ping->changed)
-                output_printf(out, "+%" PRIu64 " corrupted, ", ping->changed);
+        if (ping->corrupted)
+                output_printf(out, "+%" PRIu64 " corrupted, ", ping->corrupted);
         if (under_way(ping))
                 output_printf(out, "%" PRIu64 " under way, ", under_way(ping));
         output_printf(out, "%.4g%% lost, time %" PRIu64 " ms\n", lost_percent(ping),
@@ -203,7 +203,7 @@ static void on_quit(evutil_socket_t fd, short what, void *arg)
 
 /* Answers */
 
-/* Begins a line about bytes that came. Return: whether there is to be one. */
+/* Begins a line about received bytes, unless quiet. Return: whether it was begun. */
 static bool print_arrival(const struct ping *ping, size_t n)
 {
         if (!ping->options->quiet)
@@ -211,16 +211,16 @@ static bool print_arrival(const struct ping *ping, size_t n)
         return !ping->options->quiet;
 }
 
-/* Settles all messages up to @number, the last of them unanswered. Return: when that one left. */
+/* Settles all messages up to @number. Return: when message @number was sent. */
 static uint64_t settle(struct ping *ping, uint64_t number)
 {
-        uint64_t left_usec = 0;
+        uint64_t sent_usec = 0;
 
         while (ping->answered < number) {
-                (void)evbuffer_remove(ping->departures, &left_usec, sizeof(left_usec));
+                (void)evbuffer_remove(ping->departures, &sent_usec, sizeof(sent_usec));
                 ping->answered++;
         }
-        return left_usec;
+        return sent_usec;
 }
 
 static void take_answer(struct ping *ping, uint64_t number)
@@ -239,51 +239,52 @@ static void take_duplicate(struct ping *ping, uint64_t number)
                 output_printf(ping->client->out, ": seq=%" PRIu64 " (DUP!)\n", number);
 }
 
-static void take_other_bytes(struct ping *ping)
+static void take_corrupted(struct ping *ping)
 {
         (void)settle(ping, ping->answered + 1);
-        ping->changed++;
+        ping->corrupted++;
         if (print_arrival(ping, ping->options->size_bytes))
                 output_printf(ping->client->out, ": seq=%" PRIu64 " other bytes than were sent\n",
                               ping->answered);
 }
 
-/* Return: how many of its bytes nobody asked for: all or none. */
+/* Takes a message out of what was received. Return: the number of unsolicited bytes, all or none.
+ */
 static size_t take_message(struct ping *ping)
 {
         size_t size = ping->options->size_bytes;
         uint8_t message[PROBE_SIZE_MAX];
         uint64_t number = 0;
-        bool is_ours;
+        bool is_probe;
 
         (void)evbuffer_remove(ping->received, message, size);
-        is_ours = probe_recognize(message, size, ping->answered + 1, &number) && number >= 1 &&
-                  number <= ping->sent;
-        if (is_ours && number > ping->answered)
+        is_probe = probe_recognize(message, size, ping->answered + 1, &number) && number >= 1 &&
+                   number <= ping->sent;
+        if (is_probe && number > ping->answered)
                 take_answer(ping, number);
-        else if (is_ours)
+        else if (is_probe)
                 take_duplicate(ping, number);
         else if (unanswered(ping))
-                take_other_bytes(ping);
+                take_corrupted(ping);
         else
                 return size;
         return 0;
 }
 
-static void print_unasked(const struct ping *ping, size_t n)
+static void print_unsolicited(const struct ping *ping, size_t n)
 {
         if (n > 0 && print_arrival(ping, n))
                 output_printf(ping->client->out, " that nobody asked for\n");
 }
 
-/* Drops what came when no message was without an answer. */
-static void drop_unasked(struct ping *ping)
+/* Drops what was received while every message had an answer. */
+static void drop_unsolicited(struct ping *ping)
 {
         size_t n = evbuffer_get_length(ping->received);
 
         if (unanswered(ping))
                 return;
-        print_unasked(ping, n);
+        print_unsolicited(ping, n);
         (void)evbuffer_drain(ping->received, n);
 }
 
@@ -291,13 +292,13 @@ static void on_data(void *arg, const uint8_t *data, size_t n)
 {
         struct ping *ping = arg;
         uint64_t answered = ping->answered;
-        size_t unasked = 0;
+        size_t unsolicited = 0;
 
         if (evbuffer_add(ping->received, data, n) < 0)
                 end(ping, OUT_OF_MEMORY);
         while (evbuffer_get_length(ping->received) >= ping->options->size_bytes)
-                unasked += take_message(ping);
-        print_unasked(ping, unasked);
+                unsolicited += take_message(ping);
+        print_unsolicited(ping, unsolicited);
         if (output_is_full(ping->client->out))
                 channel_pause(ping->channel);
         if (ping->answered == answered)
@@ -326,7 +327,7 @@ static void send_one(struct ping *ping)
 
         if (channel_unsent_bytes(ping->channel) > UNSENT_BYTES || output_is_full(ping->client->out))
                 return;
-        drop_unasked(ping); /* it can't be the answer to what leaves only now */
+        drop_unsolicited(ping); /* it cannot be the answer to a message that is sent only now */
         probe_fill(message, size, ping->sent + 1);
         if (evbuffer_add(ping->departures, &now, sizeof(now)) < 0 ||
             channel_send(ping->channel, message, size) < 0) {
@@ -346,7 +347,7 @@ static void on_next(struct timer *timer)
         send_one(ping);
         if (all_sent(ping))
                 return;
-        /* At a fixed pace. Messages missed while the machine slept are not made up for. */
+        /* Messages leave at fixed times, but those missed while the machine slept are skipped. */
         ping->due_usec += ping->options->interval_usec;
         if (ping->due_usec < now)
                 ping->due_usec = now;
@@ -377,7 +378,7 @@ static void on_room(void *arg)
 
 static void on_output_failed(void *arg, int error)
 {
-        (void)error; /* output_finish() returns it once more */
+        (void)error; /* output_finish() returns it again */
         end(arg, OUTPUT_FAILED);
 }
 
@@ -470,7 +471,7 @@ int ping_run(const struct client *client, const struct ping_server *server,
                 if (loop_turn(client->loop) < 0)
                         end(&ping, OUT_OF_MEMORY);
         output_set_events(client->out, NULL, NULL);
-        drop_unasked(&ping);
+        drop_unsolicited(&ping);
         print_statistics(&ping);
         stop(&ping);
         return exit_status(&ping);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timing of round trips through an echo, in the habits of ping(8).
+ * The ping client: times round trips through an echo, and prints them as ping(8) does.
  */
 #pragma once
 
@@ -12,28 +12,28 @@ struct ping_options {
         uint64_t count; /* messages to send; 0: until interrupted */
         uint64_t interval_usec;
         uint64_t size_bytes;    /* of a message, 1 to PROBE_SIZE_MAX */
-        uint64_t deadline_usec; /* for the whole, from the first message on; 0: none */
+        uint64_t deadline_usec; /* for the run, counted from the first message; 0: none */
         uint64_t wait_usec;     /* for each answer; 0: as long as the connection lasts */
-        bool quiet;             /* only the first line and the statistics */
+        bool quiet;             /* print only the first line and the statistics */
 };
 
-/* The server, in the words to print. */
+/* The server, as it is printed. */
 struct ping_server {
         const char *name;   /* as the user gave it */
-        const char *source; /* with the address that a name stands for */
+        const char *source; /* with the address that a name was resolved to */
 };
 
 /**
- * ping_run() - send messages, an interval apart, and time each until it is back
+ * ping_run() - send messages at an interval, and time each until its answer arrives
  *
- * Ends when all are back, when the deadline has passed, when nothing has come for @wait_usec after
- * the last message left, when the server goes away, or at SIGINT. SIGQUIT prints the statistics so
- * far on standard error. A message that is not back after a second (after @wait_usec if that is
- * less) is reported, and still counts when it comes. Reported too: messages that come back changed
- * or twice, and bytes that nobody asked for.
+ * The run ends when all messages have answers, at the deadline, when no answer arrives for
+ * @wait_usec after the last message was sent, when the server goes away, or at SIGINT. SIGQUIT
+ * prints the statistics so far on standard error. A message without an answer is reported after a
+ * second, or after @wait_usec if that is less; a later answer still counts. Corrupted and duplicate
+ * answers and unsolicited bytes are reported too.
  *
- * Return: the exit status: 0: all messages came back, but for those that had left less than a
- * second before an interrupt or the deadline; 1; EX_OSERR: out of memory.
+ * Return: the exit status: 0: all messages have answers, except those that were sent less than a
+ * second before SIGINT or the deadline; 1; EX_OSERR: out of memory.
  */
 _must_use_ int ping_run(const struct client *client, const struct ping_server *server,
                         const struct ping_options *options);

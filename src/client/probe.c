@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The content of messages: the number in little-endian order, then bytes that count up from it. */
+/* A message is its number in little-endian order, and then bytes that count up from the number. */
 #include "probe.h"
 
 #include <string.h>

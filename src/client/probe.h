@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The messages that are sent to time round trips: each tells its number, and its content is known.
+ * Probes: messages with a number and a known content, for timing round trips.
  */
 #pragma once
 
@@ -10,15 +10,15 @@
 
 #define PROBE_SIZE_MAX 65536
 
-/* Writes message @number, of @size bytes: the number, and bytes that follow from it. */
+/* Writes message @number in @size bytes. The content follows from the number. */
 void probe_fill(uint8_t *message, size_t size, uint64_t number);
 
 /**
- * probe_recognize() - tell which message this is
+ * probe_recognize() - find the number of a message
  * @size:   1 to PROBE_SIZE_MAX
- * @next:   the number that is expected: a message of less than 8 bytes does not tell its own
+ * @next:   the number that is expected; needed because less than 8 bytes do not hold a number
  * @number: set to the number
  *
- * Return: whether it is a message as probe_fill() writes it.
+ * Return: whether the message is one that probe_fill() wrote.
  */
 bool probe_recognize(const uint8_t *message, size_t size, uint64_t next, uint64_t *number);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Round-trip times, added up as they come. */
 #include "rtt.h"
 
 #include <math.h>
@@ -23,5 +22,5 @@ double rtt_deviation_ms(const struct rtt *rtt)
         double average = rtt_average_ms(rtt);
         double variance = rtt->n ? rtt->sum_of_squares / (double)rtt->n - average * average : 0;
 
-        return variance > 0 ? sqrt(variance) : 0; /* rounding may leave less than nothing */
+        return variance > 0 ? sqrt(variance) : 0; /* rounding may make it negative */
 }

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* Plain data; all zero before the first time. Times are in milliseconds, as they are printed. */
+/* Plain data; all zero at first. Times are in milliseconds, as ping(8) prints them. */
 struct rtt {
         uint64_t n;
         double min_ms, max_ms, sum_ms, sum_of_squares;
@@ -14,6 +14,6 @@ struct rtt {
 
 void rtt_add(struct rtt *rtt, double ms);
 
-/* The mean and the standard deviation, as ping(8) has them; 0 before the first time. */
+/* The mean and the standard deviation; 0 before the first time. */
 double rtt_average_ms(const struct rtt *rtt);
 double rtt_deviation_ms(const struct rtt *rtt);

@@ -72,8 +72,10 @@ static bool connect_to(const struct options *options, int *fd, struct address *a
 }
 
 /*
- * What ping prints that messages come from: "NAME (ADDRESS)", or the server as the user gave it if
- * no name was looked up. Return: the caller's; NULL: out of memory.
+ * The source of answers in ping's output: "NAME (ADDRESS)", or the server as the user gave it if no
+ * name was looked up.
+ *
+ * Return: a string for the caller to free; NULL: out of memory.
  */
 static char *describe(const char *server, const struct address *address)
 {
@@ -100,7 +102,7 @@ static int run(const struct client *client, const struct options *options,
         return options->pings ? ping_run(client, &server, &options->ping) : lines_run(client);
 }
 
-/* Writes what is still to be printed. Return: the exit status. */
+/* Writes the queued output. Return: the exit status. */
 static int finish(const struct client *client, int status)
 {
         int r = output_finish(client->out);
@@ -112,7 +114,7 @@ static int finish(const struct client *client, int status)
                               strerrordesc_np(-r));
                 status = EXIT_FAILURE;
         }
-        (void)!output_finish(client->err); /* nobody is left to be told */
+        (void)!output_finish(client->err); /* a failure could not be printed anywhere */
         return status;
 }
 
@@ -143,7 +145,7 @@ int main(int argc, char **argv)
         int status, fd;
 
         open_standard_fds();
-        (void)setlocale(LC_CTYPE, ""); /* which characters a terminal shows */
+        (void)setlocale(LC_CTYPE, ""); /* for escape_for_terminal() */
         if (!options_parse(argc, argv, &options, &status))
                 return status;
         if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
