@@ -2,6 +2,8 @@
 """What every scenario can ask for."""
 import pytest
 
+pytest.register_assert_rewrite("harness")  # an assertion of a helper is explained as one of a test is
+
 import harness
 
 
@@ -38,6 +40,21 @@ def asking(tmp_path):
         return [*command, "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(tmp_path)]
 
     return wrapper
+
+
+@pytest.fixture
+def crowd():
+    """Connects many clients to a daemon: crowd(daemon, n) returns them. They leave when the test ends."""
+    harness.raise_descriptor_limit(harness.MORE_THAN_SELECT_HOLDS + 200)
+    socks = []
+
+    def connect(daemon, n):
+        socks.extend(daemon.connect() for _ in range(n))
+        return socks[-n:]
+
+    yield connect
+    for sock in socks:
+        sock.close()
 
 
 @pytest.fixture

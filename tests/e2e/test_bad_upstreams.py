@@ -9,10 +9,8 @@ import threading
 
 import pytest
 
-from harness import (DEADLINE, LOOP_KBYTES, Daemon, Steady, Upstream, answer, config, echo, pattern, push,
-                     recv_exactly, recv_until_eof, reset, until, workers)
-from test_relay import relay
-from test_slow_reader import ENV
+from harness import (DEADLINE, LOOP_KBYTES, WITHOUT_QUARANTINE, Daemon, Steady, Upstream, answer, config,
+                     echo, pattern, push, recv_exactly, recv_until_eof, relay, reset, until, workers)
 
 DATA = pattern(1 << 20)
 MUCH = pattern(64 << 20)
@@ -115,7 +113,7 @@ def test_flood(backend):
 
     with Upstream(flood) as upstream, Upstream(answer) as good:
         with Daemon(config(relay(upstream.address, "flooded"), relay(good.address),
-                           backend=backend), env=ENV) as daemon:
+                           backend=backend), env=WITHOUT_QUARANTINE) as daemon:
             before = daemon.memory_bytes()
             with contextlib.ExitStack() as stack, Steady(daemon.connect("relay")):
                 clients = []

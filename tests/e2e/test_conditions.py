@@ -13,42 +13,18 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, LOOP_KBYTES, Daemon, config, echo, in_time, pattern, push,
-                     recv_exactly, recv_until_eof, reset, sending, service, until)
-from test_slow_reader import ENV
-
-EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
-
-
-def group(**conditions):
-    """A group of conditions, as a value that the harness writes as it is."""
-    return Group("{ %s }" % " ".join(f"{k} = {quote(v)};" for k, v in conditions.items()))
-
-
-class Group(float):
-    """Text that goes into a configuration unquoted."""
-
-    def __new__(cls, text):
-        self = super().__new__(cls, 0)
-        self.text = text
-        return self
-
-    def __str__(self):
-        return self.text
-
-
-def quote(v):
-    return str(v).lower() if isinstance(v, (bool, int, float)) else f'"{v}"'
+from harness import (DEADLINE, EARLY, LOOP_KBYTES, WITHOUT_QUARANTINE, Daemon, config, echo, in_time,
+                     pattern, push, recv_exactly, recv_until_eof, reset, sending, service, until)
 
 
 @contextlib.contextmanager
 def echoing(backend, top=(), **pairs):
-    with Daemon(config(service(**pairs), backend=backend, **dict(top)), env=ENV) as daemon:
+    with Daemon(config(service(**pairs), backend=backend, **dict(top)), env=WITHOUT_QUARANTINE) as daemon:
         yield daemon
 
 
 def conditioned(backend, top=(), **conditions):
-    return echoing(backend, top, to_client=group(**conditions))
+    return echoing(backend, top, to_client=conditions)
 
 
 def closed(daemon, reason):
@@ -185,7 +161,7 @@ def test_limit_while_more_comes(backend, limit):
 
     The kernel keeps all of it: send_buffer does not bound that here.
     """
-    with echoing(backend, to_client=group(limit=limit), send_buffer=0) as daemon, \
+    with echoing(backend, to_client=dict(limit=limit), send_buffer=0) as daemon, \
             daemon.connect() as client:
         sender = threading.Thread(target=send_for_ever, args=(client,))
         sender.start()
@@ -207,7 +183,7 @@ def test_limit_of_a_relay(backend):
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
         with echoing(backend, mode="relay", upstream=upstream,
-                     to_client=group(limit="1M"), send_buffer=0) as daemon, \
+                     to_client=dict(limit="1M"), send_buffer=0) as daemon, \
                 daemon.connect() as client:
             client.sendall(b"not read")
             server, _ = listener.accept()
@@ -227,8 +203,8 @@ def test_the_limit_of_to_upstream():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
-        with echoing("auto", mode="relay", upstream=upstream, to_upstream=group(limit=1000),
-                     to_client=group(limit=5000)) as daemon, daemon.connect() as client:
+        with echoing("auto", mode="relay", upstream=upstream, to_upstream=dict(limit=1000),
+                     to_client=dict(limit=5000)) as daemon, daemon.connect() as client:
             server, _ = listener.accept()
             with server:
                 server.settimeout(DEADLINE)
@@ -244,7 +220,7 @@ def test_limit_frees_its_place(backend, gone):
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
         with echoing(backend, mode="relay", upstream=upstream, send_buffer=0,
-                     to_client=group(limit="1M")) as daemon:
+                     to_client=dict(limit="1M")) as daemon:
             before = len(daemon.descriptors())
 
             def served():
@@ -266,7 +242,7 @@ def test_limit_frees_its_place(backend, gone):
 
 def test_stop_ends_a_limited_one_that_lingers(backend):
     """A second signal waits for nobody."""
-    with echoing(backend, to_client=group(limit="3M"), send_buffer=0) as daemon, \
+    with echoing(backend, to_client=dict(limit="3M"), send_buffer=0) as daemon, \
             daemon.connect(receive_buffer=16384) as client:
         sender = threading.Thread(target=send_for_ever, args=(client,))
         sender.start()
@@ -283,7 +259,7 @@ def test_what_counts_for_a_limit(backend):
         with conditioned(backend, **before) as daemon:
             def reload(**conditions):
                 daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}",
-                                             to_client=group(**before, **conditions)), backend=backend))
+                                             to_client={**before, **conditions}), backend=backend))
 
             with daemon.connect() as client:
                 echo(client, pattern(50))
@@ -301,8 +277,8 @@ def test_what_counts_for_a_limit(backend):
 
 def test_small_slices_hold_up_nobody(backend):
     """A million pieces that fall due at one moment leave in turns, with others between them."""
-    with Daemon(config(service("slow", to_client=group(latency="300ms", slice_size=1)),
-                       service("quick"), backend=backend), env=ENV) as daemon:
+    with Daemon(config(service("slow", to_client=dict(latency="300ms", slice_size=1)),
+                       service("quick"), backend=backend), env=WITHOUT_QUARANTINE) as daemon:
         with daemon.connect("slow") as slow, daemon.connect("quick") as quick:
             slow.sendall(pattern(300_000))
             assert slow.recv(1) == pattern(1)
@@ -319,7 +295,7 @@ def test_shared_rate_survives_a_reload(backend):
     """One that changes nothing gives nobody another burst."""
     with conditioned(backend, rate=20_000, burst=20_000, shared=True) as daemon, \
             daemon.connect() as client:
-        text = config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=group(
+        text = config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=dict(
             rate=20_000, burst=20_000, shared=True)), backend=backend)
         began = time.monotonic()
         sender = threading.Thread(target=client.sendall, args=(pattern(60_000),))
@@ -370,7 +346,7 @@ def test_another_stall_for_is_another_stall():
         echo(client)
         began = time.monotonic()
         daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}",
-                                     to_client=group(**conditions("300ms")))))
+                                     to_client=conditions("300ms"))))
         echo(client)
         assert time.monotonic() - began >= 0.3 - EARLY
 
@@ -402,7 +378,7 @@ def test_reset_after(backend):
 
 def test_reset_after_is_not_put_off_by_reloads():
     with conditioned("auto", reset_after="300ms") as daemon, daemon.connect():
-        text = config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=group(reset_after="300ms")))
+        text = config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=dict(reset_after="300ms")))
         began = time.monotonic()
         while not daemon.lines(" closed: reset_after 300 ms, "):
             assert time.monotonic() - began < DEADLINE
@@ -414,8 +390,8 @@ def test_the_earlier_reset_after_wins(to_client, to_upstream):
     """Whichever way it is said for: it ends the connection as a whole."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
-        with echoing("auto", mode="relay", upstream=upstream, to_client=group(reset_after=to_client),
-                     to_upstream=group(reset_after=to_upstream)) as daemon, daemon.connect():
+        with echoing("auto", mode="relay", upstream=upstream, to_client=dict(reset_after=to_client),
+                     to_upstream=dict(reset_after=to_upstream)) as daemon, daemon.connect():
             closed(daemon, "reset_after 300 ms")
 
 
@@ -464,7 +440,7 @@ def test_each_way_draws_its_own_fate():
         answered = []
         with Daemon(config()) as upstream, echoing(
                 "auto", {"seed": 7}, mode="relay", upstream=upstream.addresses()[0],
-                **{way: group(drop_new=0.5)}) as daemon:
+                **{way: dict(drop_new=0.5)}) as daemon:
             for _ in range(16):
                 try:
                     with daemon.connect() as client:
@@ -484,8 +460,8 @@ def test_each_way_on_its_own(backend):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
-        with echoing(backend, mode="relay", upstream=upstream, to_client=group(latency="100ms"),
-                     to_upstream=group(latency="200ms")) as daemon, daemon.connect() as client:
+        with echoing(backend, mode="relay", upstream=upstream, to_client=dict(latency="100ms"),
+                     to_upstream=dict(latency="200ms")) as daemon, daemon.connect() as client:
             server, _ = listener.accept()
             with server:
                 server.settimeout(DEADLINE)
@@ -512,7 +488,7 @@ def test_connect_delay(backend):
 
 def test_hold_bounds_what_is_held(backend):
     """Then reading stops; nothing is lost when it goes on."""
-    with echoing(backend, to_client=group(latency="1h"), hold="256K") as daemon, \
+    with echoing(backend, to_client=dict(latency="1h"), hold="256K") as daemon, \
             daemon.connect() as client:
         before = daemon.memory_bytes()
         [taken] = push([client], pattern(32 << 20))
@@ -537,7 +513,7 @@ def test_a_fault_turned_off_and_on(backend, conditions):
         daemon.reload(config(service(listen=listen), backend=backend))
         assert recv_exactly(client, 5000) == pattern(5000)
         echo(client)
-        daemon.reload(config(service(listen=listen, to_client=group(latency="100ms")), backend=backend))
+        daemon.reload(config(service(listen=listen, to_client=dict(latency="100ms")), backend=backend))
         began = time.monotonic()
         echo(client)
         assert time.monotonic() - began >= 0.1 - EARLY
@@ -552,12 +528,12 @@ def test_turned_on_from_the_middle_of_bulk(backend):
     with echoing(backend) as daemon, daemon.connect() as client, sending(client, data):
         got = recv_exactly(client, 8 << 20)
         daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}",
-                                     to_client=group(latency="1ms")), backend=backend))
+                                     to_client=dict(latency="1ms")), backend=backend))
         assert got + recv_exactly(client, len(data) - len(got)) == data
 
 
 def test_hub(backend):
-    with echoing(backend, mode="hub", to_client=group(latency="150ms")) as daemon, \
+    with echoing(backend, mode="hub", to_client=dict(latency="150ms")) as daemon, \
             daemon.connect() as one, daemon.connect() as other:
         daemon.wait_for(" connected$", 2)
         began = time.monotonic()
@@ -568,7 +544,7 @@ def test_hub(backend):
 
 def test_hub_member_that_leaves(backend):
     """It gets what was under way, nothing that comes later, and then its end."""
-    with echoing(backend, mode="hub", to_client=group(latency="200ms")) as daemon, \
+    with echoing(backend, mode="hub", to_client=dict(latency="200ms")) as daemon, \
             daemon.connect() as leaver, daemon.connect() as other:
         daemon.wait_for(" connected$", 2)
         other.sendall(b"in time")
@@ -581,7 +557,7 @@ def test_hub_member_that_leaves(backend):
 
 
 def test_the_client_of_another_service_is_not_held_up(backend):
-    with Daemon(config(service("slow", to_client=group(latency="1h")), service("quick"),
+    with Daemon(config(service("slow", to_client=dict(latency="1h")), service("quick"),
                        backend=backend)) as daemon:
         with daemon.connect("slow") as held, daemon.connect("quick") as client:
             held.sendall(pattern(100_000))

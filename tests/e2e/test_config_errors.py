@@ -9,8 +9,7 @@ import socket
 
 import pytest
 
-from harness import Daemon, config, config_in, echo, run_selectd, service
-from test_relay import relay
+from harness import Daemon, config, config_in, echo, relay, run_selectd, service
 
 CONF = pathlib.Path(__file__).parents[2] / "conf"
 

@@ -4,8 +4,7 @@ import socket
 
 import pytest
 
-from harness import DEADLINE, Daemon, Upstream, answer, config, echo, free_port
-from test_relay import expect_reset, relay
+from harness import DEADLINE, Daemon, Upstream, answer, config, echo, expect_reset, free_port, relay
 
 
 def test_every_try_is_seen_at_debug(backend):

@@ -13,60 +13,15 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, activated, config, echo, in_time, name_of, pattern, push,
-                     raise_descriptor_limit, recv_exactly, recv_until_eof, reset, service)
-from test_slow_reader import ENV
+from harness import (DEADLINE, EARLY, WITHOUT_QUARANTINE, Daemon, config, echo, hub, in_time, name_of,
+                     pattern, push, raise_descriptor_limit, recv_exactly, recv_until_eof, reset, service)
+from harness.hub_members import (SMALL_RECEIVE_BUFFER, exchange, leave_hub, members, small_send_buffers,
+                                 tell)
 
-EARLY = 0.001  # the timers' resolution
 READ = 65536  # the most that one read takes
 ONE_READ = 65_000  # in one segment over the loopback, and so in one read
 PLENTY = "1G"
-LITTLE = 16384  # SO_SNDBUF of a socket that soon leaves its bytes with selectd
-LEAST = 4096  # SO_RCVBUF of a member that soon holds all it can
 ABSORBED = 50_000  # more than what those two hold of what is not read
-
-
-def hub(name="hub", **settings):
-    return service(name, mode="hub", **settings)
-
-
-def members(daemon, n, name="hub", **options):
-    """n clients who are members by now."""
-    connected = rf"^{name}: \S+ connected$"
-    before = len(daemon.lines(connected))
-    socks = [daemon.connect(name, **options) for _ in range(n)]
-    daemon.wait_for(connected, before + n)
-    return socks
-
-
-@contextlib.contextmanager
-def little_buffers(*services, env=None, **settings):
-    """A daemon whose sockets take little to send: they inherit that from one passed to it."""
-    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LITTLE)
-        with activated(config(*services, **settings), [listener], env=env) as daemon:
-            listener.close()
-            yield daemon
-
-
-def tell(sender, listeners, data):
-    """Sends data, which each of the others receives next."""
-    sender.sendall(data)
-    for sock in listeners:
-        assert recv_exactly(sock, len(data)) == data
-
-
-def exchange(a, b, data=b"hello"):
-    """Back and forth between two; what came before is done with then, for all members."""
-    tell(a, [b], data)
-    tell(b, [a], b"!")
-    return len(data) + 1  # which everybody else was sent
-
-
-def part(sock):
-    """Ends the stream of a member; nothing is left for it but its own end."""
-    sock.shutdown(socket.SHUT_WR)
-    assert recv_until_eof(sock) == b""
 
 
 def closing(daemon, sock, reason):
@@ -85,7 +40,7 @@ def test_everyone_but_the_sender(backend):
             sender = socks[i % 4]
             tell(sender, [sock for sock in socks if sock is not sender], pattern(size)[::-1])
         for sock in socks:  # nobody got anything else, such as its own
-            part(sock)
+            leave_hub(sock)
 
 
 def test_a_late_joiner(backend):
@@ -103,7 +58,7 @@ def test_alone(backend):
         for _ in range(3):
             alone, = members(daemon, 1)
             alone.sendall(pattern(200_000))
-            part(alone)
+            leave_hub(alone)
             daemon.wait_for(r" closed: end of stream, 200000 B in, 0 B out, ")
         exchange(*members(daemon, 2))
 
@@ -121,7 +76,7 @@ def test_hubs_do_not_mix(backend):
                     assert recv_exactly(sock, len(said)) == said
         for socks in hubs.values():
             for sock in socks:
-                part(sock)
+                leave_hub(sock)
 
 
 def test_reads_are_not_mixed(backend):
@@ -188,9 +143,9 @@ def test_small_writes_stay_whole(backend, tmp_path, size):
 
 def test_leaving_by_half_close(backend):
     """It gets what waits, and then its end; the others go on."""
-    with little_buffers(hub(quota=PLENTY), backend=backend) as daemon:
+    with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
-        leaving, = members(daemon, 1, receive_buffer=LEAST)
+        leaving, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
         data = pattern(8 * READ)
         tell(a, [b], data)
         leaving.shutdown(socket.SHUT_WR)
@@ -209,9 +164,9 @@ def test_leaving_by_half_close(backend):
 ], ids=["reset", "close"])
 def test_leaving_at_once(backend, leave, end):
     """Nobody else is affected, whether or not bytes wait for who leaves."""
-    with little_buffers(hub(quota=PLENTY), backend=backend) as daemon:
+    with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
-        stuck, fine = members(daemon, 4, receive_buffer=LEAST), members(daemon, 4)
+        stuck, fine = members(daemon, 4, receive_buffer=SMALL_RECEIVE_BUFFER), members(daemon, 4)
         data = pattern(3 * READ)
         tell(a, [b, *fine], data)
         for sock in (*stuck, *fine):
@@ -223,16 +178,16 @@ def test_leaving_at_once(backend, leave, end):
 
 def test_coming_and_going(backend):
     """Two who talk all the while lose nothing."""
-    with little_buffers(hub(), backend=backend) as daemon:
+    with small_send_buffers(hub(), backend=backend) as daemon:
         a, b = members(daemon, 2)
         for i in range(60):
-            socks = [daemon.connect("hub", receive_buffer=LEAST) for _ in range(4)]
+            socks = [daemon.connect("hub", receive_buffer=SMALL_RECEIVE_BUFFER) for _ in range(4)]
             exchange(a, b, pattern(20_000))
             for j, sock in enumerate(socks):
                 reset(sock) if (i + j) % 3 else sock.close()
         daemon.wait_for(" closed: ", 240)
-        part(a)
-        part(b)
+        leave_hub(a)
+        leave_hub(b)
 
 
 # Who falls behind
@@ -249,9 +204,9 @@ def test_quota(backend, settings, quota):
     """Who does not read is reset as soon as more than the quota waits, not sooner; others stay."""
     fell_behind = f"fell behind by more than {quota} B"
     step = pattern(5000 if quota > 10_000 else 500)
-    with little_buffers(hub(**settings), backend=backend) as daemon:
+    with small_send_buffers(hub(**settings), backend=backend) as daemon:
         a, b = members(daemon, 2)
-        stuck = {name_of(sock): sock for sock in members(daemon, 3, receive_buffer=LEAST)}
+        stuck = {name_of(sock): sock for sock in members(daemon, 3, receive_buffer=SMALL_RECEIVE_BUFFER)}
         sent, gone = 0, {}  # name: how much had been sent a round before it was gone, and then
         while len(gone) < len(stuck):
             assert sent <= quota + 2 * ABSORBED, "somebody was spared"
@@ -270,9 +225,9 @@ def test_quota(backend, settings, quota):
 
 def test_who_reads_in_time_stays(backend):
     """However slowly, and however much it gets: what waits at one time is what counts."""
-    with little_buffers(hub(quota="64K"), backend=backend) as daemon:
+    with small_send_buffers(hub(quota="64K"), backend=backend) as daemon:
         a, b = members(daemon, 2)
-        slow, = members(daemon, 1, receive_buffer=LEAST)
+        slow, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
         for _ in range(20):
             sent = exchange(a, b, pattern(50_000))
             assert len(recv_exactly(slow, sent)) == sent
@@ -281,7 +236,7 @@ def test_who_reads_in_time_stays(backend):
 
 def test_nobody_waits(backend):
     """With one who reads nothing at all, the others are as fast as before."""
-    with little_buffers(hub(quota=PLENTY), backend=backend) as daemon:
+    with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
 
         def fastest():
@@ -293,7 +248,7 @@ def test_nobody_waits(backend):
             return min(took)
 
         before = fastest()
-        stuck, = members(daemon, 1, receive_buffer=LEAST)
+        stuck, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
         exchange(a, b, pattern(2 * ABSORBED))
         in_time(fastest, 3 * before + 0.002)
         reset(stuck)
@@ -301,9 +256,9 @@ def test_nobody_waits(backend):
 
 def test_quota_changed_by_reload(backend):
     """It holds for live members, from the next message on."""
-    with little_buffers(hub(quota=PLENTY), backend=backend) as daemon:
+    with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
-        stuck, = members(daemon, 1, receive_buffer=LEAST)
+        stuck, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
         sent = exchange(a, b, pattern(300_000))
         daemon.reload(config(hub(quota=301_000), backend=backend))
         sent += exchange(a, b)
@@ -313,7 +268,7 @@ def test_quota_changed_by_reload(backend):
         assert sent - closing(daemon, stuck, "fell behind by more than 200000 B") > 200_000
         assert_reset(stuck)
 
-        patient, = members(daemon, 1, receive_buffer=LEAST)
+        patient, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
         daemon.reload(config(hub(quota=PLENTY), backend=backend))
         sent = exchange(a, b, pattern(400_000))
         assert len(recv_exactly(patient, sent)) == sent
@@ -328,14 +283,14 @@ def test_memory_is_shared(backend):
     """
     count = 900 if backend == "select" else 1000  # it has no room for more
     raise_descriptor_limit(count + 100)
-    with little_buffers(hub(quota=PLENTY), backend=backend, env=ENV) as daemon:
-        stuck = members(daemon, count, receive_buffer=LEAST)
+    with small_send_buffers(hub(quota=PLENTY), backend=backend, env=WITHOUT_QUARANTINE) as daemon:
+        stuck = members(daemon, count, receive_buffer=SMALL_RECEIVE_BUFFER)
 
         def memory_after_a_read():
             """That of a member who leaves then: its end comes when all have been given it."""
             with members(daemon, 1)[0] as sender:
                 sender.sendall(pattern(ONE_READ))
-                part(sender)
+                leave_hub(sender)
             return daemon.memory_bytes()
 
         used = [daemon.memory_bytes()] + [memory_after_a_read() for _ in range(3)]
@@ -363,7 +318,7 @@ def test_send_delay(backend):
             own = {a: (b"11111", b"22222"), c: (b"33333",)}.get(sock, ())
             assert sorted(got) == [m for m in (b"11111", b"22222", b"33333") if m not in own]
         for sock in (a, b, c):
-            part(sock)
+            leave_hub(sock)
 
 
 def test_delayed_for_all_alike(backend):
@@ -411,7 +366,7 @@ def test_max_connections(backend):
         with contextlib.suppress(ConnectionResetError):
             assert excess.recv(1) == b""
         tell(a, [b, c], b"three")
-        part(c)
+        leave_hub(c)
         exchange(a, b)
 
 
@@ -438,6 +393,6 @@ def test_drain(backend):
         daemon.signal(signal.SIGTERM)
         daemon.wait_for("^stopping: 2 connections left")
         exchange(a, b)
-        part(a)
-        part(b)
+        leave_hub(a)
+        leave_hub(b)
         assert daemon.wait() == 0

@@ -5,12 +5,9 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, config, echo, in_time, name_of, pattern, push, recv_exactly,
-                     recv_until_eof, service)
-from test_conditions import group
-from test_hub import LEAST, hub, little_buffers, members
-
-EARLY = 0.001
+from harness import (DEADLINE, EARLY, Daemon, config, echo, hub, in_time, name_of, pattern, push,
+                     recv_exactly, recv_until_eof, service)
+from harness.hub_members import SMALL_RECEIVE_BUFFER, members, small_send_buffers
 
 
 def assert_quiet(sock, seconds):
@@ -89,7 +86,7 @@ def test_who_never_reads_is_idle_with_conditions_too():
         with daemon.connect(receive_buffer=16384) as client:
             push([client], pattern(64 << 20), quiet=0.3)
             daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}", idle_timeout=0.5,
-                                         hold="64K", to_client=group(latency="1h"))))
+                                         hold="64K", to_client=dict(latency="1h"))))
             daemon.wait_for(r" closed: idle timeout, \d+ B in, \d+ B out, ")
 
 
@@ -99,8 +96,8 @@ def test_a_queue_that_shrinks_is_not_idle():
 
     def measure():
         """The longest time between two reads, beyond which it may have been idle after all."""
-        with little_buffers(hub(quota="1G", idle_timeout=timeout)) as daemon:
-            slow, = members(daemon, 1, receive_buffer=LEAST)
+        with small_send_buffers(hub(quota="1G", idle_timeout=timeout)) as daemon:
+            slow, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
             sender, other = members(daemon, 2)
             sender.sendall(pattern(size))
             assert recv_exactly(other, size) == pattern(size)

@@ -15,8 +15,7 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, pattern, push, recv_exactly, service, until)
-from test_conditions import group
+from harness import DEADLINE, FILLS_ANY_LINE, Daemon, config, pattern, push, recv_exactly, service, until
 
 ROUNDS = 60
 SENT = pattern(1 << 20)
@@ -161,7 +160,7 @@ def test_delayed_by_conditions(backend):
     """The reset comes behind it."""
     with upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address,
-                              to_client=group(latency="300ms")), backend=backend)
+                              to_client=dict(latency="300ms")), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             client.sendall(pattern(2000))
             began = time.monotonic()
@@ -178,7 +177,7 @@ def test_not_waited_for_without_end(backend):
     """Nothing moves for 5 s: what is left is lost."""
     with upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address,
-                              to_client=group(latency="1h")), backend=backend)
+                              to_client=dict(latency="1h")), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             client.sendall(pattern(2000))
             answer_once(listener, b"answer")

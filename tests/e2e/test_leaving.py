@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, Steady, Upstream, answer, config, echo, free_port, name_of,
-                     raise_descriptor_limit, recv_until_eof, reset, service, until, workers)
-from test_relay import expect_reset, relay
+from harness import (DEADLINE, Daemon, Steady, Upstream, answer, config, echo, expect_reset, free_port,
+                     name_of, raise_descriptor_limit, recv_until_eof, relay, reset, service, until,
+                     workers)
 
 LEFT = " closed: left before an upstream was reached, 0 B in, 0 B out, "
 

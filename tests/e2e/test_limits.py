@@ -6,25 +6,10 @@ import time
 
 import pytest
 
-from harness import (Daemon, config, echo, name_of, raise_descriptor_limit, recv_exactly, service,
-                     until, workers)
-from test_relay import relay, upstream
+from harness import (MORE_THAN_SELECT_HOLDS, Daemon, config, echo, is_served, listening, name_of, relay,
+                     served, service, until, workers)
 
-MANY = 1500
 REPORTS = 5  # seconds between two lines about the excess
-
-
-def is_served(sock):
-    """Whether the daemon answers this client; it has turned it away if not."""
-    try:
-        sock.sendall(b"?")
-        return recv_exactly(sock, 1) == b"?"
-    except (ConnectionResetError, BrokenPipeError):
-        return False
-
-
-def served(socks):
-    return [sock for sock in socks if is_served(sock)]
 
 
 class Excess:
@@ -111,32 +96,17 @@ def test_record_names_the_limit_of_then(backend, tmp_path):
             "the limit is 2, set by max_connections"]
 
 
-@pytest.fixture
-def crowd():
-    """Connects many clients to a daemon, and parts from them at the end."""
-    raise_descriptor_limit(MANY + 200)
-    socks = []
-
-    def connect(daemon, n):
-        socks.extend(daemon.connect() for _ in range(n))
-        return socks[-n:]
-
-    yield connect
-    for sock in socks:
-        sock.close()
-
-
 def test_too_many_for_select(crowd):
     """libevent's select aborts the process on descriptor 1024: it must never get that far."""
     with Daemon(config(backend="select")) as daemon:
         began = time.monotonic()
-        admitted = served(crowd(daemon, MANY))
+        admitted = served(crowd(daemon, MORE_THAN_SELECT_HOLDS))
         assert 900 < len(admitted) < 1024
         assert max(daemon.descriptors()) < 1024
 
         # The line comes by itself, a while after the first was turned away.
         excess = Excess(daemon, began, f'{len(admitted)}, set by backend = "select"')
-        excess.wait_for(MANY - len(admitted))
+        excess.wait_for(MORE_THAN_SELECT_HOLDS - len(admitted))
 
         for sock in admitted[:100]:
             sock.close()
@@ -145,13 +115,13 @@ def test_too_many_for_select(crowd):
         assert len(served(admitted[100:])) == len(admitted) - 100
         assert max(daemon.descriptors()) < 1024
         assert daemon.stop_now() == 0
-        excess.check(MANY - len(admitted))
+        excess.check(MORE_THAN_SELECT_HOLDS - len(admitted))
 
 
 @pytest.mark.parametrize("other", ["epoll", "poll"])
 def test_not_too_many_for(other, crowd):
     with Daemon(config(backend=other)) as daemon:
-        assert len(served(crowd(daemon, MANY))) == MANY
+        assert len(served(crowd(daemon, MORE_THAN_SELECT_HOLDS))) == MORE_THAN_SELECT_HOLDS
         assert not daemon.lines("turned away")
 
 
@@ -175,7 +145,7 @@ def test_as_many_as_descriptors_hold(backend):
 @pytest.mark.parametrize("what", ["relay", "listeners"])
 def test_what_else_takes_descriptors(what):
     """A relayed connection takes two, and each address one: they don't run out all the same."""
-    with upstream(backlog=200) as (_, address):
+    with listening(backlog=200) as (_, address):
         services = {"relay": relay(address, "echo"), "listeners": service(listen=["127.0.0.1:0"] * 40)}
         with Daemon(config(services[what]), wrapper=["prlimit", "--nofile=100:100"]) as daemon:
             socks = [daemon.connect() for _ in range(100)]

@@ -6,9 +6,7 @@ import socket
 
 import pytest
 
-from harness import (Daemon, config, connect, echo, name_of, recv_exactly, recv_until_eof, service,
-                     workers)
-from test_conditions import group
+from harness import Daemon, config, connect, echo, name_of, recv_exactly, recv_until_eof, service, workers
 
 WAITING = "waiting for the next event"
 
@@ -131,7 +129,7 @@ def test_foreign_journal_stream(stream):
 def test_journal_tells_what_was_done_on_purpose(journal, tmp_path, conditions, fault):
     """So that nobody takes it for a failure of what is tested."""
     address = f"unix:{tmp_path}/echo.sock"
-    text = config(service(listen=address, to_client=group(**conditions)))
+    text = config(service(listen=address, to_client=conditions))
     with Daemon(text, wait=None, wrapper=journal.wrapper) as daemon:
         journal.wait_for("ready: ")
         with contextlib.suppress(ConnectionError), connect(address) as client:

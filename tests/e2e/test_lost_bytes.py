@@ -18,7 +18,6 @@ import pytest
 
 from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, echo, free_port, name_of, pattern, push,
                      recv_exactly, recv_until_eof, reset, sending, service, until)
-from test_conditions import group
 
 MUCH = pattern(FILLS_ANY_LINE)
 LITTLE = 4096  # SO_RCVBUF of a peer that does not read
@@ -98,7 +97,7 @@ def wait(daemon):
 ENDS = [("stopping", {"drain_timeout": 0.3}, {}, stop_after_drain_timeout),
         ("stopping", {"drain_timeout": "1h"}, {}, stop_at_once),
         ("idle timeout", {}, {"idle_timeout": 1}, wait),
-        ("reset_after 2 s", {}, {"to_client": group(reset_after="2s")}, wait)]
+        ("reset_after 2 s", {}, {"to_client": dict(reset_after="2s")}, wait)]
 
 
 @pytest.mark.parametrize("reason, top, pairs, act", ENDS,
@@ -129,7 +128,7 @@ def test_after_the_client_has_ended_its_stream(backend):
 def test_held_by_a_condition(backend, mode):
     with deaf_upstream() as (listener, address):
         way = {"echo": "to_client", "relay": "to_upstream"}[mode]
-        pairs = {"mode": mode, way: group(latency="1h")}
+        pairs = {"mode": mode, way: dict(latency="1h")}
         if mode == "relay":
             pairs["upstream"] = address
         text = config(service("it", **pairs), backend=backend, log_level="debug", drain_timeout=0.2)
@@ -198,8 +197,8 @@ def test_before_the_upstream_is_reached(backend):
 def test_limit_is_an_orderly_end_of_its_way_alone(backend):
     """What it cuts off is not lost; what is held the other way is."""
     with deaf_upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address, to_client=group(limit=10),
-                              to_upstream=group(latency="1h")), backend=backend, log_level="debug")
+        text = config(service("relay", mode="relay", upstream=address, to_client=dict(limit=10),
+                              to_upstream=dict(latency="1h")), backend=backend, log_level="debug")
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             server, _ = listener.accept()
             with server:
@@ -236,8 +235,8 @@ def test_nothing_lost(backend):
 def test_reset_by_a_peer(backend, who):
     """What one side's reset keeps from being delivered is counted, too."""
     with deaf_upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address, to_client=group(latency="1h"),
-                              to_upstream=group(latency="1h")), backend=backend, log_level="debug")
+        text = config(service("relay", mode="relay", upstream=address, to_client=dict(latency="1h"),
+                              to_upstream=dict(latency="1h")), backend=backend, log_level="debug")
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             server, _ = listener.accept()
             with server:
@@ -254,7 +253,7 @@ def out_of_memory(backend):
     """The daemon may have no more memory: the connection that wants it ends in resets."""
     with deaf_upstream() as (listener, address):
         text = config(service(), service("relay", mode="relay", upstream=address, hold="1G",
-                                         to_upstream=group(latency="1h")), backend=backend)
+                                         to_upstream=dict(latency="1h")), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay") as client, daemon.connect() as other:
             server, _ = listener.accept()
             with server:

@@ -9,8 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import Daemon, cannot_run, config, echo, service
-from test_relay import relay
+from harness import Daemon, cannot_run, config, echo, relay, service
 
 CLIENTS = 5
 PREPARE = """

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, NameServer, Steady, Upstream, answer, config, echo, name_of, pattern,
-                     raise_descriptor_limit, recv_exactly, reset, service, until, workers)
-from test_relay import expect_reset, relay
+from harness import (DEADLINE, Daemon, NameServer, Steady, Upstream, answer, config, echo, expect_reset,
+                     name_of, pattern, raise_descriptor_limit, recv_exactly, relay, reset, service, until,
+                     workers)
 
 DATA = pattern(1000)
 SANITIZERS_OWN = 1  # thread of ThreadSanitizer

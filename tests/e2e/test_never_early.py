@@ -12,7 +12,6 @@ import time
 import pytest
 
 from harness import DEADLINE, Daemon, config, recv_exactly, service
-from test_conditions import group
 
 CLIENTS = 150
 
@@ -56,7 +55,7 @@ def nothing(sock):
 @pytest.mark.parametrize("pairs, prepare, least", [
     ({"idle_timeout": "200ms"}, nothing, 0.2),
     ({"idle_timeout": "1s"}, exchange, 1),  # long enough for a busy machine to send
-    ({"to_client": group(reset_after="200ms")}, nothing, 0.2),
+    ({"to_client": dict(reset_after="200ms")}, nothing, 0.2),
     ({"proxy_protocol": "accept", "proxy_from": "127.0.0.1"}, nothing, 5),
 ], ids=["idle_timeout", "idle_timeout after a byte", "reset_after", "PROXY header"])
 def test_never_early(backend, pairs, prepare, least):

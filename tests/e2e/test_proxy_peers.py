@@ -12,11 +12,10 @@ import socket
 import threading
 from pathlib import Path
 
-from harness import (Daemon, cannot_run, config, connect, echo, free_port, name_of, pattern,
-                     recv_exactly, recv_until_eof, until)
-from test_proxy_protocol import PAYLOAD, VERSIONS, accepting, ends_of, header, heard
-from test_real_services import local, serving
-from test_relay import relay, upstream
+from harness import (Daemon, accepting, cannot_run, config, connect, echo, free_port, listening, local,
+                     name_of, pattern, recv_exactly, recv_until_eof, relay, until)
+from harness.programs import serving
+from harness.proxy_headers import BOTH_VERSIONS, PAYLOAD, accept_header, ends_of, header
 
 FAMILIES = "127.0.0.1", "[::1]"
 CHECKS = 5  # health checks seen, of each kind
@@ -100,11 +99,11 @@ def test_haproxys_health_checks(backend, tmp_path):
         assert not daemon.lines("malformed|too long|in time|not in")
 
 
-@VERSIONS
+@BOTH_VERSIONS
 def test_haproxy_behind(backend, version, tmp_path):
     """It passes on whom it was told of."""
     port = free_port()
-    with upstream() as (listener, address), contextlib.ExitStack() as stack:
+    with listening() as (listener, address), contextlib.ExitStack() as stack:
         stack.enter_context(haproxy(tmp_path, listen("l", port, "accept-proxy",
                                                      f"{address} send-proxy-v2")))
         daemon = stack.enter_context(Daemon(config(
@@ -113,7 +112,7 @@ def test_haproxy_behind(backend, version, tmp_path):
         for where in daemon.addresses("relay"):
             with connect(where) as client:
                 client.sendall(PAYLOAD)
-                with heard(listener, header(2, ends_of(client))) as server:
+                with accept_header(listener, header(2, ends_of(client))) as server:
                     assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
                     server.sendall(PAYLOAD)
                     assert recv_exactly(client, len(PAYLOAD)) == PAYLOAD
@@ -161,7 +160,7 @@ def test_nginx_in_front(backend, tmp_path):
                                     r"127\.0\.0\.1:\d+$")
 
 
-@VERSIONS
+@BOTH_VERSIONS
 def test_nginx_behind(backend, version, tmp_path):
     """It answers with what it was told."""
     fields = "addr", "port", "server_addr", "server_port"

@@ -14,50 +14,16 @@ from signal import SIGCONT, SIGTERM
 
 import pytest
 
-from harness import (DEADLINE, Daemon, Steady, config, connect, echo, free_port, name_of, pattern,
-                     recv_exactly, recv_until_eof, reset, service, until)
-from test_limits import is_served
-from test_relay import expect_reset, relay, upstream
-from test_stop import DRAINING
+from harness import (DEADLINE, DRAINING, Daemon, Steady, accepting, config, connect, echo, expect_reset,
+                     free_port, is_served, listening, name_of, pattern, recv_exactly, recv_until_eof,
+                     relay, reset, service, until)
+from harness.proxy_headers import (BOTH_VERSIONS, FOUR, GOOD_HEADER, PAYLOAD, SIX, TLVS, accept_header,
+                                   ends_of, header, packed, tlv, v1, v2)
 
 TIMEOUT = 5  # seconds for a header, all in all
 LONGEST = 4096
-PAYLOAD = pattern(3000)
 
 # Headers
-
-
-def v1(protocol, ends=None):
-    """Ends: a source and a destination, an address and a port each."""
-    text = " ".join(str(field) for pair in zip(*ends) for field in pair) if ends else ""
-    return f"PROXY {protocol}{text and ' '}{text}\r\n".encode()
-
-
-def v2(rest=b"", kind=0x00, command=0x21, length=None):
-    length = len(rest) if length is None else length
-    return b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, kind, length) + rest
-
-
-def packed(ends):
-    """Ends as version 2 has them."""
-    (source, source_port), (destination, destination_port) = ends
-    family = socket.AF_INET6 if ":" in source else socket.AF_INET
-    return (socket.inet_pton(family, source) + socket.inet_pton(family, destination)
-            + struct.pack(">HH", source_port, destination_port))
-
-
-def tlv(kind, value):
-    return struct.pack(">BH", kind, len(value)) + value
-
-
-def header(version, ends):
-    """How ends are told; None: they are unknown."""
-    if not ends:
-        return v1("UNKNOWN") if version == 1 else v2()
-    six = ":" in ends[0][0]
-    if version == 1:
-        return v1("TCP6" if six else "TCP4", ends)
-    return v2(packed(ends), 0x21 if six else 0x11)
 
 
 def shown(end):
@@ -66,11 +32,8 @@ def shown(end):
     return f"[{host}]:{end[1]}" if ":" in host else f"{host}:{end[1]}"
 
 
-FOUR = ("192.0.2.1", 4242), ("192.0.2.2", 443)
-SIX = ("2001:db8::1", 4242), ("2001:db8::2", 443)
 FULL = (":".join(["ffff"] * 8), 65535), (":".join(["fffe"] * 8), 65535)
 MIXED = ("::ffff:192.0.2.5", 1), ("2001:db8::2", 0)
-TLVS = tlv(0x01, b"h2") + tlv(0x02, b"example.org") + tlv(0x04, b"") + tlv(0xE0, pattern(300))
 
 # A header, and the ends it tells of; None: it can't tell, so the proxy itself is the client.
 HEADERS = {
@@ -84,7 +47,7 @@ HEADERS = {
     "v2 TCP4": (header(2, FOUR), FOUR),
     "v2 TCP6": (header(2, SIX), SIX),
     "v2 TCP4, TLVs": (v2(packed(FOUR) + TLVS, 0x11), FOUR),
-    "v2 TCP6, TLVs": (v2(packed(SIX) + TLVS, 0x21), SIX),
+    "v2 TCP6, TLVs": (GOOD_HEADER, SIX),
     "v2 longest": (v2(packed(FOUR) + tlv(0xE1, pattern(LONGEST - 16 - 12 - 3)), 0x11), FOUR),
     "v2 LOCAL": (v2(command=0x20), None),
     "v2 LOCAL, TLVs": (v2(packed(FOUR) + TLVS, 0x11, command=0x20), None),
@@ -93,8 +56,7 @@ HEADERS = {
     "v2 unspec": (v2(), None),
     "v2 unspec, bytes": (v2(pattern(77)), None),
 }
-GOOD, (REAL, _) = HEADERS["v2 TCP6, TLVs"]
-REAL = shown(REAL)
+REAL = shown(SIX[0])
 
 # What is none, and why the connection ends.
 MALFORMED, TOO_LONG, END, LATE = ("malformed PROXY header", "PROXY header too long",
@@ -126,37 +88,10 @@ BAD = {
 # Daemons and their clients
 
 
-def accepting(name="echo", proxy_from="127.0.0.1", **pairs):
-    return service(name, proxy_protocol="accept", proxy_from=proxy_from, **pairs)
-
-
-def greeted(sock, head=GOOD):
+def greeted(sock, head=GOOD_HEADER):
     """As a proxy's connection for a client: what comes first, then the client's."""
     sock.sendall(head)
     return sock
-
-
-def tcp_sockets():
-    """Of each IPv4 socket that has not ended: its port, its peer's, and what it has not read or,
-    if it listens, accepted, and what its peer has not acknowledged.
-
-    From sock_diag(7): /proc/net/tcp takes long when other tests have left thousands in TIME_WAIT.
-    """
-    dump_by_family, by_family, done = 0x301, 20, 3
-    living = 0xfff & ~(1 << 6 | 1 << 7)  # neither TIME_WAIT nor CLOSE
-    request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, living) + bytes(48)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as netlink:
-        netlink.settimeout(DEADLINE)
-        netlink.send(struct.pack("=IHHII", 16 + len(request), by_family, dump_by_family, 1, 0) + request)
-        while True:
-            data = netlink.recv(1 << 17)
-            while data:
-                length, kind = struct.unpack_from("=IH", data)
-                if kind == done:
-                    return
-                assert kind == by_family, data
-                yield *struct.unpack_from(">HH", data, 20), *struct.unpack_from("=II", data, 72)
-                data = data[length + 3 & ~3:]
 
 
 def tcp_sockets():
@@ -269,7 +204,7 @@ def test_nothing_but_the_header(backend):
 def test_two_headers(backend):
     """There is one; the second is data."""
     with Daemon(config(accepting(), backend=backend)) as daemon, daemon.connect() as client:
-        echo(greeted(client), GOOD)
+        echo(greeted(client), GOOD_HEADER)
 
 
 @pytest.mark.parametrize("off", [{}, {"proxy_protocol": "off"}])
@@ -294,7 +229,7 @@ def test_bad_headers(backend):
 
 def test_end_before_the_header(backend):
     with Daemon(config(accepting(), backend=backend)) as daemon:
-        for head in b"", b"\r", b"PROXY ", HEADERS["v1 TCP4"][0][:-1], GOOD[:-1]:
+        for head in b"", b"\r", b"PROXY ", HEADERS["v1 TCP4"][0][:-1], GOOD_HEADER[:-1]:
             with daemon.connect() as client:
                 client.sendall(head)
                 client.shutdown(socket.SHUT_WR)
@@ -302,7 +237,7 @@ def test_end_before_the_header(backend):
                 assert_reset(client)
 
 
-@pytest.mark.parametrize("head", [b"", GOOD[:1], GOOD[:-1]], ids=len)
+@pytest.mark.parametrize("head", [b"", GOOD_HEADER[:1], GOOD_HEADER[:-1]], ids=len)
 def test_reset_or_urgent_data_amid_the_header(backend, head):
     with Daemon(config(accepting(), backend=backend)) as daemon:
         with Steady(greeted(daemon.connect())), daemon.connect() as urgent:
@@ -327,14 +262,14 @@ def test_slow_headers():
         def client(data, of=daemon):
             return greeted(stack.enter_context(of.connect()), data)
 
-        punctual = client(GOOD[:-1], held_up)
+        punctual = client(GOOD_HEADER[:-1], held_up)
         all_is_read(held_up)
         held_up.halt()
-        punctual.sendall(GOOD[-1:] + PAYLOAD)
+        punctual.sendall(GOOD_HEADER[-1:] + PAYLOAD)
 
         before = daemon.memory_bytes()
         all_of_them = [client(HEADERS["v2 longest"][0][:-1]) for _ in range(stalled)]
-        all_of_them += [client(b""), client(b"PROXY "), client(GOOD[:13])]
+        all_of_them += [client(b""), client(b"PROXY "), client(GOOD_HEADER[:13])]
         dribbler, sent = client(b""), 0
         all_is_read(daemon)
         assert daemon.memory_bytes() - before < stalled * each_bytes
@@ -345,7 +280,7 @@ def test_slow_headers():
         with Steady(greeted(daemon.connect())), contextlib.suppress(ConnectionError):
             # A byte a second, none of which gives it that long again.
             while not select.select([dribbler], [], [], 1)[0] and sent < 2 * TIMEOUT:
-                dribbler.sendall(GOOD[sent:sent + 1])
+                dribbler.sendall(GOOD_HEADER[sent:sent + 1])
                 sent += 1
         assert 1 <= sent < 2 * TIMEOUT
         for sock in all_of_them:
@@ -410,25 +345,25 @@ def test_reload(backend):
         daemon.reload(on)
         with daemon.connect() as waits, daemon.connect() as greets:
             echo(greeted(greets))
-            waits.sendall(GOOD[:-1])
+            waits.sendall(GOOD_HEADER[:-1])
             all_is_read(daemon)
             daemon.reload(off)
-            waits.sendall(GOOD[-1:])
+            waits.sendall(GOOD_HEADER[-1:])
             for client in waits, greets, before:
-                echo(client, GOOD)
+                echo(client, GOOD_HEADER)
             with daemon.connect() as after:
-                echo(after, GOOD)
+                echo(after, GOOD_HEADER)
         daemon.wait_for(" connected by way of ", 2)
 
 
 def test_drain(backend):
     """A stop waits for a client whose header is under way as for any other."""
     with Daemon(config(accepting(), backend=backend)) as daemon, daemon.connect() as client:
-        client.sendall(GOOD[:-1])
+        client.sendall(GOOD_HEADER[:-1])
         all_is_read(daemon)
         daemon.signal(SIGTERM)
         assert daemon.wait_for(DRAINING)[1] == "1"
-        client.sendall(GOOD[-1:])
+        client.sendall(GOOD_HEADER[-1:])
         echo(client)
         client.close()
         assert daemon.wait() == 0
@@ -437,7 +372,7 @@ def test_drain(backend):
 def test_stop_amid_the_header(backend):
     with Daemon(config(accepting(), drain_timeout=0.3, backend=backend)) as daemon:
         with daemon.connect() as client:
-            client.sendall(GOOD[:-1])
+            client.sendall(GOOD_HEADER[:-1])
             all_is_read(daemon)
             assert daemon.stop() == 0
             assert daemon.lines(closed(name_of(client), "stopping"))
@@ -448,7 +383,7 @@ def test_descriptors_come_back(backend):
     with Daemon(config(accepting(), accepting("nobody", "192.0.2.1"), backend=backend)) as daemon:
         before = daemon.descriptors()
         for _ in range(20):
-            for name, head in ("echo", b"x"), ("echo", GOOD[:-1]), ("nobody", GOOD):
+            for name, head in ("echo", b"x"), ("echo", GOOD_HEADER[:-1]), ("nobody", GOOD_HEADER):
                 with contextlib.suppress(ConnectionError), daemon.connect(name) as client:
                     greeted(client, head)
             with daemon.connect() as client:
@@ -460,7 +395,7 @@ def test_descriptors_come_back(backend):
 def test_max_connections_counts_who_waits(backend):
     with Daemon(config(accepting(), max_connections=2, backend=backend)) as daemon:
         with daemon.connect() as first, daemon.connect() as second:
-            first.sendall(GOOD[:-1])
+            first.sendall(GOOD_HEADER[:-1])
             all_is_read(daemon)
             assert not is_served(daemon.connect())
             reset(first)
@@ -480,23 +415,23 @@ def test_hub(backend):
             greeted(one)
             greeted(two)
             daemon.wait_for(" connected by way of ", 2)
-            late.sendall(GOOD[:-1])
+            late.sendall(GOOD_HEADER[:-1])
             all_is_read(daemon, "hub")
             one.sendall(b"first")
             assert recv_exactly(two, 5) == b"first"
-            late.sendall(GOOD[-1:])
+            late.sendall(GOOD_HEADER[-1:])
             daemon.wait_for(" connected by way of ", 3)
             one.sendall(b"second")
             assert recv_exactly(two, 6) == recv_exactly(late, 6) == b"second"
 
 
 def test_no_upstream_without_a_header(backend):
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         with Daemon(config(accepting("relay", mode="relay", upstream=address),
                            backend=backend)) as daemon:
             with daemon.connect("relay") as bad, daemon.connect("relay") as client:
                 assert_reset(bad, b"no header")
-                greeted(client, GOOD + b"hello")
+                greeted(client, GOOD_HEADER + b"hello")
                 server, _ = listener.accept()
                 with server:
                     assert recv_exactly(server, 5) == b"hello"
@@ -505,51 +440,35 @@ def test_no_upstream_without_a_header(backend):
 
 # Sending
 
-VERSIONS = pytest.mark.parametrize("version", [1, 2])
 
-
-def heard(listener, head):
-    """The connection of a relay, which has begun with this header."""
-    server, _ = listener.accept()
-    server.settimeout(DEADLINE)
-    assert recv_exactly(server, len(head)) == head
-    return server
-
-
-def ends_of(client):
-    """What a relay is to tell of it."""
-    name = client.getsockname(), client.getpeername()
-    return client.family != socket.AF_UNIX and [end[:2] for end in name]
-
-
-@VERSIONS
+@BOTH_VERSIONS
 def test_send(backend, version, tmp_path):
     """The header, then the data, both ways, to the end; it counts for nobody's."""
     listen = ["127.0.0.1:0", "[::1]:0", f"unix:{tmp_path}/relay.sock", f"*:{free_port()}"]
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         with Daemon(config(relay(address, listen=listen, send_proxy=version),
                            backend=backend)) as daemon:
             for where in daemon.addresses("relay"):
                 with connect(where) as client:
                     client.sendall(PAYLOAD)
-                    with heard(listener, header(version, ends_of(client))) as server:
+                    with accept_header(listener, header(version, ends_of(client))) as server:
                         assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
                         server.sendall(PAYLOAD)
                         assert recv_exactly(client, len(PAYLOAD)) == PAYLOAD
             daemon.wait_for(" closed: end of stream, 3000 B in, 3000 B out, ", len(listen))
 
 
-@VERSIONS
+@BOTH_VERSIONS
 @pytest.mark.parametrize("data", [b"", PAYLOAD, pattern(8 << 20)], ids=len)
 def test_send_and_half_close(backend, version, data):
     """All there is comes at once, and its end; the answer later."""
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         with Daemon(config(relay(address, send_proxy=version), backend=backend)) as daemon:
             with daemon.connect("relay") as client:
                 sender = threading.Thread(target=lambda: (client.sendall(data),
                                                           client.shutdown(socket.SHUT_WR)))
                 sender.start()
-                with heard(listener, header(version, ends_of(client))) as server:
+                with accept_header(listener, header(version, ends_of(client))) as server:
                     assert recv_until_eof(server) == data
                     sender.join()
                     server.sendall(PAYLOAD)
@@ -557,7 +476,7 @@ def test_send_and_half_close(backend, version, data):
                     assert recv_until_eof(client) == PAYLOAD
 
 
-@VERSIONS
+@BOTH_VERSIONS
 def test_send_once_there_is_somebody(backend, version):
     """Not to those who refuse; and once, though one of them is tried again and again."""
     port = free_port()
@@ -571,30 +490,30 @@ def test_send_once_there_is_somebody(backend, version):
             daemon.wait_for("^relay: .* connected$")
             with socket.create_server(("127.0.0.1", port)) as listener:
                 listener.settimeout(DEADLINE)
-                with heard(listener, header(version, ends_of(client))) as server:
+                with accept_header(listener, header(version, ends_of(client))) as server:
                     assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
 
 
 # Passing on
 
 
-@VERSIONS
+@BOTH_VERSIONS
 def test_pass_on(backend, version):
     """What a proxy says is what the upstream hears; of one that can't tell, who it is itself."""
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         with Daemon(config(accepting("relay", mode="relay", upstream=address, send_proxy=version),
                            backend=backend)) as daemon:
             for head, ends in HEADERS.values():
                 with daemon.connect("relay") as client:
                     greeted(client, head + PAYLOAD)
-                    with heard(listener, header(version, ends or ends_of(client))) as server:
+                    with accept_header(listener, header(version, ends or ends_of(client))) as server:
                         assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
 
 
-@VERSIONS
+@BOTH_VERSIONS
 def test_two_daemons_in_a_row(backend, version):
     """The one behind knows the client of the one in front, and so does what is behind that."""
-    with upstream() as (listener, address), contextlib.ExitStack() as stack:
+    with listening() as (listener, address), contextlib.ExitStack() as stack:
         behind = stack.enter_context(Daemon(config(
             accepting("behind", mode="relay", upstream=address, send_proxy=3 - version),
             backend=backend)))
@@ -602,7 +521,7 @@ def test_two_daemons_in_a_row(backend, version):
             relay(behind.addresses("behind")[0], "front", send_proxy=version), backend=backend)))
         with front.connect("front") as client:
             client.sendall(PAYLOAD)
-            with heard(listener, header(3 - version, ends_of(client))) as server:
+            with accept_header(listener, header(3 - version, ends_of(client))) as server:
                 assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
             who = name_of(client)
         behind.wait_for(rf"^behind: {who} connected by way of 127\.0\.0\.1:\d+$")

@@ -6,83 +6,25 @@ in turn. What its own clients get through the relay must be what they would get 
 program is content (status 0, no errors in its own count) and every byte is the right one.
 """
 import contextlib
-import glob
 import http.client
 import os
 import pathlib
 import pwd
 import re
-import shutil
-import subprocess
 import tempfile
-from signal import SIGINT
 
 import pytest
 
-from harness import (DEADLINE, Daemon, cannot_run, config, connect, die_with_parent, environment,
-                     free_port, pattern, recv_exactly, until)
-from test_relay import relay
+from harness import (DEADLINE, Daemon, cannot_run, config, free_port, local, pattern, recv_exactly, relay,
+                     until)
+from harness.programs import run, serving, start, tool
 
 # Where Debian puts servers, PostgreSQL's newest first: not all of it is in everyone's PATH.
-PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin",
-                 *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)])
 LINES = b"".join(b"line %06d\n" % (i * 7919 % 100_003) for i in range(100_003))
 SORTED = b"".join(sorted(LINES.splitlines(keepends=True)))
 
 
 # Programs
-
-
-def tool(name):
-    return shutil.which(name, path=PATH) or cannot_run(f"{name} is not installed")
-
-
-def start(name, *args, **options):
-    """Starts a program that dies with the test, whatever user it runs as."""
-    return subprocess.Popen([tool(name), *map(str, args)], env=environment({"LC_ALL": "C"}),
-                            preexec_fn=die_with_parent, **options)
-
-
-def run(name, *args, data=b"", **options):
-    """Runs a client to its end, which must be a good one. Returns what it printed."""
-    with start(name, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-               **options) as process:
-        try:
-            out, err = process.communicate(data, timeout=2 * DEADLINE)
-        finally:
-            process.kill()
-    assert process.returncode == 0, (name, process.returncode, out[-2000:], err[-2000:])
-    return out
-
-
-def answers(address):
-    try:
-        connect(address).close()
-        return True
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def serving(address, name, *args, ready=None, **options):
-    """A server, from when it answers at address, or its log says ready, to the end of the block."""
-    with tempfile.TemporaryFile() as log:
-        def log_text():
-            return os.pread(log.fileno(), 1 << 20, 0).decode(errors="backslashreplace")
-
-        with start(name, *args, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                   **options) as process:
-            try:
-                until(lambda: process.poll() is not None
-                      or (ready in log_text() if ready else answers(address)), name)
-                assert process.poll() is None, log_text()
-                yield address
-            finally:
-                process.send_signal(SIGINT)  # to all of them: stop now, in good order
-                try:
-                    process.wait(DEADLINE)
-                finally:
-                    process.kill()
 
 
 def sockets(daemon):
@@ -101,10 +43,6 @@ def relayed(upstream, backend, **pairs):
         before = sockets(daemon)
         yield daemon, daemon.port("relay")
         until(lambda: sockets(daemon) == before, "the end of all connections")
-
-
-def local(port):
-    return f"127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

@@ -11,27 +11,15 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, echo, free_port, name_of, pattern, push,
-                     recv_exactly, recv_until_eof, reset, sending, service, until)
-from test_slow_reader import ENV
-
-
-def relay(upstream, name="relay", **pairs):
-    return service(name, mode="relay", upstream=upstream, **pairs)
-
-
-@contextlib.contextmanager
-def upstream(backlog=16):
-    """A socket that listens, for the test to accept on."""
-    with socket.create_server(("127.0.0.1", 0), backlog=backlog) as listener:
-        listener.settimeout(DEADLINE)
-        yield listener, "127.0.0.1:%d" % listener.getsockname()[1]
+from harness import (DEADLINE, FILLS_ANY_LINE, WITHOUT_QUARANTINE, Daemon, config, echo, expect_reset,
+                     free_port, listening, name_of, pattern, push, recv_exactly, recv_until_eof, relay,
+                     reset, sending, service, until)
 
 
 @contextlib.contextmanager
 def pair(backend, env=None, **pairs):
     """A relayed pair: yields (daemon, client, upstream's end)."""
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         with Daemon(config(relay(address, **pairs), backend=backend, log_level="debug"),
                     env=env) as daemon:
             with daemon.connect("relay") as client:
@@ -39,13 +27,6 @@ def pair(backend, env=None, **pairs):
                 server.settimeout(DEADLINE)
                 with server:
                     yield daemon, client, server
-
-
-def expect_reset(daemon, name="relay"):
-    """A client is reset: as soon as it connects, or when it reads."""
-    with pytest.raises(ConnectionResetError):
-        with daemon.connect(name) as client:
-            client.recv(1)
 
 
 def test_both_ways(backend):
@@ -112,7 +93,7 @@ def test_reset_passes_through_as_a_reset(backend, who):
 
 def test_back_pressure(backend):
     """An upstream that reads nothing stops the client; then not a byte is lost."""
-    with pair(backend, env=ENV) as (daemon, client, server):
+    with pair(backend, env=WITHOUT_QUARANTINE) as (daemon, client, server):
         before = daemon.memory_bytes()
         data = pattern(FILLS_ANY_LINE)
         [taken] = push([client], data)
@@ -178,7 +159,7 @@ def test_refused_then_there(backend):
 
 
 def test_list_in_order(backend):
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         refused = [f"127.0.0.1:{free_port()}", f"unix:/nonexistent/{os.getpid()}"]
         with Daemon(config(relay([*refused, address]), backend=backend)) as daemon:
             with daemon.connect("relay") as client:
@@ -237,7 +218,7 @@ def test_client_leaves_while_the_upstream_is_awaited(backend):
 
 def test_connect_timeout(backend):
     """A backlog that is full answers no one: Linux drops the SYN."""
-    with upstream(backlog=0) as (listener, address):
+    with listening(backlog=0) as (listener, address):
         with contextlib.ExitStack() as stack:
             for _ in range(4):
                 filler = stack.enter_context(socket.socket())
@@ -252,7 +233,7 @@ def test_connect_timeout(backend):
 
 def test_a_stalled_upstream_holds_up_nobody(backend):
     port = free_port()
-    with upstream() as (_, silent):
+    with listening() as (_, silent):
         with Daemon(config(service(listen=f"127.0.0.1:{port}"), relay(silent, "silent"),
                            relay(f"127.0.0.1:{port}", "good"), backend=backend)) as daemon:
             with daemon.connect("silent") as stuck, daemon.connect("good") as client:
@@ -278,7 +259,7 @@ def test_idle_timeout_counts_both_ways(backend, last):
 
 
 def test_reload_changes_the_upstream_of_new_connections(backend):
-    with upstream() as (listener, second):
+    with listening() as (listener, second):
         with pair(backend) as (daemon, client, server):
             port = daemon.port("relay")
             daemon.reload(config(relay(second, listen=f"127.0.0.1:{port}"), backend=backend))

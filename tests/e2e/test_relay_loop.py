@@ -13,10 +13,9 @@ import subprocess
 
 import pytest
 
-from harness import (Daemon, Steady, cannot_run, config, echo, free_port, pattern, recv_exactly,
-                     service, until, workers)
-from test_proxy_protocol import GOOD
-from test_relay import expect_reset, relay
+from harness import (Daemon, Steady, cannot_run, config, echo, expect_reset, free_port, pattern,
+                     recv_exactly, relay, service, until, workers)
+from harness.proxy_headers import GOOD_HEADER
 
 CLIENTS = 10
 LIMIT = 100  # connections: a loop without end is over in a moment
@@ -105,7 +104,7 @@ def test_longer_loop_ends_at_max_connections(backend, name, tmp_path):
         before = daemon.descriptors()
         with Steady(daemon.connect()):
             with contextlib.suppress(ConnectionError), daemon.connect("r0") as client:
-                client.sendall(GOOD if name == "headers" else b"")
+                client.sendall(GOOD_HEADER if name == "headers" else b"")
                 assert client.recv(1) == b""
             daemon.wait_for(r"^r\d+: \S+ closed: ", LIMIT - 1)
         assert len(daemon.lines(CONNECTED)) == LIMIT - 1

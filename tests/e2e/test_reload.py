@@ -7,10 +7,9 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, Steady, backlog_of, config, connect, echo, free_port,
+from harness import (DEADLINE, EARLY, Daemon, Steady, backlog_of, config, connect, echo, free_port,
                      name_of, recv_exactly, recv_until_eof, service, until)
 
-EARLY = 0.001
 KEPT = "; keeping the old configuration$"
 
 

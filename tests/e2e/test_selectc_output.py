@@ -10,7 +10,7 @@ import termios
 import pytest
 
 from harness import (DEADLINE, FILLS_ANY_LINE, SANITIZE, Daemon, Server, config, environment, push,
-                     recv_exactly, running_selectc, selectc, until)
+                     recv_exactly, running_selectc, until)
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ import time
 
 import pytest
 
-from harness import (Daemon, config, echo, in_time, name_of, pattern, recv_exactly, reset,
-                     service)
+from harness import EARLY, Daemon, config, echo, in_time, name_of, pattern, recv_exactly, reset, service
 
-EARLY = 0.001  # the timers' resolution
 LATE = 10  # how long a stalled machine may take on top; nothing below depends on its being short
 
 

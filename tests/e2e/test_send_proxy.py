@@ -5,7 +5,6 @@ import socket
 import pytest
 
 from harness import DEADLINE, Daemon, config, pattern, recv_exactly, recv_until_eof, service
-from test_conditions import group
 
 
 @pytest.mark.parametrize("conditions, arrives", [
@@ -21,7 +20,7 @@ def test_conditions(backend, conditions, arrives):
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
         text = config(service("relay", mode="relay", upstream=upstream, send_proxy=1,
-                              to_upstream=group(**conditions)), backend=backend)
+                              to_upstream=conditions), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             client.sendall(pattern(100))
             header = "PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n" % (client.getsockname()[1],
@@ -43,7 +42,7 @@ def test_lost(backend):
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
         text = config(service("relay", mode="relay", upstream=upstream, send_proxy=2,
-                              to_upstream=group(latency="1h")), backend=backend, log_level="debug",
+                              to_upstream=dict(latency="1h")), backend=backend, log_level="debug",
                       drain_timeout=0)
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             client.sendall(pattern(100))

@@ -18,10 +18,9 @@ from signal import SIGCONT, SIGSTOP, SIGTERM
 
 import pytest
 
-from harness import (Daemon, Steady, cannot_run, config, connect, echo, name_of, recv_until_eof,
-                     service, until)
-from test_real_services import start, tool
-from test_stop import DRAINING, Visitor, more_visits
+from harness import (DRAINING, Daemon, Steady, Visitor, cannot_run, config, connect, echo, more_visits,
+                     name_of, recv_until_eof, service, until)
+from harness.programs import start, tool
 
 # What an operator adds to Debian's /etc/haproxy/haproxy.cfg, as the README has it.
 HAPROXY = """\

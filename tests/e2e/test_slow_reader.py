@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Clients that send all they can and never read cost a bounded amount of memory, and hold up nobody."""
-import os
-
 import pytest
 
-from harness import (FILLS_ANY_LINE, LOOP_KBYTES, Daemon, config, echo, pattern, push, reset, service,
-                     workers)
+from harness import (FILLS_ANY_LINE, LOOP_KBYTES, WITHOUT_QUARANTINE, Daemon, config, echo, pattern, push,
+                     reset, service, workers)
 
 CLIENTS = 50
 BOUND_BYTES = 400_000  # for each; what waits in the kernel's buffers is not selectd's
 DATA = pattern(FILLS_ANY_LINE)
-# The sanitizer keeps freed memory back; without that, what is measured is what is held.
-ENV = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0"}
 
 
 @pytest.mark.parametrize("settings", [
@@ -21,7 +17,7 @@ ENV = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb
 ], ids=["no delay", "delay", "delay of single bytes"])
 def test_memory_is_bounded(backend, settings):
     text = config(service("slow", **settings), service("echo"), backend=backend)
-    with Daemon(text, env=ENV) as daemon, daemon.connect() as other:
+    with Daemon(text, env=WITHOUT_QUARANTINE) as daemon, daemon.connect() as other:
         clients = [daemon.connect("slow", receive_buffer=16384) for _ in range(CLIENTS)]
         daemon.wait_for("^slow: .* connected$", CLIENTS)
         echo(other)

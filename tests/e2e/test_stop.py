@@ -2,50 +2,14 @@
 """SIGTERM and SIGINT: no new clients, the old ones are served to their end; a second one ends at once."""
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, config, connect, echo, free_port, pattern,
-                     recv_exactly, recv_until_eof, service, until)
+from harness import (DEADLINE, DRAINING, Daemon, Visitor, config, connect, echo, free_port, more_visits,
+                     pattern, recv_exactly, recv_until_eof, service)
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-DRAINING = r"^stopping: (\d+) connections? left, waiting at most "
-
-
-class Visitor(threading.Thread):
-    """A client that comes again and again: connects, has one echo, leaves; until it is refused.
-
-    lost has those visits that ended otherwise, as when they began and how they ended.
-    """
-
-    def __init__(self, address, pause=0):
-        super().__init__(daemon=True)
-        self.address, self.pause, self.enough = address, pause, threading.Event()
-        self.visits, self.lost, self.refused = 0, [], False
-
-    def visit(self):
-        with connect(self.address) as sock:
-            echo(sock)
-        self.visits += 1
-
-    def run(self):
-        while not self.refused and not self.enough.wait(self.pause):
-            began = time.monotonic()
-            try:
-                self.visit()
-            except ConnectionRefusedError:
-                self.refused = True
-            except (OSError, AssertionError) as error:
-                self.lost.append((began, repr(error)))
-
-
-def more_visits(some, n):
-    """Waits until each has had n more; or can't have, which is for the test to see."""
-    goals = [visitor.visits + n for visitor in some]
-    until(lambda: all(visitor.visits >= goal or visitor.refused
-                      for visitor, goal in zip(some, goals)), f"{n} visits of each")
 
 
 @BOTH

@@ -16,7 +16,6 @@ import pytest
 
 from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, pattern, push, recv_exactly,
                      recv_until_eof, sending, service)
-from test_conditions import group
 
 SIOCATMARK = 0x8905
 
@@ -193,7 +192,7 @@ def test_unix(backend, where, tmp_path):
                                        ("hub", "to_client")])
 def test_through_conditions(backend, kind, way):
     """It waits like every byte, and arrives as an ordinary one in its place."""
-    with ends(backend, kind, **{way: group(latency="100ms", slice_size=3)}) as (_, sender, receiver):
+    with ends(backend, kind, **{way: dict(latency="100ms", slice_size=3)}) as (_, sender, receiver):
         sender.sendall(b"before")
         sender.send(b"!", socket.MSG_OOB)
         sender.sendall(b"after")

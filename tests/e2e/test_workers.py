@@ -14,11 +14,10 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, Steady, config, config_in, connect, echo,
-                     free_port, halted, pattern, push, recv_exactly, recv_until_eof, reset, service,
-                     threads, until)
-from test_hub import exchange, hub, members
-from test_limits import MANY, crowd, served  # crowd is a fixture
+from harness import (DEADLINE, MORE_THAN_SELECT_HOLDS, Daemon, Steady, config, config_in, connect, echo,
+                     free_port, halted, hub, pattern, push, recv_exactly, recv_until_eof, reset, served,
+                     service, threads, until)
+from harness.hub_members import exchange, members
 
 N = 4
 BACKENDS = pytest.mark.parametrize("backend", ["epoll", "poll", "select"])
@@ -232,7 +231,7 @@ def test_descriptors_come_back(backend):
 def test_too_many_for_select(crowd):
     """libevent's select aborts on descriptor 1024, whichever thread has it."""
     with Daemon(config(workers=N, backend="select")) as daemon:
-        admitted = served(crowd(daemon, MANY))
+        admitted = served(crowd(daemon, MORE_THAN_SELECT_HOLDS))
         assert 900 < len(admitted) < 1024
         assert max(daemon.descriptors()) < 1024
         assert len(served(admitted)) == len(admitted)

@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, Daemon, config, echo, pattern, recv_exactly, recv_until_eof, sending,
-                     service)
+from harness import (DEADLINE, EARLY, Daemon, config, echo, pattern, recv_exactly, recv_until_eof,
+                     sending, service)
 
-EARLY = 0.001  # seconds that what is due may seem early: clocks are read at different moments
 
 RATE = 100_000  # bytes a second
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What holds for every source file."""
+"""What holds for every file of the sources and the tests."""
+import ast
 import pathlib
 import re
 
@@ -34,6 +35,21 @@ def test_every_folder_is_a_layer():
     assert {path.parent.name for path in SOURCES} == set(BELOW)
 
 
+def imported_names(path):
+    """Every part of every name that a Python file imports: of "from a.b import c", these are a, b and c."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield from [*(getattr(node, "module", None) or "").split("."), *alias.name.split(".")]
+
+
+def test_no_test_is_imported():
+    """Helpers that several tests share are in tests/harness."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    assert files
+    wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in files for name in imported_names(path)
+             if name.startswith("test_")]
+    assert not wrong
 
 
 def test_every_file_says_its_licence():
