@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading of whole files. */
 #include "file.h"
 
 #include <errno.h>

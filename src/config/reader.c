@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Reporting of mistakes. */
 #include "reader.h"
 
 #include <stdarg.h>
 #include <string.h>
 
-/* Further mistakes are not reported: nobody would read them. */
+/* More would not be read, and a crafted file could fill the journal. */
 #define MISTAKES_MAX 1000
 
 void reader_tell(struct reader *r, const char *file, unsigned line, const char *text)
@@ -80,7 +79,7 @@ const char *setting_value(config_setting_t *setting, char *out)
                 break;
         case CONFIG_TYPE_FLOAT:
                 (void)snprintf(out, size, "%.15g", config_setting_get_float(setting));
-                if (!strpbrk(out, ".en")) /* else it would look like an integer */
+                if (!strpbrk(out, ".en")) /* without a point it would look like an integer */
                         (void)snprintf(out + strlen(out), size - strlen(out), ".0");
                 break;
         case CONFIG_TYPE_BOOL:

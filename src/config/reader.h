@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of reading a configuration, and the reporting of mistakes, all in one form: "KEY: VALUE
- * is not legal, expected RANGE".
+ * The reader: the state of reading a configuration. It reports mistakes in one form: "KEY: VALUE is
+ * not legal, expected RANGE".
  *
- * Only for config.c, keys.c, values.c and check.c. Thread: any, but only one for each reader.
+ * Only for config.c, keys.c, values.c and check.c. Thread: any, one for each reader.
  */
 #pragma once
 
@@ -15,11 +15,11 @@
 
 #define YEAR_USEC (365 * 24 * 3600 * USEC_PER_SEC)
 
-/* Addresses of all services together. */
+/* The number of addresses of all services. */
 #define LISTEN_MAX   4096
 #define UPSTREAM_MAX 4096
 
-/* A message shows at most this much of a value, a name or a line. */
+/* Messages cut values, names and lines to this length. */
 #define SHOWN_BYTES 64
 
 #define SETTING_PATH_SIZE  256
@@ -32,7 +32,7 @@ struct reader {
         struct config *config;
         struct conditions default_conditions;
         struct service_config default_service;
-        bool skip_mode_checks; /* the service's mode or proxy_protocol is illegal */
+        bool skip_mode_checks; /* the service's mode or proxy_protocol is not legal */
         unsigned n_mistakes;
         unsigned n_listen, n_upstream;
         struct address_index
@@ -40,7 +40,8 @@ struct reader {
         bool no_memory;
 };
 
-/* Reports a mistake. After a thousand, says once that there are more. */
+/* Reports a mistake. The report after the thousandth says that there are more; then there are none.
+ */
 void reader_tell(struct reader *r, const char *file, unsigned line, const char *text);
 
 /* Reports a mistake at a line of a file. */
@@ -51,19 +52,21 @@ _printf_(4, 5) void reader_report_at(struct reader *r, const char *file, unsigne
 _printf_(3, 4) void reader_report(struct reader *r, const config_setting_t *setting,
                                   const char *format, ...);
 
-/* Reports a value that is not @legal. */
+/* Reports an illegal value. @legal: the legal values, in words. */
 void reader_report_value(struct reader *r, config_setting_t *setting, const char *legal);
 
 /**
- * setting_path() - name a setting: "services.echo.backlog"; an element of a list counts as the list
+ * setting_path() - write the path of a setting, such as "services.echo.backlog"
  * @out: at least SETTING_PATH_SIZE bytes
+ *
+ * An element of a list has the path of the list.
  *
  * Return: @out.
  */
 const char *setting_path(const config_setting_t *setting, char *out);
 
 /**
- * setting_value() - write a value as it would stand in the file
+ * setting_value() - write a value as it is written in a file
  * @out: at least SETTING_VALUE_SIZE bytes
  *
  * Return: @out.

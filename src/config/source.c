@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file is copied token by token, so that an include or an integer is told from what only looks
- * like one in a comment, a string or a name.
+ * A file is copied token by token, so that nothing in a comment, a string or a name is mistaken for
+ * an include or an integer.
  */
 #include "source.h"
 #include "escape.h"
@@ -19,7 +19,7 @@
 #define QUOTE(x)      #x
 #define DIGITS(macro) QUOTE(macro)
 
-/* Line @text_line of the text, and those behind it up to the next mark, are of @file from @line. */
+/* From line @text_line of the text up to the next mark, lines are those of @file from @line on. */
 struct mark {
         unsigned text_line;
         unsigned line;
@@ -30,7 +30,7 @@ struct source {
         char *text;
         size_t size;
         FILE *out;          /* writes @text */
-        unsigned text_line; /* the line that is written now, from 1 */
+        unsigned text_line; /* the line that is being written, from 1 */
         unsigned last_line; /* the last line with anything but space and comments */
         unsigned n_names;
         struct mark *marks;
@@ -42,10 +42,10 @@ struct source {
         void *arg;
 };
 
-/* How far one file has been copied. */
+/* The position in a file that is being copied. */
 struct cursor {
         struct source *source;
-        const struct cursor *from; /* in the file that includes this one; NULL: the first file */
+        const struct cursor *from; /* the position of the include; NULL: this is the main file */
         const char *file;
         struct stat st;
         char *p; /* NUL-terminated */
@@ -84,7 +84,7 @@ static void new_line(struct source *s)
         s->text_line++;
 }
 
-/* Copies what is before @end and counts its lines. */
+/* Copies up to @end. */
 static void copy(struct cursor *c, const char *end)
 {
         size_t n = (size_t)(end - c->p);
@@ -99,7 +99,7 @@ static void copy(struct cursor *c, const char *end)
         c->p += n;
 }
 
-/* libconfig would look for the end in the file that includes this one, or on the next lines. */
+/* libconfig would look for the end on the next lines, or in the including file. */
 static int refuse_open_token(struct cursor *c)
 {
         mistake(c->source, c->file, c->line,
@@ -109,8 +109,8 @@ static int refuse_open_token(struct cursor *c)
 }
 
 /*
- * libconfig gives a string in a list the line of the comma or bracket behind it. A delimiter on a
- * later line is moved to the string, and replaced by a space.
+ * libconfig gives a string in a list the line of the comma or bracket after it. A delimiter on a
+ * later line is moved to the end of the string, and a space takes its place.
  */
 static void pull_delimiter(struct cursor *c)
 {
@@ -122,15 +122,33 @@ static void pull_delimiter(struct cursor *c)
         *delimiter = ' ';
 }
 
-/* Copies a comment, a string or one character. */
+static int count_name(struct cursor *c)
+{
+        if (++c->source->n_names <= SOURCE_NAMES_MAX)
+                return 0;
+        mistake(c->source, c->file, c->line, "more than %d settings", SOURCE_NAMES_MAX);
+        return -EINVAL;
+}
+
+/* Copies a comment, a string, a name, a number or one character. */
 static int copy_token(struct cursor *c)
 {
-        const char *end = token_end(c->p);
         bool is_string = *c->p == '"', is_blank = token_is_blank(c->p);
+        bool is_name = isalpha((unsigned char)*c->p) || *c->p == '*';
+        const char *end, *suffix = "";
 
+        if (is_name && count_name(c) < 0)
+                return -EINVAL;
+        if (is_name)
+                end = token_name_end(c->p);
+        else if (strchr("+-.0123456789", *c->p))
+                end = token_number_end(c->p, &suffix);
+        else
+                end = token_end(c->p);
         if (!end)
                 return refuse_open_token(c);
         copy(c, end);
+        (void)fputs(suffix, c->source->out);
         if (is_string)
                 pull_delimiter(c);
         if (!is_blank)
@@ -138,51 +156,29 @@ static int copy_token(struct cursor *c)
         return 0;
 }
 
-static int copy_name(struct cursor *c)
-{
-        if (++c->source->n_names > SOURCE_NAMES_MAX) {
-                mistake(c->source, c->file, c->line, "more than %d settings", SOURCE_NAMES_MAX);
-                return -EINVAL;
-        }
-        copy(c, token_name_end(c->p));
-        c->source->last_line = c->source->text_line;
-        return 0;
-}
-
-static int copy_number(struct cursor *c)
-{
-        const char *suffix;
-
-        copy(c, token_number_end(c->p, &suffix));
-        (void)fputs(suffix, c->source->out);
-        c->source->last_line = c->source->text_line;
-        return 0;
-}
-
-/* Puts the file that the string @name names where the cursor is, on lines of its own. */
+/* Inserts a file at the cursor, on lines of its own. @name: the string that names the file. */
 static int include(struct cursor *c, char *name)
 {
         struct source *s = c->source;
-        _cleanup_(freep) char *relative = NULL, *path = NULL;
+        _cleanup_(freep) char *file = NULL, *path = NULL;
         int r;
 
         c->p = name;
         if (!token_end(name))
                 return refuse_open_token(c);
-        relative = token_unquote(name);
-        if (!relative)
+        file = token_unquote(name);
+        if (!file)
                 return -ENOMEM;
-        if (asprintf(&path, "%s%s%s", relative[0] == '/' ? "" : s->directory,
-                     relative[0] == '/' ? "" : "/", relative) < 0) {
+        if (file[0] != '/' && asprintf(&path, "%s/%s", s->directory, file) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
         c->p = token_end(name);
-        r = append_file(s, path, c);
+        r = append_file(s, path ? path : file, c);
         return r < 0 ? r : add_mark(s, c->file, c->line);
 }
 
-/* Copies the text of a file. What follows an include begins a line, for libconfig as well. */
+/* Copies the text of a file. An include leaves the cursor at the start of a line. */
 static int append_text(struct cursor *c)
 {
         bool line_start = true;
@@ -191,35 +187,26 @@ static int append_text(struct cursor *c)
         while (r == 0 && *c->p) {
                 char *name = line_start ? token_find_include(c->p) : NULL;
 
-                if (name) {
-                        r = include(c, name);
-                        continue;
-                }
-                line_start = *c->p == '\n';
-                if (isalpha((unsigned char)*c->p) || *c->p == '*')
-                        r = copy_name(c);
-                else if (strchr("+-.0123456789", *c->p))
-                        r = copy_number(c);
-                else
-                        r = copy_token(c);
+                if (!name)
+                        line_start = *c->p == '\n';
+                r = name ? include(c, name) : copy_token(c);
         }
         return r;
 }
 
-/* Reports that the cursor's file is not read: where it is included, or for the first file there. */
+/* Reports that a file cannot be read: at its include, or at line 1 of the main file. */
 static void report_file(const struct cursor *c, const char *path, const char *error)
 {
-        char shown[ESCAPE_SIZE(PATH_MAX)];
+        char escaped[ESCAPE_PATH_SIZE];
 
-        escape_bytes(shown, path, strnlen(path, PATH_MAX));
         if (c->from)
-                mistake(c->source, c->from->file, c->from->line, "@include \"%s\": %s", shown,
-                        error);
+                mistake(c->source, c->from->file, c->from->line, "@include \"%s\": %s",
+                        escape_path(path, escaped), error);
         else
                 mistake(c->source, path, 1, "cannot read the file: %s", error);
 }
 
-/* Whether the file is among those that include it, under whatever name. */
+/* Whether the file is one of those that include it, perhaps under another name. */
 static bool includes_itself(const struct cursor *c)
 {
         for (const struct cursor *i = c->from; i; i = i->from)
@@ -259,7 +246,7 @@ static int add_file(struct source *s, const char *path, const struct stat *st, c
         return 0;
 }
 
-/* Copies the text of a file that has been read; @n: its length, to tell a NUL byte in it. */
+/* Copies a file that has been read. @n: the length of @text, to find a NUL byte in it. */
 static int append_read(struct cursor *c, const char *path, char *text, size_t n)
 {
         int r = add_file(c->source, path, &c->st, &c->file);
@@ -272,7 +259,7 @@ static int append_read(struct cursor *c, const char *path, char *text, size_t n)
                 return r;
         c->p = text;
         r = append_text(c);
-        new_line(c->source); /* libconfig knows no comment that ends with the file */
+        new_line(c->source); /* for libconfig, a comment ends with a newline only */
         if (r == 0 && c->p != text + n) {
                 mistake(c->source, c->file, c->line, "a NUL byte: this is not a text file");
                 r = -EINVAL;
@@ -280,7 +267,7 @@ static int append_read(struct cursor *c, const char *path, char *text, size_t n)
         return r;
 }
 
-/* @from: in the file that includes this one; NULL: it is the first file. */
+/* @from: the position of the include; NULL: this is the main file. */
 static int append_file(struct source *s, const char *path, const struct cursor *from)
 {
         struct cursor c = { .source = s, .from = from, .line = 1 };
@@ -356,7 +343,7 @@ const char *source_text(const struct source *s)
         return s->text;
 }
 
-/* Lines behind the last line with anything but space and comments count as that line. */
+/* Lines after the last line that has more than blanks and comments count as that line. */
 static unsigned clamp(const struct source *s, unsigned line)
 {
         unsigned last = s->last_line > 0 ? s->last_line : 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tokens, as libconfig 1.5 reads them. */
+/* The tokens are those of libconfig 1.5. */
 #include "token.h"
 
 #include <ctype.h>
@@ -57,7 +57,7 @@ const char *token_number_end(const char *p, const char **suffix)
         if (*end && strchr(".eE", *end))
                 return p + strspn(p, "+-.0123456789eE"); /* a float */
         if (end == p)
-                return p + 1; /* a sign that belongs to no number */
+                return p + 1; /* a sign alone */
         if (*end == 'L')
                 return end;
         if (errno == ERANGE && !hex)
