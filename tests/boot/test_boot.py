@@ -16,7 +16,7 @@ import harness
 HERE = Path(__file__).parent
 BUILD = Path(os.environ["BUILD_DIR"])
 PACKAGES = ("systemd,systemd-sysv,dbus,libevent-core-2.1-7,libevent-extra-2.1-7,libconfig9,"
-            "libsystemd0,python3-pytest")
+            "libsystemd0,libjansson4,python3-pytest")
 
 UNIT = """\
 [Unit]

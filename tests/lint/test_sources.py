@@ -13,7 +13,8 @@ BELOW = {
     "config": {"base"},
     "net": {"base", "config"},
     "session": {"base", "config", "net"},
-    "daemon": {"base", "config", "net", "session"},
+    "control": {"base", "config", "net", "session"},
+    "daemon": {"base", "config", "net", "session", "control"},
     "client": {"base", "config", "net"},
 }
 SOURCES = sorted((ROOT / "src").glob("*/*.[ch]"))
