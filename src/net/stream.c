@@ -37,6 +37,7 @@ static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n
         } else if (n != -EAGAIN) {
                 stream_pause(stream);
                 stream->ended = true;
+                stream->peer_reset |= n == -ECONNRESET;
                 if (n == 0)
                         stream->events->on_end(stream);
                 else
@@ -139,6 +140,7 @@ static void stream_on_watch(struct loop_watch *watch, bool urgent)
         stream->urgent_ahead |= urgent;
         /* A hang-up without an error is both ends of stream, and no news. */
         error = stream_take_error(stream);
+        stream->peer_reset |= error == -ECONNRESET;
         if (error < 0)
                 stream->events->on_error(stream, error);
 }
@@ -252,16 +254,27 @@ size_t stream_unread(const struct stream *stream)
         return (size_t)n;
 }
 
-size_t stream_unacknowledged(const struct stream *stream)
+/* The answer of SIOCOUTQ, which counts the end of the stream as a byte. For a unix socket it counts
+ * memory. The family is asked last because there is mostly nothing to ask about. */
+static size_t count_unacknowledged(const struct stream *stream)
 {
         int domain = AF_UNIX, n = 0;
         socklen_t length = sizeof(domain);
 
-        if (ioctl(stream->fd, SIOCOUTQ, &n) < 0 || n <= 0)
+        if (ioctl(stream->fd, SIOCOUTQ, &n) < 0 || n <= stream->shut)
                 return 0;
-        /* Of a unix socket it counts memory. Asked last: mostly there is nothing to ask about. */
         (void)getsockopt(stream->fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
-        return domain == AF_UNIX ? 0 : (size_t)(n - stream->shut); /* the end counts as a byte */
+        return domain == AF_UNIX ? 0 : (size_t)(n - stream->shut);
+}
+
+size_t stream_unacknowledged(struct stream *stream)
+{
+        uint64_t sent = stream_sent(stream);
+        size_t n = stream->acknowledged == sent ? 0 : count_unacknowledged(stream);
+
+        if (n == 0)
+                stream->acknowledged = sent;
+        return n;
 }
 
 void stream_set_read_max(struct stream *stream, size_t n)
@@ -496,6 +509,8 @@ void stream_set_reset(struct stream *stream)
 {
         const struct linger none = { .l_onoff = 1 };
 
+        if (stream->peer_reset)
+                return;
         (void)setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 }
 

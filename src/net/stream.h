@@ -47,11 +47,13 @@ struct stream {
         void (*on_drained)(void *arg);
         void *drained_arg;
         uint64_t in, accepted;
+        uint64_t acknowledged; /* bytes sent when all of them were last found acknowledged */
         struct window window;
         uint32_t read_max;
         uint32_t round; /* of turns of the loop; see turn.h */
         int fd;
         bool ended;
+        bool peer_reset;     /* the peer has reset the connection */
         bool shut;           /* the end of the stream has been passed on */
         bool heavy;          /* its last read brought much; see turn.h */
         bool bulk;           /* is read by splice */
@@ -110,9 +112,10 @@ size_t stream_unread(const struct stream *stream);
 
 /*
  * Bytes sent that the peer's system has not acknowledged; 0 for a unix socket, where a byte that is
- * sent has arrived.
+ * sent has arrived. Once all bytes are acknowledged, the system is asked again only after more have
+ * been sent.
  */
-size_t stream_unacknowledged(const struct stream *stream);
+size_t stream_unacknowledged(struct stream *stream);
 
 /* The most one read takes: 1 to LOOP_SCRATCH_BYTES, which is what it is to begin with. */
 void stream_set_read_max(struct stream *stream, size_t n);
@@ -161,7 +164,8 @@ _must_use_ int stream_send_shared(struct stream *stream, struct share *share);
 /* The share is over; streams keep the copy for as long as they need it. */
 void share_deinit(struct share *share);
 
-/* Lets the peer see a reset when the socket is closed, not an end of stream. */
+/* Lets the peer see a reset when the socket is closed, not an end of stream, unless the peer itself
+ * has reset the connection. */
 void stream_set_reset(struct stream *stream);
 
 /* Bytes in the queue. */

@@ -242,7 +242,7 @@ static bool is_done(const struct side *side)
         return stream_is_stopped(&side->stream) || stream_has_ended(&side->stream);
 }
 
-static bool has_arrived(const struct side *side)
+static bool has_arrived(struct side *side)
 {
         return is_done(side) || stream_unacknowledged(&side->stream) == 0;
 }
@@ -348,7 +348,8 @@ void connection_advance(struct connection *c)
 /* Bytes that have moved from the failed side to the other one. */
 static uint64_t count_moved(const struct connection *c)
 {
-        const struct side *failed = c->ending.failed, *to = connection_other(failed);
+        const struct side *failed = c->ending.failed;
+        struct side *to = connection_other(failed);
 
         return failed->stream.in + stream_sent(&to->stream) - stream_unacknowledged(&to->stream);
 }
@@ -388,11 +389,13 @@ static void pass_on(struct side *side)
 
         timer_stop(&c->idle);
         link_stop(&side->link);
+        if (is_passed_on(c)) {
+                end_failed(c);
+                return;
+        }
         c->ending.moved = count_moved(c);
         if (start_polling(c) < 0 || (to != side && stream_resume(&to->stream) < 0))
                 end_failed(c);
-        else
-                connection_advance(c);
 }
 
 void connection_fail(struct side *side, int error)
