@@ -101,86 +101,119 @@ void check_service(struct reader *r, config_setting_t *setting,
 
 /* Relays that lead to themselves */
 
-/* Return: the relay that listens where @upstream leads, as far as the file tells; NULL: none. */
-static const struct service_config *find_relay(const struct address_index *relays,
-                                               const struct upstream *upstream)
+/* Where the relays of a configuration lead: each upstream to at most one relay of the same file. */
+struct routes {
+        const struct config *config;
+        size_t *first; /* of each service: the index of its first upstream in @next */
+        size_t *next;  /* of each upstream: the index of a service; NOWHERE */
+        bool *seen;    /* of each service: it has been visited */
+};
+
+#define NOWHERE SIZE_MAX
+
+static void routes_deinit(struct routes *routes)
+{
+        free(routes->first);
+        free(routes->next);
+        free(routes->seen);
+}
+
+/* Adds the addresses of all relays, each owned by its element of @config->services. */
+static void index_relays(const struct config *config, struct address_index *relays)
+{
+        for (size_t i = 0; i < config->n_services; i++) {
+                const struct service_config *service = config->services[i];
+
+                for (size_t j = 0; service->mode == SERVICE_RELAY && j < service->n_listen; j++)
+                        address_index_add(relays, &service->listen[j], &config->services[i]);
+        }
+}
+
+/* Return: the relay that listens where @upstream leads, as far as the file tells; NOWHERE: none. */
+static size_t find_relay(const struct config *config, const struct address_index *relays,
+                         const struct upstream *upstream)
 {
         const void *relay;
 
         if (upstream->host || !address_index_find_reached(relays, &upstream->address, &relay))
-                return NULL;
-        return relay;
+                return NOWHERE;
+        return (size_t)((struct service_config *const *)relay - config->services);
 }
 
-/* Sets the relay of every upstream. Return: 0; -ENOMEM. */
-static int find_relays(struct config *config, size_t n_listen)
+/* Return: 0; -ENOMEM. */
+static int routes_find(struct routes *routes, const struct config *config, size_t n_listen,
+                       size_t n_upstream)
 {
         _cleanup_(address_index_freep) struct address_index *relays = NULL;
         int r = address_index_new(n_listen, &relays);
+        size_t n = 0;
 
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; j < config->services[i].n_listen; j++)
-                        if (config->services[i].mode == SERVICE_RELAY)
-                                address_index_add(relays, &config->services[i].listen[j],
-                                                  &config->services[i]);
-        for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; j < config->services[i].n_upstreams; j++)
-                        config->services[i].upstreams[j].relay =
-                                find_relay(relays, &config->services[i].upstreams[j]);
+        *routes = (struct routes){ .config = config };
+        routes->first = calloc(config->n_services, sizeof(*routes->first));
+        routes->next = calloc(n_upstream + 1, sizeof(*routes->next));
+        routes->seen = calloc(config->n_services, sizeof(*routes->seen));
+        if (r < 0 || !routes->first || !routes->next || !routes->seen)
+                return -ENOMEM;
+        index_relays(config, relays);
+        for (size_t i = 0; i < config->n_services; i++) {
+                const struct service_config *service = config->services[i];
+
+                routes->first[i] = n;
+                for (size_t j = 0; j < service->n_upstreams; j++)
+                        routes->next[n++] = find_relay(config, relays, &service->upstreams[j]);
+        }
         return 0;
 }
 
-/* Whether a connection to @from may reach @to. @seen: a flag for each service already visited. */
-static bool leads_to(const struct config *config, const struct service_config *from,
-                     const struct service_config *to, bool *seen)
+/* Whether a connection to the service @from may reach @to. */
+static bool leads_to(struct routes *routes, size_t from, size_t to)
 {
-        if (!from || from == to)
-                return from;
-        if (seen[from - config->services])
+        if (from == NOWHERE || from == to)
+                return from == to;
+        if (routes->seen[from])
                 return false;
-        seen[from - config->services] = true;
-        for (size_t i = 0; i < from->n_upstreams; i++)
-                if (leads_to(config, from->upstreams[i].relay, to, seen))
+        routes->seen[from] = true;
+        for (size_t i = 0; i < routes->config->services[from]->n_upstreams; i++)
+                if (leads_to(routes, routes->next[routes->first[from] + i], to))
                         return true;
         return false;
 }
 
-static void report_loops(struct reader *r, const struct service_config *service,
-                         config_setting_t *key, bool *seen)
+static void report_loops(struct reader *r, struct routes *routes, size_t index,
+                         config_setting_t *key)
 {
+        const struct config *config = routes->config;
+        const struct service_config *service = config->services[index];
         char path[SETTING_PATH_SIZE];
 
         for (size_t i = 0; i < service->n_upstreams; i++) {
-                const struct upstream *upstream = &service->upstreams[i];
+                const char *text = service->upstreams[i].text;
+                size_t next = routes->next[routes->first[index] + i];
 
-                memset(seen, 0, r->config->n_services);
-                if (!leads_to(r->config, upstream->relay, service, seen))
+                memset(routes->seen, 0, config->n_services * sizeof(*routes->seen));
+                if (!leads_to(routes, next, index))
                         continue;
-                if (upstream->relay == service)
+                if (next == index)
                         reader_report(r, key, "%s: \"%s\" is where the service itself listens",
-                                      setting_path(key, path), upstream->text);
+                                      setting_path(key, path), text);
                 else
                         reader_report(r, key, "%s: \"%s\" leads back here, by service %s",
-                                      setting_path(key, path), upstream->text,
-                                      upstream->relay->name);
+                                      setting_path(key, path), text, config->services[next]->name);
         }
 }
 
 void check_loops(struct reader *r, config_setting_t *services)
 {
-        _cleanup_(freep) bool *seen = malloc(r->config->n_services);
+        _cleanup_(routes_deinit) struct routes routes;
 
-        if (!seen || find_relays(r->config, r->n_listen) < 0) {
+        if (routes_find(&routes, r->config, r->n_listen, r->n_upstream) < 0) {
                 r->no_memory = true;
                 return;
         }
         for (size_t i = 0; i < r->config->n_services; i++) {
                 config_setting_t *service = config_setting_get_elem(services, (unsigned)i);
 
-                if (r->config->services[i].n_upstreams > 0)
-                        report_loops(r, &r->config->services[i],
-                                     config_setting_get_member(service, "upstream"), seen);
+                if (r->config->services[i]->n_upstreams > 0)
+                        report_loops(r, &routes, i, config_setting_get_member(service, "upstream"));
         }
 }

@@ -82,18 +82,40 @@ static int compare_names(const void *a, const void *b)
 /* Sorts the services by name, for config_find_service(). Return: 0; -ENOMEM. */
 static int sort_names(struct config *config)
 {
-        config->by_name = calloc(config->n_services, sizeof(struct service_config *));
+        config->by_name = calloc(config->n_services + 1, sizeof(struct service_config *));
         if (!config->by_name)
                 return -ENOMEM;
         for (size_t i = 0; i < config->n_services; i++)
-                config->by_name[i] = &config->services[i];
+                config->by_name[i] = config->services[i];
         qsort(config->by_name, config->n_services, sizeof(struct service_config *), compare_names);
         return 0;
 }
 
+/* The count is kept apart, so that struct config holds values alone. */
+struct counted {
+        unsigned refs;
+        struct config config;
+};
+
+static struct counted *counted_of(struct config *config)
+{
+        return container_of(config, struct counted, config);
+}
+
+/* Return: a configuration of zeros, with one reference; NULL: out of memory. */
+static struct config *allocate(void)
+{
+        struct counted *counted = calloc(1, sizeof(*counted));
+
+        if (!counted)
+                return NULL;
+        counted->refs = 1;
+        return &counted->config;
+}
+
 int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct config **out)
 {
-        _cleanup_(config_unrefp) struct config *config = calloc(1, sizeof(*config));
+        _cleanup_(config_unrefp) struct config *config = allocate();
         _cleanup_(address_index_freep) struct address_index *listening = NULL;
         _cleanup_(source_freep) struct source *source = NULL;
         struct reader reader = { .mistake = mistake, .arg = arg, .config = config };
@@ -101,7 +123,6 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
 
         if (!config)
                 return -ENOMEM;
-        config->refs = 1;
         r = address_index_new(LISTEN_MAX, &listening);
         if (r == 0)
                 r = absolute_path(path, &config->path);
@@ -127,31 +148,40 @@ int config_load(const char *path, config_mistake_fn *mistake, void *arg, struct 
         return 0;
 }
 
+int config_new(struct config **out)
+{
+        _cleanup_(config_unrefp) struct config *config = allocate();
+        struct reader reader = { .config = config };
+        int r;
+
+        if (!config)
+                return -ENOMEM;
+        r = keys_read_defaults(&reader);
+        if (r == 0)
+                r = sort_names(config);
+        if (r < 0)
+                return r;
+        *out = config;
+        config = NULL;
+        return 0;
+}
+
 struct config *config_ref(struct config *config)
 {
-        (void)__atomic_add_fetch(&config->refs, 1, __ATOMIC_RELAXED);
+        (void)__atomic_add_fetch(&counted_of(config)->refs, 1, __ATOMIC_RELAXED);
         return config;
 }
 
 struct config *config_unref(struct config *config)
 {
-        if (!config || __atomic_sub_fetch(&config->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        if (!config || __atomic_sub_fetch(&counted_of(config)->refs, 1, __ATOMIC_ACQ_REL) > 0)
                 return NULL;
-        for (size_t i = 0; i < config->n_services; i++) {
-                free(config->services[i].name);
-                free(config->services[i].listen);
-                free(config->services[i].proxy_from);
-                tally_unref(config->services[i].dialing);
-                bucket_unref(config->services[i].to_client.shared);
-                bucket_unref(config->services[i].to_upstream.shared);
-                for (size_t j = 0; j < config->services[i].n_upstreams; j++)
-                        upstream_deinit(&config->services[i].upstreams[j]);
-                free(config->services[i].upstreams);
-        }
+        for (size_t i = 0; i < config->n_services; i++)
+                service_config_unref(config->services[i]);
         free(config->by_name);
         free(config->services);
         free(config->path);
-        free(config);
+        free(counted_of(config));
         return NULL;
 }
 
@@ -160,13 +190,78 @@ static int compare_name(const void *name, const void *service)
         return strcmp(name, (*(struct service_config *const *)service)->name);
 }
 
-const struct service_config *config_find_service(const struct config *config, const char *name)
+struct service_config *config_find_service(const struct config *config, const char *name)
 {
         struct service_config *const *found =
                 bsearch(name, config->by_name, config->n_services, sizeof(struct service_config *),
                         compare_name);
 
         return found ? *found : NULL;
+}
+
+/* Changes */
+
+/* Copies all of @base but its services. @n: how many services there will be. Return: 0; -ENOMEM. */
+static int copy_settings(const struct config *base, size_t n, struct config **out)
+{
+        _cleanup_(config_unrefp) struct config *config = allocate();
+
+        if (!config)
+                return -ENOMEM;
+        *config = *base;
+        config->by_name = NULL;
+        config->n_services = 0;
+        config->path = base->path ? strdup(base->path) : NULL;
+        config->services = calloc(n + 1, sizeof(struct service_config *));
+        if (!config->services || (base->path && !config->path))
+                return -ENOMEM;
+        *out = config;
+        config = NULL;
+        return 0;
+}
+
+static void append(struct config *config, struct service_config *service)
+{
+        config->services[config->n_services++] = service_config_ref(service);
+}
+
+int config_with(const struct config *base, struct service_config *service, struct config **out)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
+        const struct service_config *old = config_find_service(base, service->name);
+        int r = copy_settings(base, base->n_services + 1, &config);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < base->n_services; i++)
+                append(config, base->services[i] == old ? service : base->services[i]);
+        if (!old)
+                append(config, service);
+        r = sort_names(config);
+        if (r < 0)
+                return r;
+        *out = config;
+        config = NULL;
+        return 0;
+}
+
+int config_without(const struct config *base, const char *name, struct config **out)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
+        const struct service_config *old = config_find_service(base, name);
+        int r = old ? copy_settings(base, base->n_services, &config) : -ENOENT;
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < base->n_services; i++)
+                if (base->services[i] != old)
+                        append(config, base->services[i]);
+        r = sort_names(config);
+        if (r < 0)
+                return r;
+        *out = config;
+        config = NULL;
+        return 0;
 }
 
 static void inherit(struct conditions *conditions, const struct conditions *older)
@@ -181,10 +276,10 @@ static void inherit(struct conditions *conditions, const struct conditions *olde
 void config_inherit(struct config *config, const struct config *older)
 {
         for (size_t i = 0; i < config->n_services; i++) {
-                struct service_config *service = &config->services[i];
+                struct service_config *service = config->services[i];
                 const struct service_config *same = config_find_service(older, service->name);
 
-                if (!same)
+                if (!same || same == service)
                         continue;
                 tally_unref(service->dialing);
                 service->dialing = tally_ref(same->dialing);

@@ -3,72 +3,23 @@
  * The configuration: what /etc/selectd.conf says, read whole, checked whole, then never changed.
  *
  * --check, start and reload read it with the same function. Every user of a configuration holds a
- * reference. A reload makes a new configuration; the last user of the old one frees it.
+ * reference. A change makes a new configuration; the last user of the old one frees it.
  *
  * Thread: any.
  */
 #pragma once
 
-#include "address.h"
-#include "conditions.h"
 #include "log.h"
-#include "network.h"
-#include "socket_file.h"
-#include "sockopts.h"
-#include "tally.h"
+#include "service_config.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 #define CONFIG_WORKERS_MAX 64
 #define CONFIG_HELD_AUTO   UINT64_MAX /* a quarter of the machine's memory */
 
-enum service_mode {
-        SERVICE_ECHO,
-        SERVICE_RELAY,
-        SERVICE_HUB,
-};
-
-/* Where a relay connects to. */
-struct upstream {
-        char *text;                         /* as in the file, escaped */
-        struct address address;             /* unless @host is set */
-        char *host;                         /* a name to look up; NULL: @address is known */
-        uint16_t port;                      /* of @host */
-        const struct service_config *relay; /* of this file, listening there; NULL: none is known */
-};
-
-/* One entry of "services". Plain data, owned by its configuration. */
-struct service_config {
-        char *name;
-        enum service_mode mode;
-        struct address *listen;
-        size_t n_listen;                    /* at least 1 */
-        struct socket_access socket_access; /* of the unix sockets among them */
-        uint64_t backlog;
-        uint64_t send_delay_usec; /* 0: none */
-        uint64_t message_bytes;
-        uint64_t idle_timeout_usec; /* 0: never */
-        struct socket_options socket;
-        struct upstream *upstreams;
-        size_t n_upstreams; /* 0 but for mode relay */
-        uint64_t connect_timeout_usec;
-        uint64_t connect_wait_usec;
-        uint64_t connect_delay_usec;
-        uint64_t max_dialing;  /* clients that wait for an upstream at once; 0: no limit */
-        struct tally *dialing; /* how many there are, over all workers and reloads */
-        struct conditions to_client, to_upstream; /* a shared bucket is the configuration's */
-        uint64_t hold_bytes;                      /* that may be delayed in each direction */
-        uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */
-        uint64_t quota_bytes; /* of a hub: bytes that may wait for one member */
-        bool proxy_accept;    /* clients begin with a PROXY header */
-        struct network *proxy_from;
-        size_t n_proxy_from; /* 0 unless proxy_accept */
-};
-
 /* Plain data. Durations of 0 mean never, except for @drain_timeout_usec: not at all. */
 struct config {
-        unsigned refs;
-        char *path;
+        char *path; /* of the file; NULL: there is none */
         enum log_level log_level;
         bool log_payload;
         const char *backend;      /* "auto", "epoll", "poll" or "select" */
@@ -79,8 +30,8 @@ struct config {
         uint64_t max_connections; /* 0: as many as the descriptor limit holds */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;
-        struct service_config *services;
-        size_t n_services;               /* at least 1 */
+        struct service_config **services; /* references */
+        size_t n_services;
         struct service_config **by_name; /* all of @services, sorted by name */
 };
 
@@ -103,6 +54,32 @@ typedef void config_mistake_fn(void *arg, const char *file, unsigned line, const
  */
 _must_use_ int config_load(const char *path, config_mistake_fn *mistake, void *arg,
                            struct config **out);
+
+/**
+ * config_new() - make a configuration without services, with the default of every key
+ * @out: set to it, with one reference
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int config_new(struct config **out);
+
+/**
+ * config_with() - copy a configuration, with one service added or replaced
+ * @service: replaces the service of the same name, or comes after all others; a reference is taken
+ * @out:     set to the copy, with one reference; it shares all other services with @base
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int config_with(const struct config *base, struct service_config *service,
+                           struct config **out);
+
+/**
+ * config_without() - copy a configuration, with one service left out
+ * @out: set to the copy, with one reference; it shares its services with @base
+ *
+ * Return: 0; -ENOMEM; -ENOENT: there is no service of that name.
+ */
+_must_use_ int config_without(const struct config *base, const char *name, struct config **out);
 
 /* Return: @config, with one more reference. */
 struct config *config_ref(struct config *config);
@@ -129,4 +106,4 @@ static inline void config_unrefp(struct config **config)
 void config_inherit(struct config *config, const struct config *older);
 
 /* Return: the service of that name, or NULL. */
-const struct service_config *config_find_service(const struct config *config, const char *name);
+struct service_config *config_find_service(const struct config *config, const char *name);

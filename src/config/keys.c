@@ -270,23 +270,34 @@ static void read_conditions(struct reader *r, const struct key *key, config_sett
                 c->burst_bytes = c->rate > 10 ? c->rate / 10 : 1;
 }
 
+/* Appends a service to the configuration, under the name of @setting. Return: it, or NULL. */
+static struct service_config *add_service(struct reader *r, const config_setting_t *setting)
+{
+        struct service_config *service;
+        int error =
+                service_config_copy(config_setting_name(setting), &r->default_service, &service);
+
+        if (error < 0) {
+                r->no_memory = true;
+                return NULL;
+        }
+        r->config->services[r->config->n_services++] = service;
+        return service;
+}
+
 static void read_service(struct reader *r, config_setting_t *setting)
 {
-        struct service_config *service = &r->config->services[r->config->n_services++];
+        struct service_config *service = add_service(r, setting);
 
-        *service = r->default_service;
-        service->name = strdup(config_setting_name(setting));
-        if (!service->name || tally_new(&service->dialing) < 0) {
-                r->no_memory = true;
+        if (!service)
                 return;
-        }
         if (!config_setting_is_group(setting)) {
                 reader_report_value(r, setting, "a group { listen = …; }");
                 return;
         }
         r->skip_mode_checks = false;
         keys_read(r, setting, &key_groups[GROUP_SERVICE], service);
-        service->socket.urgent_inline = service->mode != SERVICE_ECHO;
+        service_config_set_mode(service, service->mode);
         check_service(r, setting, service);
 }
 
@@ -300,7 +311,7 @@ static void read_services(struct reader *r, const struct key *key, config_settin
                 reader_report_value(r, setting, key->legal);
                 return;
         }
-        r->config->services = calloc((size_t)n, sizeof(*r->config->services));
+        r->config->services = calloc((size_t)n, sizeof(struct service_config *));
         if (!r->config->services) {
                 r->no_memory = true;
                 return;
@@ -344,13 +355,29 @@ static int read_defaults(struct reader *r, const struct group *group, void *out)
         return error;
 }
 
-int keys_read_defaults(struct reader *r)
+static int read_service_defaults(struct reader *r)
 {
         int error = read_defaults(r, &key_groups[GROUP_CONDITIONS], &r->default_conditions);
 
+        r->default_service.enabled = true;
         if (error == 0)
                 error = read_defaults(r, &key_groups[GROUP_SERVICE], &r->default_service);
+        return error;
+}
+
+int keys_read_defaults(struct reader *r)
+{
+        int error = read_service_defaults(r);
+
+        return error < 0 ? error : read_defaults(r, &key_groups[GROUP_TOP], r->config);
+}
+
+int keys_service_defaults(struct service_config *out)
+{
+        struct reader reader = { 0 };
+        int error = read_service_defaults(&reader);
+
         if (error == 0)
-                error = read_defaults(r, &key_groups[GROUP_TOP], r->config);
+                *out = reader.default_service;
         return error;
 }

@@ -15,6 +15,7 @@
 struct reader;
 struct config_setting_t;
 struct key;
+struct service_config;
 
 /* Reads the value of a key into @out, or reports that it is not legal. */
 typedef void key_read_fn(struct reader *r, const struct key *key, struct config_setting_t *setting,
@@ -65,3 +66,7 @@ void keys_read(struct reader *r, struct config_setting_t *setting, const struct 
  * Return: 0; -ENOMEM.
  */
 _must_use_ int keys_read_defaults(struct reader *r);
+
+/* Sets @out to the defaults of a service; its name and its pointers are NULL. Return: 0; -ENOMEM.
+ */
+_must_use_ int keys_service_defaults(struct service_config *out);

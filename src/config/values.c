@@ -292,12 +292,6 @@ static int split_name(const char *text, struct upstream *upstream)
         return upstream->host ? 0 : -ENOMEM;
 }
 
-void upstream_deinit(struct upstream *upstream)
-{
-        free(upstream->text);
-        free(upstream->host);
-}
-
 static int parse_upstream(const char *text, struct upstream *out)
 {
         struct upstream upstream = { .text = malloc(ESCAPE_SIZE(strlen(text))) };

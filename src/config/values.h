@@ -29,6 +29,3 @@ key_read_fn read_socket_mode, read_socket_group;
 
 /* Addresses, one or a list, added to those of a struct service_config. */
 key_read_fn read_listen, read_upstream, read_proxy_from;
-
-/* Frees what an upstream owns. */
-void upstream_deinit(struct upstream *upstream);

@@ -35,7 +35,7 @@ const char *capacity_raise_descriptors(const char *backend)
 static size_t descriptors_each(const struct config *config)
 {
         for (size_t i = 0; i < config->n_services; i++)
-                if (config->services[i].mode == SERVICE_RELAY)
+                if (config->services[i]->mode == SERVICE_RELAY)
                         return 2;
         return 1;
 }
@@ -46,8 +46,8 @@ static size_t count_names(const struct config *config, size_t max)
         size_t n = 0;
 
         for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; j < config->services[i].n_upstreams && n < max; j++)
-                        n += config->services[i].upstreams[j].host != NULL;
+                for (size_t j = 0; j < config->services[i]->n_upstreams && n < max; j++)
+                        n += config->services[i]->upstreams[j].host != NULL;
         return n;
 }
 

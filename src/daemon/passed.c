@@ -127,9 +127,9 @@ static const struct service_config *find_by_address(const struct config *config,
                                                     const struct address *address)
 {
         for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; j < config->services[i].n_listen; j++)
-                        if (address_equal(&config->services[i].listen[j], address))
-                                return &config->services[i];
+                for (size_t j = 0; j < config->services[i]->n_listen; j++)
+                        if (address_equal(&config->services[i]->listen[j], address))
+                                return config->services[i];
         return NULL;
 }
 
@@ -143,19 +143,19 @@ const struct service_config *passed_service(const struct passed *passed, size_t 
                 return service;
         service = find_by_address(config, &socket->address);
         if (!service && passed->n == 1 && config->n_services == 1)
-                service = &config->services[0];
+                service = config->services[0];
         return service;
 }
 
 bool *passed_flags(const struct passed *passed, const struct config *config)
 {
-        bool *flags = calloc(config->n_services, sizeof(*flags));
+        bool *flags = calloc(config->n_services + 1, sizeof(*flags));
 
         for (size_t i = 0; flags && i < passed->n; i++) {
                 const struct service_config *service = passed_service(passed, i, config);
 
-                if (service)
-                        flags[service - config->services] = true;
+                for (size_t j = 0; service && j < config->n_services; j++)
+                        flags[j] |= config->services[j] == service;
         }
         return flags;
 }
@@ -170,7 +170,7 @@ static void list_services(const struct config *config, char *out, size_t size)
         out[0] = '\0';
         for (size_t i = 0; i < config->n_services && n < size; i++)
                 n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "",
-                                      config->services[i].name);
+                                      config->services[i]->name);
 }
 
 /* Checks that each socket belongs to a service. Return: 0; -EINVAL. */
@@ -201,8 +201,8 @@ static int check_services(const struct config *config, const bool *flags,
         const void *owner;
 
         for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; !flags[i] && j < config->services[i].n_listen; j++) {
-                        const struct service_config *service = &config->services[i];
+                for (size_t j = 0; !flags[i] && j < config->services[i]->n_listen; j++) {
+                        const struct service_config *service = config->services[i];
                         const struct address *address =
                                 address_index_find_overlap(addresses, &service->listen[j], &owner);
 

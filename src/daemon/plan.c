@@ -23,15 +23,15 @@ static int list_wants(struct plan *plan, const struct passed *passed, const stru
         size_t n = 0;
 
         for (size_t i = 0; i < config->n_services; i++)
-                n += config->services[i].n_listen;
+                n += config->services[i]->n_listen;
         plan->wants = calloc(n + 1, sizeof(*plan->wants));
         if (!has_passed || !plan->wants)
                 return -ENOMEM;
         for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; !has_passed[i] && j < config->services[i].n_listen; j++)
+                for (size_t j = 0; !has_passed[i] && j < config->services[i]->n_listen; j++)
                         plan->wants[plan->n_wants++] = (struct want){
-                                .service = &config->services[i],
-                                .listen = &config->services[i].listen[j],
+                                .service = config->services[i],
+                                .listen = &config->services[i]->listen[j],
                         };
         return 0;
 }

@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         MUST(r == 0 || r == -EINVAL);
         MUST((r == 0) == (mistakes == 0) && (r == 0) == (config != NULL));
         for (size_t i = 0; config && i < config->n_services; i++)
-                MUST(config_find_service(config, config->services[i].name) == &config->services[i]);
+                MUST(config_find_service(config, config->services[i]->name) == config->services[i]);
         MUST(!config || config->n_services > 0);
         return 0;
 }

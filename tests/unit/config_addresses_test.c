@@ -78,7 +78,7 @@ static void upstreams(void **state)
         }
         expect_legal(IN_SERVICE("mode = \"relay\";\n"
                                 "upstream = [ \"localhost:1\", \"localhost:65535\" ];"));
-        assert_int_equal(config->services[0].n_upstreams, 2);
+        assert_int_equal(config->services[0]->n_upstreams, 2);
 }
 
 /* The limit on addresses is exact. */
@@ -95,7 +95,7 @@ static void many_upstreams(void **state)
                                       i);
         (void)snprintf(text + n, sizeof(text) - n, "]; }; };");
         expect_legal(text);
-        assert_int_equal(config->services[0].n_upstreams, 4096);
+        assert_int_equal(config->services[0]->n_upstreams, 4096);
         (void)snprintf(text + n, sizeof(text) - n, ",\n\"unix:/last\",\n\"unix:/more\" ]; }; };");
         expect_mistakes(text, "conf:4099: services.a.upstream: \"unix:/last\" is one too many, "
                               "expected at most 4096 addresses\n");

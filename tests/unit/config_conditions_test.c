@@ -7,7 +7,7 @@
 
 static const struct conditions *to_client(void)
 {
-        return &config->services[0].to_client;
+        return &config->services[0]->to_client;
 }
 
 /* Each key, alone or with the keys that it needs. */
@@ -108,7 +108,7 @@ static void both_ways(void **state)
                      "    to_client = { rate = 10; shared = false; }; };\n"
                      "  echo = { listen = \"127.0.0.1:0\"; to_client = { }; };\n"
                      "};");
-        service = &config->services[0];
+        service = config->services[0];
         assert_int_equal(service->connect_delay_usec, 2 * USEC_PER_SEC);
         assert_int_equal(service->max_dialing, 7);
         assert_int_equal(service->hold_bytes, 1);
@@ -119,10 +119,10 @@ static void both_ways(void **state)
         assert_non_null(service->to_client.shared);
         assert_non_null(service->to_upstream.shared);
         assert_ptr_not_equal(service->to_client.shared, service->to_upstream.shared);
-        assert_null(config->services[1].to_client.shared);
-        assert_int_equal(config->services[1].to_client.rate, 10);
-        assert_int_equal(config->services[1].hold_bytes, 1 << 30);
-        assert_false(conditions_shape(&config->services[2].to_client));
+        assert_null(config->services[1]->to_client.shared);
+        assert_int_equal(config->services[1]->to_client.rate, 10);
+        assert_int_equal(config->services[1]->hold_bytes, 1 << 30);
+        assert_false(conditions_shape(&config->services[2]->to_client));
 }
 
 static void each_condition(void **state)

@@ -56,16 +56,16 @@ static void numbers(void **state)
                 expect_legal(text);
                 assert_int_equal(config->exit_on_idle_usec, spans[i].usec);
                 assert_int_equal(config->drain_timeout_usec, spans[i].usec);
-                assert_int_equal(config->services[0].send_delay_usec, spans[i].usec);
-                assert_int_equal(config->services[0].idle_timeout_usec, spans[i].usec);
+                assert_int_equal(config->services[0]->send_delay_usec, spans[i].usec);
+                assert_int_equal(config->services[0]->idle_timeout_usec, spans[i].usec);
         }
         expect_legal("max_connections = 1000000;" IN_SERVICE("backlog = 65535; message_size = 1"));
         assert_int_equal(config->max_connections, 1000000);
-        assert_int_equal(config->services[0].backlog, 65535);
-        assert_int_equal(config->services[0].message_bytes, 1);
+        assert_int_equal(config->services[0]->backlog, 65535);
+        assert_int_equal(config->services[0]->message_bytes, 1);
         expect_legal("max_connections = 1L;" IN_SERVICE("backlog = 1; message_size = \"64K\""));
-        assert_int_equal(config->services[0].backlog, 1);
-        assert_int_equal(config->services[0].message_bytes, 65536);
+        assert_int_equal(config->services[0]->backlog, 1);
+        assert_int_equal(config->services[0]->message_bytes, 65536);
 }
 
 static void services(void **state)
@@ -77,13 +77,13 @@ static void services(void **state)
                      "  one-1* = { listen = \"127.0.0.1:0\"; mode = \"echo\"; };\n"
                      "};");
         assert_int_equal(config->n_services, 3);
-        assert_int_equal(config->services[0].n_listen, 3);
-        assert_true(config->services[0].listen[1].any);
-        assert_int_equal(config->services[0].backlog, 4096);
-        assert_int_equal(config->services[1].n_listen, 2);
-        assert_int_equal(config->services[1].backlog, 9);
-        assert_ptr_equal(config_find_service(config, "two"), &config->services[1]);
-        assert_ptr_equal(config_find_service(config, "one-1*"), &config->services[2]);
+        assert_int_equal(config->services[0]->n_listen, 3);
+        assert_true(config->services[0]->listen[1].any);
+        assert_int_equal(config->services[0]->backlog, 4096);
+        assert_int_equal(config->services[1]->n_listen, 2);
+        assert_int_equal(config->services[1]->backlog, 9);
+        assert_ptr_equal(config_find_service(config, "two"), config->services[1]);
+        assert_ptr_equal(config_find_service(config, "one-1*"), config->services[2]);
         assert_null(config_find_service(config, "one-1"));
         assert_null(config_find_service(config, ""));
 }

@@ -105,9 +105,9 @@ static void conditions(void **state)
         forget_mistakes();
         write_text("conf", minimal);
         assert_int_equal(config_load("conf", collect_mistake, NULL, &config), 0);
-        assert_memory_equal(&config->services[0].to_client, &conditions_none,
+        assert_memory_equal(&config->services[0]->to_client, &conditions_none,
                             sizeof(conditions_none));
-        assert_memory_equal(&config->services[0].to_upstream, &conditions_none,
+        assert_memory_equal(&config->services[0]->to_upstream, &conditions_none,
                             sizeof(conditions_none));
         config_unref(config);
 }

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the configuration says of one service. It is not changed once it is part of a configuration.
+ *
+ * Everybody who uses one holds a reference: the configurations that it is part of, listening
+ * sockets, connections. Configurations that agree on a service share it.
+ *
+ * Thread: any.
+ */
+#pragma once
+
+#include "address.h"
+#include "conditions.h"
+#include "network.h"
+#include "socket_file.h"
+#include "sockopts.h"
+#include "tally.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum service_mode {
+        SERVICE_ECHO,
+        SERVICE_RELAY,
+        SERVICE_HUB,
+};
+
+/* Where a relay connects to. */
+struct upstream {
+        char *text;             /* as in the file, escaped */
+        struct address address; /* unless @host is set */
+        char *host;             /* a name to look up; NULL: @address is known */
+        uint16_t port;          /* of @host */
+};
+
+struct service_config {
+        char *name;
+        bool enabled;           /* false: it listens nowhere and has no connections */
+        enum service_mode mode; /* see service_config_set_mode() */
+        struct address *listen;
+        size_t n_listen;                    /* at least 1 */
+        struct socket_access socket_access; /* of the unix sockets among them */
+        uint64_t backlog;
+        uint64_t send_delay_usec; /* 0: none */
+        uint64_t message_bytes;
+        uint64_t idle_timeout_usec; /* 0: never */
+        struct socket_options socket;
+        struct upstream *upstreams;
+        size_t n_upstreams; /* 0 but for mode relay */
+        uint64_t connect_timeout_usec;
+        uint64_t connect_wait_usec;
+        uint64_t connect_delay_usec;
+        uint64_t max_dialing;  /* clients that wait for an upstream at once; 0: no limit */
+        struct tally *dialing; /* how many there are, over all workers and reloads */
+        struct conditions to_client, to_upstream; /* a shared bucket is the configuration's */
+        uint64_t hold_bytes;                      /* that may be delayed in each direction */
+        uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */
+        uint64_t quota_bytes; /* of a hub: bytes that may wait for one member */
+        bool proxy_accept;    /* clients begin with a PROXY header */
+        struct network *proxy_from;
+        size_t n_proxy_from; /* 0 unless proxy_accept */
+};
+
+/**
+ * service_config_new() - make one with the default of every key, to be filled in
+ * @out: set to it, with one reference
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int service_config_new(const char *name, struct service_config **out);
+
+/**
+ * service_config_copy() - make a copy to be changed before it becomes part of a configuration
+ * @name: of the copy
+ * @out:  set to it, with one reference
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int service_config_copy(const char *name, const struct service_config *from,
+                                   struct service_config **out);
+
+/* Return: @config, with one more reference. */
+struct service_config *service_config_ref(struct service_config *config);
+
+/**
+ * service_config_unref() - return a reference; the last one frees it
+ * Return: NULL.
+ */
+struct service_config *service_config_unref(struct service_config *config);
+
+/* For _cleanup_(). */
+static inline void service_config_unrefp(struct service_config **config)
+{
+        service_config_unref(*config);
+}
+
+/* Frees what an upstream owns. */
+void upstream_deinit(struct upstream *upstream);
+
+/* Sets the mode, and the socket option that depends on it. */
+void service_config_set_mode(struct service_config *config, enum service_mode mode);
