@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-# The last step of "cmake --install": the administrator's file, and the paths in the installed texts.
+# The last step of "cmake --install": installs /etc/selectd.conf, and adapts paths in installed texts.
 #
-# In the source tree, units, pages and examples name the paths of a package: /usr and /etc. Here the
-# installed copies get the paths of their prefix. This can't be done earlier: the option --prefix of
-# "cmake --install" may differ from the prefix that was configured.
+# In the source tree, units, pages and examples have the paths of a package: /usr and /etc. Here the
+# installed copies get the paths of their prefix. This cannot be done earlier, because the option
+# --prefix of "cmake --install" may differ from the prefix that was configured.
 #
-# CMakeLists.txt sets source, its own directory; sysconfdir, an absolute path; and sbindir, bindir,
-# mandir and docdir, which may be relative to the prefix.
+# CMakeLists.txt sets these variables: source, its own directory; sysconfdir, an absolute path; and
+# sbindir, bindir, mandir and docdir, which may be relative to the prefix.
 
 set(prefix "${CMAKE_INSTALL_PREFIX}/")
 cmake_path(ABSOLUTE_PATH prefix)
@@ -25,7 +25,7 @@ function(put_paths file)
         file(WRITE "$ENV{DESTDIR}${file}" "${text}")
 endfunction()
 
-# The administrator's file is never overwritten.
+# A configuration that exists is never overwritten.
 if(NOT EXISTS "$ENV{DESTDIR}${sysconfdir}/selectd.conf")
         file(INSTALL "${source}/conf/selectd.conf" DESTINATION "${sysconfdir}")
         put_paths("${sysconfdir}/selectd.conf")
