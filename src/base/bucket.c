@@ -76,3 +76,15 @@ void bucket_fill(struct bucket *bucket)
         bucket->full_nsec = 0;
         (void)pthread_mutex_unlock(&bucket->lock);
 }
+
+bool bucket_is_unused(struct bucket *bucket, uint64_t now_usec)
+{
+        bool full;
+
+        if (__atomic_load_n(&bucket->refs, __ATOMIC_ACQUIRE) > 1)
+                return false;
+        (void)pthread_mutex_lock(&bucket->lock);
+        full = bucket->full_nsec <= now_usec * 1000;
+        (void)pthread_mutex_unlock(&bucket->lock);
+        return full;
+}

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "util.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct bucket;
@@ -46,3 +47,6 @@ void bucket_return(struct bucket *bucket, size_t n, uint64_t rate);
 
 /* Fills the bucket. */
 void bucket_fill(struct bucket *bucket);
+
+/* Return: whether the caller holds the only reference, and the bucket is full at @now_usec. */
+bool bucket_is_unused(struct bucket *bucket, uint64_t now_usec);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A service that lives. It is made when a configuration first names it, and lives as long as
+ * anybody holds a reference: the set of services, listening sockets, clients on their way to a
+ * worker, connections. A new configuration replaces its settings, and the service stays the same.
+ *
+ * Each worker has a shard of the service, which is that worker's alone.
+ *
+ * Thread: any, unless a member says otherwise.
+ */
+#pragma once
+
+#include "bucket.h"
+#include "service_config.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct connection;
+struct member;
+struct service;
+
+/* What one worker has of a service. Thread: that worker's, unless a member says otherwise. */
+struct service_shard {
+        struct service *service;
+        LIST_HEAD(, connection) connections;
+        LIST_HEAD(, member) members; /* of the hub, while there are any */
+};
+
+/**
+ * service_new() - make a service
+ * @n_shards: the number of workers
+ * @out:      set to the service, with one reference
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int service_new(const char *name, size_t n_shards, struct service **out);
+
+/* Return: @service, with one more reference. */
+struct service *service_ref(struct service *service);
+
+/**
+ * service_unref() - return a reference; the last one frees the service
+ * Return: NULL.
+ */
+struct service *service_unref(struct service *service);
+
+/* For _cleanup_(). */
+static inline void service_unrefp(struct service **service)
+{
+        service_unref(*service);
+}
+
+/* Return: whether the caller's reference is the only one. */
+bool service_is_unused(const struct service *service);
+
+const char *service_name(const struct service *service);
+
+/* Return: the shard of a worker. */
+struct service_shard *service_shard(struct service *service, size_t worker);
+
+/* Clients that wait for an upstream */
+
+/* Counts one more. @max: the most there may be; 0: no limit. Return: whether it may be connected.
+ */
+bool service_begin_dialing(struct service *service, uint64_t max);
+
+/* A client that service_begin_dialing() admitted waits no more. */
+void service_end_dialing(struct service *service);
+
+/* Shared buckets */
+
+/* Connections that agree in all of these share a bucket. */
+struct bucket_key {
+        const char *group; /* the name of the group of conditions */
+        bool to_client;
+        uint64_t rate, burst_bytes;
+};
+
+/**
+ * service_take_bucket() - find the bucket that connections share, or make it
+ * @out: set to the bucket, with a reference for the caller
+ *
+ * A bucket that nobody uses is kept until it is full again. So clients that come one after the
+ * other do not get a burst each.
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int service_take_bucket(struct service *service, const struct bucket_key *key,
+                                   struct bucket **out);
