@@ -35,6 +35,51 @@ void check_conditions(struct reader *r, config_setting_t *setting, const struct 
                                     "less than slice_size");
 }
 
+/* Return: the setting of the group at @i, of a setting to_client or to_upstream. */
+static config_setting_t *group_setting(config_setting_t *setting, unsigned i)
+{
+        return config_setting_is_list(setting) ? config_setting_get_elem(setting, i) : setting;
+}
+
+/*
+ * Whether a group before the group at @i of @direction has its name, or like it has none. The
+ * groups to the client are before those to the upstream.
+ */
+static bool is_name_taken(const struct service_config *service, enum direction direction, size_t i)
+{
+        const struct condition_list *list = &service->conditions[direction];
+        const char *name = list->groups[i].name;
+        const struct condition_list before = { .groups = list->groups, .n = i };
+
+        return condition_list_find(&before, name) ||
+               (direction == TO_UPSTREAM && name[0] != '\0' &&
+                condition_list_find(&service->conditions[TO_CLIENT], name));
+}
+
+/* Reports groups of conditions of which another group has the name. */
+static void check_names(struct reader *r, config_setting_t *setting,
+                        const struct service_config *service, enum direction direction)
+{
+        static const char *const keys[DIRECTIONS] = { "to_upstream", "to_client" };
+        config_setting_t *conditions = config_setting_get_member(setting, keys[direction]);
+        char path[SETTING_PATH_SIZE], value[SETTING_VALUE_SIZE];
+
+        for (unsigned i = 0; i < service->conditions[direction].n; i++) {
+                config_setting_t *group = group_setting(conditions, i), *name;
+
+                if (!config_setting_is_group(group) || !is_name_taken(service, direction, i))
+                        continue;
+                name = config_setting_get_member(group, "name");
+                if (!name)
+                        reader_report(r, group,
+                                      "%s: name is missing, and another group has none either",
+                                      setting_path(group, path));
+                else if (service->conditions[direction].groups[i].name[0] != '\0') /* legal */
+                        reader_report(r, name, "%s: %s is the name of another group already",
+                                      setting_path(name, path), setting_value(name, value));
+        }
+}
+
 /* Reports a key that is required and missing, or set and for other modes only. */
 static void check_mode(struct reader *r, config_setting_t *setting, const struct key *key,
                        const struct service_config *service)
@@ -87,6 +132,8 @@ void check_service(struct reader *r, config_setting_t *setting,
 
         check_needs(r, setting, group);
         check_unix_keys(r, setting, service);
+        check_names(r, setting, service, TO_CLIENT);
+        check_names(r, setting, service, TO_UPSTREAM);
         for (size_t i = 0; i < group->n; i++)
                 check_mode(r, setting, &group->keys[i], service);
         if (r->skip_mode_checks)

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Conditions, and the names of faults. */
 #include "conditions.h"
+#include "bucket.h"
+
+#include <errno.h>
+#include <string.h>
 
 const struct conditions conditions_none = {
+        .rate = CONDITIONS_UNLIMITED,
         .burst_bytes = CONDITIONS_AUTO,
         .limit_bytes = CONDITIONS_NEVER,
         .stall_after_bytes = CONDITIONS_NEVER,
@@ -13,9 +18,40 @@ const struct conditions conditions_none = {
 
 bool conditions_shape(const struct conditions *c)
 {
-        return c->latency_usec || c->jitter_usec || c->rate || c->slice_bytes ||
-               c->slice_delay_usec || c->close_delay_usec || c->limit_bytes != CONDITIONS_NEVER ||
-               c->stall_for_usec;
+        return c->latency_usec || c->jitter_usec || c->rate != CONDITIONS_UNLIMITED ||
+               c->slice_bytes || c->slice_delay_usec || c->close_delay_usec ||
+               c->limit_bytes != CONDITIONS_NEVER || c->stall_for_usec;
+}
+
+int condition_list_copy(const struct condition_list *from, struct condition_list *out)
+{
+        struct conditions *groups = from->n ? calloc(from->n, sizeof(*groups)) : NULL;
+
+        if (from->n && !groups)
+                return -ENOMEM;
+        for (size_t i = 0; i < from->n; i++) {
+                groups[i] = from->groups[i];
+                if (groups[i].shared)
+                        bucket_ref(groups[i].shared);
+        }
+        *out = (struct condition_list){ .groups = groups, .n = from->n };
+        return 0;
+}
+
+void condition_list_deinit(struct condition_list *list)
+{
+        for (size_t i = 0; i < list->n; i++)
+                bucket_unref(list->groups[i].shared);
+        free(list->groups);
+        *list = (struct condition_list){ 0 };
+}
+
+const struct conditions *condition_list_find(const struct condition_list *list, const char *name)
+{
+        for (size_t i = 0; i < list->n; i++)
+                if (strcmp(list->groups[i].name, name) == 0)
+                        return &list->groups[i];
+        return NULL;
 }
 
 const char *conditions_format(unsigned faults, char *out)

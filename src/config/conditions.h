@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done on purpose to one direction of a connection: to_client or to_upstream, as values.
+ * What is done on purpose to one direction of a connection: a list of groups of conditions.
+ *
+ * Each group applies to a connection or not, by a draw of its own. The groups that apply to a
+ * connection act together.
  *
  * Thread: any; conditions are not changed once they have been read.
  */
@@ -10,17 +13,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONDITIONS_FOREVER UINT64_MAX /* of a duration */
-#define CONDITIONS_NEVER   UINT64_MAX /* of a time, or a number of bytes, after which */
-#define CONDITIONS_AUTO    UINT64_MAX /* of a burst: a tenth of the rate */
+/* The direction in which bytes pass. The numbers seed random choices. */
+enum direction {
+        TO_UPSTREAM,
+        TO_CLIENT,
+        DIRECTIONS,
+};
+
+#define CONDITIONS_FOREVER   UINT64_MAX /* of a duration */
+#define CONDITIONS_NEVER     UINT64_MAX /* of a time, or a number of bytes, after which */
+#define CONDITIONS_AUTO      UINT64_MAX /* of a burst: a tenth of the rate */
+#define CONDITIONS_UNLIMITED UINT64_MAX /* of a rate */
+
+/* The longest name of a group, with the NUL. */
+#define CONDITIONS_NAME_SIZE 256
+
+/* The most groups in one list. */
+#define CONDITIONS_GROUPS_MAX 64
 
 /*
- * Plain data; durations in microseconds. 0 means that nothing is done. Where CONDITIONS_NEVER or
- * CONDITIONS_AUTO means that, 0 is a value like any other.
+ * One group. Plain data; durations in microseconds. Zero means that nothing is done, except where
+ * one of the constants above means that: there, zero is a value like any other.
  */
 struct conditions {
+        char name[CONDITIONS_NAME_SIZE]; /* any bytes; "": the group has no name */
+        uint64_t version;                /* another number: the group is drawn anew */
         uint64_t latency_usec, jitter_usec;
-        uint64_t rate;         /* bytes a second */
+        uint64_t rate;         /* bytes a second, or unlimited; 0: nothing moves */
         uint64_t burst_bytes;  /* or auto; 0: each chunk waits until its own bytes are paid for */
         struct bucket *shared; /* by all connections of the service; NULL: each has its own */
         uint64_t slice_bytes, slice_variation_bytes, slice_delay_usec;
@@ -30,8 +49,31 @@ struct conditions {
         uint64_t reset_after_usec;                    /* or never */
         uint64_t close_delay_usec;
         double drop_new;    /* share of connections, 0 to 1 */
-        double probability; /* share of connections that all other members apply to, 0 to 1 */
+        double probability; /* share of connections that the group applies to, 0 to 1 */
 };
+
+/*
+ * The groups of one direction. A name is unique in both lists of a service; at most one group of a
+ * list has no name.
+ */
+struct condition_list {
+        struct conditions *groups;
+        size_t n;
+};
+
+/**
+ * condition_list_copy() - copy a list, which may then be changed
+ * @out: set to the copy; freed with condition_list_deinit()
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int condition_list_copy(const struct condition_list *from, struct condition_list *out);
+
+/* Frees the groups. */
+void condition_list_deinit(struct condition_list *list);
+
+/* Return: the group of that name; NULL: the list has none. */
+const struct conditions *condition_list_find(const struct condition_list *list, const char *name);
 
 /* Nothing is done. */
 extern const struct conditions conditions_none;

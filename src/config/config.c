@@ -264,13 +264,18 @@ int config_without(const struct config *base, const char *name, struct config **
         return 0;
 }
 
-static void inherit(struct conditions *conditions, const struct conditions *older)
+static void inherit(struct condition_list *list, const struct condition_list *older)
 {
-        if (!conditions->shared || !older->shared || conditions->rate != older->rate ||
-            conditions->burst_bytes != older->burst_bytes)
-                return;
-        bucket_unref(conditions->shared);
-        conditions->shared = bucket_ref(older->shared);
+        for (size_t i = 0; i < list->n; i++) {
+                struct conditions *group = &list->groups[i];
+                const struct conditions *same = condition_list_find(older, group->name);
+
+                if (!group->shared || !same || !same->shared || group->rate != same->rate ||
+                    group->burst_bytes != same->burst_bytes)
+                        continue;
+                bucket_unref(group->shared);
+                group->shared = bucket_ref(same->shared);
+        }
 }
 
 void config_inherit(struct config *config, const struct config *older)
@@ -283,7 +288,7 @@ void config_inherit(struct config *config, const struct config *older)
                         continue;
                 tally_unref(service->dialing);
                 service->dialing = tally_ref(same->dialing);
-                inherit(&service->to_client, &same->to_client);
-                inherit(&service->to_upstream, &same->to_upstream);
+                for (size_t d = 0; d < DIRECTIONS; d++)
+                        inherit(&service->conditions[d], &same->conditions[d]);
         }
 }

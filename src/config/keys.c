@@ -24,7 +24,10 @@
         "\"unix:\" or a list of them"
 #define BYTES_LEGAL "bytes such as 1000 or \"64K\", to \"1024G\""
 #define SPAN_LEGAL  "seconds or a time span such as \"200ms\" or \"1min 30s\", 0 to 365 days"
-#define RATE_LEGAL  "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
+#define RATE_LEGAL                                                                            \
+        "bytes a second such as 1000 or \"64K\", to \"1024G\", or \"unlimited\"; 0: nothing " \
+        "moves"
+#define GROUPS_LEGAL "a group { latency = …; }, or a list of up to 64: ( { … }, { … } )"
 
 #define TOP(member)       offsetof(struct config, member)
 #define SERVICE(member)   offsetof(struct service_config, member)
@@ -102,10 +105,10 @@ static const struct key service_keys[] = {
           .value = "\"0\"", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
         { "max_dialing", read_count, SERVICE(max_dialing), 0, 1000000, "a number from 0 to 1000000",
           .value = "1024", .modes = RELAY, .reload = KEY_NEW_CONNECTIONS },
-        { "to_client", read_conditions, SERVICE(to_client), 0, 0, "a group { latency = …; }",
-          .value = "{ }" },
-        { "to_upstream", read_conditions, SERVICE(to_upstream), 0, 0, "a group { latency = …; }",
-          .value = "{ }", .modes = RELAY },
+        { "to_client", read_conditions, SERVICE(conditions[TO_CLIENT]), 0, 0, GROUPS_LEGAL,
+          .value = "( )" },
+        { "to_upstream", read_conditions, SERVICE(conditions[TO_UPSTREAM]), 0, 0, GROUPS_LEGAL,
+          .value = "( )", .modes = RELAY },
         { "hold", read_bytes, SERVICE(hold_bytes), 1, (uint64_t)1 << 30, "bytes from 1 to \"1G\"",
           .value = "\"1M\"" },
         { "send_proxy", read_count, SERVICE(send_proxy), 0, 2, "0, or a version: 1 or 2",
@@ -118,10 +121,13 @@ static const struct key service_keys[] = {
 };
 
 static const struct key condition_keys[] = {
+        { "name", read_name, CONDITION(name), 1, CONDITIONS_NAME_SIZE - 1,
+          "a text of 1 to 255 bytes", .reload = KEY_AT_ONCE },
         { "latency", read_usec, CONDITION(latency_usec), 0, YEAR_USEC, SPAN_LEGAL,
           .value = "\"0\"" },
         { "jitter", read_usec, CONDITION(jitter_usec), 0, YEAR_USEC, SPAN_LEGAL, .value = "\"0\"" },
-        { "rate", read_bytes, CONDITION(rate), 0, BYTES_MAX, RATE_LEGAL, .value = "0" },
+        { "rate", read_bytes, CONDITION(rate), 0, BYTES_MAX, RATE_LEGAL, .value = "\"unlimited\"",
+          .word = "unlimited", .word_value = CONDITIONS_UNLIMITED },
         { "burst", read_bytes, CONDITION(burst_bytes), 0, BYTES_MAX, BYTES_LEGAL ", or \"auto\"",
           .value = "\"auto\"", .word = "auto", .word_value = CONDITIONS_AUTO, .needs = "rate" },
         { "shared", read_shared, 0, 0, 0, "true or false", .value = "false", .needs = "rate" },
@@ -254,11 +260,9 @@ void keys_read(struct reader *r, config_setting_t *setting, const struct group *
         }
 }
 
-static void read_conditions(struct reader *r, const struct key *key, config_setting_t *setting,
-                            void *out)
+static void read_group(struct reader *r, const struct key *key, config_setting_t *setting,
+                       struct conditions *c)
 {
-        struct conditions *c = out;
-
         *c = r->default_conditions;
         if (!config_setting_is_group(setting)) {
                 reader_report_value(r, setting, key->legal);
@@ -266,8 +270,30 @@ static void read_conditions(struct reader *r, const struct key *key, config_sett
         }
         keys_read(r, setting, &key_groups[GROUP_CONDITIONS], c);
         check_conditions(r, setting, c);
-        if (c->rate && c->burst_bytes == CONDITIONS_AUTO)
+        if (c->rate != CONDITIONS_UNLIMITED && c->burst_bytes == CONDITIONS_AUTO)
                 c->burst_bytes = c->rate > 10 ? c->rate / 10 : 1;
+}
+
+/* Reads one group, or each group of a list, in the order of the file. */
+static void read_conditions(struct reader *r, const struct key *key, config_setting_t *setting,
+                            void *out)
+{
+        bool single = !config_setting_is_list(setting);
+        size_t n = single ? 1 : (size_t)config_setting_length(setting);
+        struct condition_list *list = out;
+
+        if (n > CONDITIONS_GROUPS_MAX) {
+                reader_report_value(r, setting, key->legal);
+                return;
+        }
+        list->groups = n > 0 ? calloc(n, sizeof(*list->groups)) : NULL;
+        if (n > 0 && !list->groups) {
+                r->no_memory = true;
+                return;
+        }
+        for (unsigned i = 0; i < n; i++)
+                read_group(r, key, single ? setting : config_setting_get_elem(setting, i),
+                           &list->groups[list->n++]);
 }
 
 /* Appends a service to the configuration, under the name of @setting. Return: it, or NULL. */

@@ -62,6 +62,9 @@ const char *setting_path(const config_setting_t *setting, char *out)
         if (name)
                 (void)snprintf(out + n, SETTING_PATH_SIZE - n, "%s%.*s", n ? "." : "", SHOWN_BYTES,
                                name);
+        else if (config_setting_is_group(setting))
+                (void)snprintf(out + n, SETTING_PATH_SIZE - n, "[%d]",
+                               config_setting_index(setting));
         return out;
 }
 

@@ -56,10 +56,11 @@ _printf_(3, 4) void reader_report(struct reader *r, const config_setting_t *sett
 void reader_report_value(struct reader *r, config_setting_t *setting, const char *legal);
 
 /**
- * setting_path() - write the path of a setting, such as "services.echo.backlog"
+ * setting_path() - write the path of a setting: "services.echo.backlog", or, in a group of a list,
+ * "services.db.to_client[1].latency"
  * @out: at least SETTING_PATH_SIZE bytes
  *
- * An element of a list has the path of the list.
+ * An element of a list that is no group has the path of the list.
  *
  * Return: @out.
  */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Making, copying and freeing of what the configuration says of a service. */
 #include "service_config.h"
-#include "bucket.h"
 #include "keys.h"
 
 #include <errno.h>
@@ -41,8 +40,8 @@ struct service_config *service_config_unref(struct service_config *config)
         free(config->listen);
         free(config->name);
         tally_unref(config->dialing);
-        bucket_unref(config->to_client.shared);
-        bucket_unref(config->to_upstream.shared);
+        for (size_t d = 0; d < DIRECTIONS; d++)
+                condition_list_deinit(&config->conditions[d]);
         free(counted_of(config));
         return NULL;
 }
@@ -105,10 +104,8 @@ static int copy_pointers(const char *name, const struct service_config *from,
                 r = tally_new(&to->dialing);
         else if (r == 0)
                 to->dialing = tally_ref(from->dialing);
-        if (r == 0 && from->to_client.shared)
-                to->to_client.shared = bucket_ref(from->to_client.shared);
-        if (r == 0 && from->to_upstream.shared)
-                to->to_upstream.shared = bucket_ref(from->to_upstream.shared);
+        for (size_t d = 0; r == 0 && d < DIRECTIONS; d++)
+                r = condition_list_copy(&from->conditions[d], &to->conditions[d]);
         return r;
 }
 
@@ -130,7 +127,7 @@ int service_config_copy(const char *name, const struct service_config *from,
         config->upstreams = NULL;
         config->n_upstreams = 0;
         config->dialing = NULL;
-        config->to_client.shared = config->to_upstream.shared = NULL;
+        memset(config->conditions, 0, sizeof(config->conditions));
         r = copy_pointers(name, from, config);
         if (r < 0)
                 return r;

@@ -123,6 +123,17 @@ void read_bool(struct reader *r, const struct key *key, config_setting_t *settin
                 reader_report_value(r, setting, key->legal);
 }
 
+void read_name(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        const char *text = config_setting_get_string(setting);
+        size_t n = text ? strlen(text) : 0;
+
+        if (n >= key->min && n <= key->max)
+                memcpy(out, text, n + 1);
+        else
+                reader_report_value(r, setting, key->legal);
+}
+
 void read_shared(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
 {
         struct conditions *conditions = out;

@@ -21,6 +21,9 @@ key_read_fn read_bool;
 /* Words, stored as enum log_level, a string, enum service_mode, and whether it is "accept". */
 key_read_fn read_log_level, read_backend, read_mode, read_proxy_protocol;
 
+/* A text of key->min to key->max bytes, stored in an array of char with the NUL. */
+key_read_fn read_name;
+
 /* These store several members of struct config, or struct conditions. */
 key_read_fn read_seed, read_shared, read_stall_after;
 

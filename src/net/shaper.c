@@ -54,6 +54,11 @@ static uint64_t most(uint64_t a, uint64_t b)
         return a > b ? a : b;
 }
 
+static bool has_rate(const struct conditions *conditions)
+{
+        return conditions->rate != CONDITIONS_UNLIMITED;
+}
+
 static void shaper_on_timer(struct timer *timer)
 {
         struct shaper *shaper = container_of(timer, struct shaper, timer);
@@ -108,7 +113,7 @@ static struct bucket *bucket_of(const struct shaper *shaper)
 /* Returns the tokens of the next piece. shaper_take() will choose the piece again. */
 static void unchoose(struct shaper *shaper)
 {
-        if (shaper->piece && !shaper->first.end && shaper->conditions.rate)
+        if (shaper->piece && !shaper->first.end && has_rate(&shaper->conditions))
                 bucket_return(bucket_of(shaper), shaper->piece, shaper->conditions.rate);
         shaper->piece = 0;
 }
@@ -234,7 +239,7 @@ static size_t choose_length(struct shaper *shaper)
 
                 n = least(n, slice > variation ? slice - variation : 1);
         }
-        if (c->rate && c->burst_bytes)
+        if (has_rate(c) && c->burst_bytes)
                 n = least(n, c->burst_bytes);
         /*
          * A shaper that is freed returns its tokens, but the shapers that reserved after it keep
@@ -256,7 +261,7 @@ static void choose_piece(struct shaper *shaper, uint64_t now, uint64_t due)
 
         shaper->piece = shaper->first.end ? 1 : choose_length(shaper);
         shaper->piece_usec = now;
-        if (!c->rate || shaper->first.end)
+        if (!has_rate(c) || shaper->first.end)
                 return;
         /* A burst makes up for lateness. Without one, the bytes are paid for from @due on. */
         if (!c->burst_bytes)
@@ -355,6 +360,8 @@ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_e
         }
         if (limit == 0 && !shaper->first.end)
                 return reach_limit(shaper, event);
+        if (shaper->conditions.rate == 0 && !shaper->first.end)
+                return wait_until(shaper, CONDITIONS_FOREVER, FAULT_RATE);
         if (!shaper->piece)
                 choose_piece(shaper, now, due);
         if (now < shaper->piece_usec)

@@ -9,7 +9,7 @@
  *   send delay   each chunk leaves this long after the chunk before it left (the article's delay)
  *   slices       each chunk leaves in pieces, with a pause between any two pieces
  *   rate         each piece waits until its bytes and those before it have been paid for with
- *                tokens; the burst is free
+ *                tokens; the burst is free. At a rate of 0 no piece leaves
  *   stall        for a while nothing leaves
  *   limit        after this many bytes the connection is over; with a limit of 0, when the first
  *                byte would leave

@@ -193,12 +193,19 @@ static void on_link_error(struct link *link, int error)
         connection_fail(of_link(link), error);
 }
 
-/* The conditions of the way to a side. */
-static const struct conditions *conditions_to(const struct side *side)
+/* The conditions of one direction: the first group of the list. */
+static const struct conditions *conditions_of(const struct service_config *service,
+                                              enum direction direction)
 {
-        const struct connection *c = side->connection;
+        const struct condition_list *list = &service->conditions[direction];
 
-        return side == &c->client ? &c->service->to_client : &c->service->to_upstream;
+        return list->n > 0 ? &list->groups[0] : &conditions_none;
+}
+
+/* The direction of the bytes that a side receives. */
+static enum direction direction_to(const struct side *side)
+{
+        return side == &side->connection->client ? TO_CLIENT : TO_UPSTREAM;
 }
 
 static void on_limit(struct link *link)
@@ -207,7 +214,7 @@ static void on_limit(struct link *link)
         char reason[64];
 
         (void)snprintf(reason, sizeof(reason), "limit %" PRIu64 " B",
-                       conditions_to(side)->limit_bytes);
+                       conditions_of(side->connection->service, direction_to(side))->limit_bytes);
         connection_limit(side, reason);
 }
 
@@ -319,25 +326,25 @@ static void release(struct loop_task *task)
  * The fate of one way of a connection: whether the conditions apply to it at all. Drawn anew each
  * time, from the same seed: so it is always the same, and what is drawn later from @random too.
  */
-static const struct conditions *draw_conditions(const struct connection *c, bool to_client,
-                                                struct random *random, double *drop)
+static const struct conditions *draw_conditions(const struct connection *c,
+                                                enum direction direction, struct random *random,
+                                                double *drop)
 {
-        const struct conditions *conditions =
-                to_client ? &c->service->to_client : &c->service->to_upstream;
+        const struct conditions *conditions = conditions_of(c->service, direction);
 
-        *random = random_new(c->seed, c->id, to_client);
+        *random = random_new(c->seed, c->id, direction);
         *drop = random_share(random);
         return random_share(random) < conditions->probability ? conditions : &conditions_none;
 }
 
 static int shape(struct connection *c, struct side *side)
 {
-        bool to_client = side == &c->client;
+        enum direction direction = direction_to(side);
         struct random random;
         double drop;
         const struct shaping shaping = {
-                .conditions = draw_conditions(c, to_client, &random, &drop),
-                .send_delay_usec = to_client ? c->service->send_delay_usec : 0,
+                .conditions = draw_conditions(c, direction, &random, &drop),
+                .send_delay_usec = direction == TO_CLIENT ? c->service->send_delay_usec : 0,
                 .hold_bytes = c->service->hold_bytes,
                 .began_usec = c->began_usec,
         };
@@ -351,8 +358,8 @@ static bool is_dropped(const struct connection *c)
         struct random random;
         double drop;
 
-        for (int to_client = 0; to_client < 2; to_client++)
-                if (draw_conditions(c, to_client, &random, &drop)->drop_new > drop)
+        for (enum direction d = 0; d < DIRECTIONS; d++)
+                if (draw_conditions(c, d, &random, &drop)->drop_new > drop)
                         return true;
         return false;
 }
@@ -379,8 +386,8 @@ static int set_reset_after(struct connection *c)
         struct random random;
         double drop;
 
-        for (int to_client = 0; to_client < 2; to_client++) {
-                uint64_t one = draw_conditions(c, to_client, &random, &drop)->reset_after_usec;
+        for (enum direction d = 0; d < DIRECTIONS; d++) {
+                uint64_t one = draw_conditions(c, d, &random, &drop)->reset_after_usec;
 
                 after = one < after ? one : after;
         }

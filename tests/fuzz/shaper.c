@@ -3,7 +3,7 @@
  * The input drives a shaper: it puts chunks and the end, changes the conditions, and lets time
  * pass. The model of the unit tests (shaper_model.h) checks that nothing leaves early, late, out of
  * order, changed, twice or not at all. At the end, all that is held must leave as time goes on, or,
- * if it stalls forever, once there are no conditions.
+ * if nothing moves for ever, once there are no conditions.
  */
 #include "bucket.h"
 #include "fuzz.h"
@@ -70,7 +70,7 @@ static void next_conditions(struct conditions *c)
         *c = conditions_none;
         c->latency_usec = next_or(0, DURATION_MAX);
         c->jitter_usec = next_or(0, DURATION_MAX);
-        c->rate = next_or(0, SIZE_MOST);
+        c->rate = next_or(CONDITIONS_UNLIMITED, SIZE_MOST);
         c->burst_bytes = next_up_to(SIZE_MOST);
         if (next() % 4 == 1) {
                 c->rate = 10000; /* the same as long as it is shared */
@@ -214,7 +214,7 @@ static void run_dry(void)
         }
         if (model_is_empty(&model) || model.limited)
                 return;
-        MUST(model.conditions.stall_for_usec == CONDITIONS_FOREVER);
+        MUST(model.conditions.stall_for_usec == CONDITIONS_FOREVER || model.conditions.rate == 0);
         set(true);
         take_due();
         MUST(model_is_empty(&model));

@@ -13,7 +13,9 @@ static const char three[] =
         "services = {\n"
         "  c = { listen = [ \"127.0.0.1:1\", \"127.0.0.1:2\" ]; mode = \"relay\";\n"
         "        upstream = [ \"127.0.0.1:3\", \"a.example:4\" ];\n"
-        "        proxy_protocol = \"accept\"; proxy_from = \"10.0.0.0/8\"; };\n"
+        "        proxy_protocol = \"accept\"; proxy_from = \"10.0.0.0/8\";\n"
+        "        to_client = ( { name = \"slow\"; latency = 1; },\n"
+        "                      { rate = 1000; shared = true; } ); };\n"
         "  a = { listen = \"127.0.0.1:5\"; backlog = 5; };\n"
         "  b = { listen = \"unix:/b\"; mode = \"hub\"; };\n"
         "};";
@@ -131,6 +133,11 @@ static void copies_are_whole(void **state)
         assert_string_equal(again->upstreams[1].host, "a.example");
         assert_int_equal(again->upstreams[1].port, 4);
         assert_int_equal(again->n_proxy_from, 1);
+        assert_int_equal(again->conditions[TO_CLIENT].n, 2);
+        assert_string_equal(again->conditions[TO_CLIENT].groups[0].name, "slow");
+        assert_int_equal(again->conditions[TO_CLIENT].groups[1].rate, 1000);
+        assert_non_null(again->conditions[TO_CLIENT].groups[1].shared);
+        assert_int_equal(again->conditions[TO_UPSTREAM].n, 0);
         service_config_unref(again);
 }
 

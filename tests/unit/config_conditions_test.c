@@ -7,7 +7,8 @@
 
 static const struct conditions *to_client(void)
 {
-        return &config->services[0]->to_client;
+        assert_int_equal(config->services[0]->conditions[TO_CLIENT].n, 1);
+        return config->services[0]->conditions[TO_CLIENT].groups;
 }
 
 /* Each key, alone or with the keys that it needs. */
@@ -24,6 +25,9 @@ static void conditions(void **state)
                 CASE("jitter = 0.02", jitter_usec, 20000),
                 CASE("rate = \"256K\"", rate, 262144),
                 CASE("rate = \"1024G\"", rate, (uint64_t)1 << 40),
+                CASE("rate = 0", rate, 0),
+                CASE("rate = \"unlimited\"", rate, CONDITIONS_UNLIMITED),
+                CASE("rate = \"unlimited\"; burst = \"auto\"", burst_bytes, CONDITIONS_AUTO),
                 CASE("rate = 1000; burst = 7", burst_bytes, 7),
                 CASE("rate = 1000; burst = \"1024G\"", burst_bytes, (uint64_t)1 << 40),
                 CASE("rate = 1000", burst_bytes, 100),
@@ -96,6 +100,7 @@ static void shares(void **state)
 static void both_ways(void **state)
 {
         const struct service_config *service;
+        const struct conditions *to_client, *to_upstream;
 
         (void)state;
         expect_legal("services = {\n"
@@ -112,17 +117,108 @@ static void both_ways(void **state)
         assert_int_equal(service->connect_delay_usec, 2 * USEC_PER_SEC);
         assert_int_equal(service->max_dialing, 7);
         assert_int_equal(service->hold_bytes, 1);
-        assert_int_equal(service->to_client.latency_usec, USEC_PER_SEC);
-        assert_int_equal(service->to_client.jitter_usec, 0);
-        assert_int_equal(service->to_upstream.latency_usec, 0);
-        assert_int_equal(service->to_upstream.jitter_usec, 2 * USEC_PER_SEC);
-        assert_non_null(service->to_client.shared);
-        assert_non_null(service->to_upstream.shared);
-        assert_ptr_not_equal(service->to_client.shared, service->to_upstream.shared);
-        assert_null(config->services[1]->to_client.shared);
-        assert_int_equal(config->services[1]->to_client.rate, 10);
+        to_client = service->conditions[TO_CLIENT].groups;
+        to_upstream = service->conditions[TO_UPSTREAM].groups;
+        assert_int_equal(to_client->latency_usec, USEC_PER_SEC);
+        assert_int_equal(to_client->jitter_usec, 0);
+        assert_int_equal(to_upstream->latency_usec, 0);
+        assert_int_equal(to_upstream->jitter_usec, 2 * USEC_PER_SEC);
+        assert_non_null(to_client->shared);
+        assert_non_null(to_upstream->shared);
+        assert_ptr_not_equal(to_client->shared, to_upstream->shared);
+        assert_null(config->services[1]->conditions[TO_CLIENT].groups->shared);
+        assert_int_equal(config->services[1]->conditions[TO_CLIENT].groups->rate, 10);
         assert_int_equal(config->services[1]->hold_bytes, 1 << 30);
-        assert_false(conditions_shape(&config->services[2]->to_client));
+        assert_false(conditions_shape(config->services[2]->conditions[TO_CLIENT].groups));
+}
+
+/* A list of groups keeps the order of the file; a group needs no name, but a name is its own. */
+static void groups(void **state)
+{
+        char text[CONDITIONS_NAME_SIZE + 256], longest[CONDITIONS_NAME_SIZE];
+        const struct condition_list *list;
+
+        (void)state;
+        expect_legal(IN_SERVICE("mode = \"relay\"; upstream = \"127.0.0.1:1\";\n"
+                                "to_client = ( { name = \"slow\"; latency = 1; },\n"
+                                "              { rate = 0; },\n"
+                                "              { name = \"a/b: \\x1f\\\"\"; jitter = 2; } );\n"
+                                "to_upstream = ( { latency = 3; }, { name = \"Slow\"; } );"));
+        list = config->services[0]->conditions;
+        assert_int_equal(list[TO_CLIENT].n, 3);
+        assert_string_equal(list[TO_CLIENT].groups[0].name, "slow");
+        assert_int_equal(list[TO_CLIENT].groups[0].latency_usec, USEC_PER_SEC);
+        assert_int_equal(list[TO_CLIENT].groups[0].rate, CONDITIONS_UNLIMITED);
+        assert_string_equal(list[TO_CLIENT].groups[1].name, "");
+        assert_int_equal(list[TO_CLIENT].groups[1].rate, 0);
+        assert_string_equal(list[TO_CLIENT].groups[2].name, "a/b: \x1f\"");
+        assert_int_equal(list[TO_CLIENT].groups[2].jitter_usec, 2 * USEC_PER_SEC);
+        assert_int_equal(list[TO_UPSTREAM].n, 2);
+        assert_string_equal(list[TO_UPSTREAM].groups[0].name, "");
+        assert_string_equal(list[TO_UPSTREAM].groups[1].name, "Slow");
+        assert_ptr_equal(condition_list_find(&list[TO_CLIENT], "slow"), list[TO_CLIENT].groups);
+        assert_null(condition_list_find(&list[TO_UPSTREAM], "slow"));
+
+        expect_legal(IN_SERVICE("to_client = ( );"));
+        assert_int_equal(config->services[0]->conditions[TO_CLIENT].n, 0);
+        memset(longest, 'n', sizeof(longest) - 1);
+        longest[sizeof(longest) - 1] = '\0';
+        (void)snprintf(text, sizeof(text), TO_CLIENT("name = \"%s\";"), longest);
+        expect_legal(text);
+        assert_string_equal(to_client()->name, longest);
+}
+
+/* A mistake in a group of a list names the group by its place. */
+static void groups_apart(void **state)
+{
+        (void)state;
+        expect_mistakes(
+                IN_SERVICE("mode = \"relay\"; upstream = \"127.0.0.1:1\";\n"
+                           "to_client = (\n"
+                           "  { name = \"slow\"; },\n"
+                           "  { name = \"slow\"; rate = \"fast\"; },\n"
+                           "  { },\n"
+                           "  { latency = 1; } );\n"
+                           "to_upstream = (\n"
+                           "  { },\n"
+                           "  { name = \"\"; },\n"
+                           "  { latncy = 1;\n"
+                           "    name = \"slow\"; },\n"
+                           "  17 );"),
+                "conf:7: services.echo.to_client[1].rate: \"fast\" is not legal, expected " RATE
+                "\n"
+                "conf:12: services.echo.to_upstream[1].name: \"\" is not legal, expected a text of "
+                "1 to 255 bytes\n"
+                "conf:13: services.echo.to_upstream[2].latncy: unknown key, the nearest known one "
+                "is \"latency\"\n"
+                "conf:15: services.echo.to_upstream: 17 is not legal, expected " GROUP "\n"
+                "conf:7: services.echo.to_client[1].name: \"slow\" is the name of another group "
+                "already\n"
+                "conf:9: services.echo.to_client[3]: name is missing, and another group has none "
+                "either\n"
+                "conf:14: services.echo.to_upstream[2].name: \"slow\" is the name of another group "
+                "already\n");
+}
+
+static void many_groups(void **state)
+{
+        char text[8192];
+        size_t n;
+
+        (void)state;
+        for (int i = 64; i < 66; i++) {
+                n = (size_t)snprintf(text, sizeof(text), "%s",
+                                     "services = { a = { listen = \"127.0.0.1:0\"; to_client = (");
+                for (int j = 0; j < i; j++)
+                        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s{ name = \"%d\"; }",
+                                              j ? ", " : "", j);
+                (void)snprintf(text + n, sizeof(text) - n, "); }; };");
+                if (i == 64)
+                        expect_legal(text);
+                else
+                        expect_mistakes(text, "conf:1: services.a.to_client: a list of 65 is not "
+                                              "legal, expected " GROUP "\n");
+        }
 }
 
 static void each_condition(void **state)
@@ -130,6 +226,8 @@ static void each_condition(void **state)
         static const struct {
                 const char *setting, *value, *legal, *with;
         } cases[] = {
+                { "name = \"\"", "\"\"", NAME, "" },
+                { "name = 1", "1", NAME, "" },
                 { "latency = -1", "-1", SPAN, "" },
                 { "latency = \"366d\"", "\"366d\"", SPAN, "" },
                 { "latency = \"forever\"", "\"forever\"", SPAN, "" },
@@ -225,7 +323,9 @@ static void conditions_apart(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                CONFIG_TEST(conditions),     CONFIG_TEST(shares),           CONFIG_TEST(both_ways),
+                CONFIG_TEST(conditions),     CONFIG_TEST(shares),
+                CONFIG_TEST(both_ways),      CONFIG_TEST(groups),
+                CONFIG_TEST(groups_apart),   CONFIG_TEST(many_groups),
                 CONFIG_TEST(each_condition), CONFIG_TEST(conditions_apart),
         };
 

@@ -26,8 +26,10 @@
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
         "PORT 1 to 65535"
 
-#define GROUP "a group { latency = …; }"
-#define RATE  "bytes a second, such as \"64K\", to \"1024G\"; 0: no limit"
+#define GROUP "a group { latency = …; }, or a list of up to 64: ( { … }, { … } )"
+#define NAME  "a text of 1 to 255 bytes"
+#define RATE \
+        "bytes a second such as 1000 or \"64K\", to \"1024G\", or \"unlimited\"; 0: nothing moves"
 #define SIZE  "bytes such as 1000 or \"64K\", to \"1024G\""
 #define BURST SIZE ", or \"auto\""
 #define CUT   SIZE ", or \"never\""

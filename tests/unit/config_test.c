@@ -24,9 +24,8 @@ static void expect_echo(const struct config *c, const char *listen, uint64_t bac
         assert_int_equal(c->services[0]->hold_bytes, 1024 * 1024);
         assert_int_equal(c->services[0]->connect_delay_usec, 0);
         assert_int_equal(c->services[0]->max_dialing, 1024);
-        assert_memory_equal(&c->services[0]->to_client, &conditions_none, sizeof(conditions_none));
-        assert_memory_equal(&c->services[0]->to_upstream, &conditions_none,
-                            sizeof(conditions_none));
+        assert_int_equal(c->services[0]->conditions[TO_CLIENT].n, 0);
+        assert_int_equal(c->services[0]->conditions[TO_UPSTREAM].n, 0);
         assert_false(c->seeded);
         assert_int_equal(c->max_connections, 0);
         assert_int_equal(c->exit_on_idle_usec, 0);
@@ -69,6 +68,13 @@ static void expect_same_values(const struct service_config *one, const struct se
         a.listen = b.listen = NULL;
         a.upstreams = b.upstreams = NULL;
         a.dialing = b.dialing = NULL;
+        for (size_t d = 0; d < DIRECTIONS; d++) {
+                for (size_t i = 0; i < one->conditions[d].n; i++)
+                        assert_memory_equal(&one->conditions[d].groups[i], &conditions_none,
+                                            sizeof(conditions_none));
+                assert_int_equal(other->conditions[d].n, 0);
+                a.conditions[d] = b.conditions[d] = (struct condition_list){ 0 };
+        }
         assert_memory_equal(&a, &b, sizeof(a));
 }
 

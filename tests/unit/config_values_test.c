@@ -190,7 +190,8 @@ static void each_value(void **state)
                 { "hold = 0", "0", HOLD },
                 { "hold = \"1025M\"", "\"1025M\"", HOLD },
                 { "to_client = 1", "1", GROUP },
-                { "to_client = ( { latency = 1; } )", "a list of 1", GROUP },
+                { "to_client = ( 1 )", "1", GROUP },
+                { "to_client = [ ]", "a list of 0", GROUP },
                 { "to_client = \"latency\"", "\"latency\"", GROUP },
         };
         char text[1024], expected[1024];

@@ -98,16 +98,22 @@ static void tables(void **state)
 /* What the rest of the code takes for "nothing is done" is what a file does that says nothing. */
 static void conditions(void **state)
 {
-        static const char minimal[] = "services = { a = { listen = \"127.0.0.1:0\"; }; };";
+        static const char minimal[] = "services = { a = { listen = \"127.0.0.1:0\"; }; };",
+                          with_group[] = "services = { a = { listen = \"127.0.0.1:0\"; "
+                                         "to_client = { }; }; };";
         struct config *config;
 
         (void)state;
         forget_mistakes();
         write_text("conf", minimal);
         assert_int_equal(config_load("conf", collect_mistake, NULL, &config), 0);
-        assert_memory_equal(&config->services[0]->to_client, &conditions_none,
-                            sizeof(conditions_none));
-        assert_memory_equal(&config->services[0]->to_upstream, &conditions_none,
+        assert_int_equal(config->services[0]->conditions[TO_CLIENT].n, 0);
+        assert_int_equal(config->services[0]->conditions[TO_UPSTREAM].n, 0);
+        config_unref(config);
+        write_text("conf", with_group);
+        assert_int_equal(config_load("conf", collect_mistake, NULL, &config), 0);
+        assert_int_equal(config->services[0]->conditions[TO_CLIENT].n, 1);
+        assert_memory_equal(config->services[0]->conditions[TO_CLIENT].groups, &conditions_none,
                             sizeof(conditions_none));
         config_unref(config);
 }
@@ -117,7 +123,7 @@ static void conditions(void **state)
 /* "KEY = DEFAULT;" stands there, or where there is no default, or a group, "KEY =". */
 static bool is_in_conf(const struct key *key)
 {
-        bool exact = key->value && key->value[0] != '{';
+        bool exact = key->value && key->value[0] != '(';
         char setting[256];
 
         (void)snprintf(setting, sizeof(setting), exact ? "%s = %s;" : "%s =", key->name,

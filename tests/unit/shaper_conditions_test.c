@@ -307,6 +307,11 @@ static void hold_by_rate(void)
         conditions.rate = conditions.burst_bytes = 1;
 }
 
+static void hold_by_rate_of_zero(void)
+{
+        conditions.rate = 0;
+}
+
 static void hold_by_slices(void)
 {
         conditions.slice_bytes = 1;
@@ -337,9 +342,13 @@ static const struct {
         void (*hold)(void);
         unsigned fault;
 } holders[] = {
-        { hold_by_send_delay, 0 },      { hold_by_latency, FAULT_LATENCY },
-        { hold_by_rate, FAULT_RATE },   { hold_by_slices, FAULT_SLICE },
-        { hold_by_stall, FAULT_STALL }, { hold_by_close_delay, FAULT_CLOSE_DELAY },
+        { hold_by_send_delay, 0 },
+        { hold_by_latency, FAULT_LATENCY },
+        { hold_by_rate, FAULT_RATE },
+        { hold_by_rate_of_zero, FAULT_RATE },
+        { hold_by_slices, FAULT_SLICE },
+        { hold_by_stall, FAULT_STALL },
+        { hold_by_close_delay, FAULT_CLOSE_DELAY },
         { hold_by_all, FAULT_LATENCY },
 };
 
@@ -406,6 +415,8 @@ static void end_waits(void **state)
                 hold(i);
                 if (conditions.stall_for_usec)
                         conditions.stall_for_usec = HOUR;
+                if (conditions.rate == 0)
+                        conditions.rate = CONDITIONS_UNLIMITED;
                 set();
                 pass(10000 * HOUR);
                 assert_true(shaper_is_empty(shaper));

@@ -226,7 +226,7 @@ static inline size_t model_piece(const struct model *m, bool most)
                 n = model_least(n, slice + vary);
         else if (slice)
                 n = model_least(n, slice > vary ? slice - vary : 1);
-        if (c->rate && c->burst_bytes)
+        if (c->rate != CONDITIONS_UNLIMITED && c->burst_bytes)
                 n = model_least(n, c->burst_bytes);
         if (c->shared && !c->slice_delay_usec)
                 n = model_least(n, model_most(c->rate / 100, 1));
@@ -241,7 +241,8 @@ static inline void model_wait_for_tokens(struct model *m, uint64_t now)
 {
         __int128 missing = model_micro(model_piece(m, true)) - model_tokens(m, now);
 
-        CHECK(m->conditions.rate > 0 && missing + 2 * (__int128)m->conditions.rate > 0);
+        CHECK(m->conditions.rate != CONDITIONS_UNLIMITED &&
+              missing + 2 * (__int128)m->conditions.rate > 0);
         m->wake_usec = now + 2;
         if (missing > 0)
                 m->wake_usec += (uint64_t)(missing / m->conditions.rate) + 1;
@@ -252,7 +253,7 @@ static inline void model_leave(struct model *m, uint64_t now, size_t n)
         struct model_chunk *chunk = &m->chunks[m->first];
 
         CHECK(n >= model_piece(m, false) && n <= model_piece(m, true));
-        if (m->conditions.rate) {
+        if (m->conditions.rate != CONDITIONS_UNLIMITED) {
                 CHECK(model_tokens(m, now) + model_slack(m) >= model_micro(n));
                 model_bucket(m)->level -= model_micro(n);
                 model_bucket(m)->pieces++;
@@ -295,6 +296,8 @@ static inline void model_take(struct model *m, uint64_t now, enum shaper_event e
         } else if (m->conditions.limit_bytes == 0) {
                 CHECK(event == SHAPER_LIMIT);
                 m->limited = true;
+        } else if (m->conditions.rate == 0) {
+                CHECK(event == SHAPER_NOTHING);
         } else if (event == SHAPER_NOTHING) {
                 model_wait_for_tokens(m, now);
         } else {

@@ -82,7 +82,9 @@ static void draw(struct bucket *bucket)
         *c = conditions_none;
         c->latency_usec = maybe(0, 1, 5000);
         c->jitter_usec = maybe(0, 1, 3000);
-        c->rate = maybe(0, 20000, 5000000);
+        c->rate = maybe(CONDITIONS_UNLIMITED, 20000, 5000000);
+        if (random() % 16 == 0)
+                c->rate = 0;
         c->burst_bytes = random() % 4 ? random_between(1, 20000) : 0;
         if (random() % 4 == 0) {
                 c->rate = 1000000; /* the same for all that share the bucket */

@@ -998,7 +998,8 @@ static void random_conditions(void **state)
                         conditions = conditions_none;
                         conditions.latency_usec = random_between(0, 2) * 2000;
                         conditions.jitter_usec = random_between(0, 1) * 1500;
-                        conditions.rate = random_between(0, 2) * 500000;
+                        if (random() % 3)
+                                conditions.rate = random_between(1, 2) * 500000;
                         conditions.burst_bytes = random_between(1, 20000);
                         conditions.slice_bytes = random_between(0, 1) * 700;
                         conditions.slice_delay_usec = random_between(0, 1) * 200;
