@@ -2,10 +2,11 @@
 """A service manager that does not read: NOTIFY_SOCKET has no room. Nobody waits for it."""
 import socket
 import time
+from signal import SIGTERM
 
 import pytest
 
-from harness import DEADLINE, SIGTERM, Daemon, Manager, config, echo
+from harness import DEADLINE, Daemon, Manager, config, echo
 
 STUFFING = "STUFFING=1"
 
