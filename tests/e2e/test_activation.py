@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Sockets passed by systemd (sd_listen_fds(3)): matched to services by name, in place of "listen"."""
+"""Sockets passed by systemd (sd_listen_fds(3)) belong to the services of their names, in place of
+"listen".
+"""
 import signal
 import socket
 
@@ -10,7 +12,7 @@ from harness import Daemon, activated, backlog_of, config, connect, echo, free_p
 
 @pytest.fixture
 def socks():
-    """Listening sockets, closed here as soon as the daemon has them."""
+    """Listening sockets. The test process closes its copies when the daemon has them."""
     made = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
     yield made
     for sock in made:
@@ -32,7 +34,9 @@ def assert_refused(where):
 
 
 def test_named(backend, socks):
-    """Each to the service of its name, whatever the order; own addresses are not bound then."""
+    """Each socket belongs to the service of its name, in any order. A service with a socket does not bind
+    "listen".
+    """
     a, b, unused = socks
     own = free_port()
     text = config(service("echo", listen=f"127.0.0.1:{own}"), service("second"), service("third"),
@@ -63,9 +67,9 @@ def test_one_without_a_name(names, socks):
 
 
 @pytest.mark.parametrize("services, names", [
-    (["echo"], ["ohce"]),             # a name of its own that nobody has
-    (["echo"], [None, None]),         # two without a name
-    (["echo", "second"], [None]),     # one without, but which service?
+    (["echo"], ["ohce"]),             # a name that no service has
+    (["echo"], [None, None]),         # two sockets without a name
+    (["echo", "second"], [None]),     # one socket without a name, and two services
     (["echo", "second"], ["echo", "third"]),
 ])
 def test_unmatched(services, names, socks):
@@ -80,7 +84,7 @@ def test_unmatched(services, names, socks):
 
 @pytest.mark.parametrize("names", [None, ["selectd.socket", "selectd.socket"]])
 def test_matched_by_address(backend, socks, names):
-    """Where no name decides, the address does."""
+    """A socket without a name belongs to the service with its address."""
     text = config(service("b", listen=address(socks[1])), service("a", listen=address(socks[0])),
                   backend=backend)
     with activated(text, socks[:2], names) as daemon:
@@ -94,7 +98,7 @@ def test_matched_by_address(backend, socks, names):
 
 
 def test_one_name_for_two_services(socks):
-    """A unit with two ListenStream= and one name, of which one is another service's."""
+    """A unit has two ListenStream= and one name. One of its addresses is another service's."""
     first, second = map(address, socks[:2])
     text = config(service("echo", listen=first), service("db", listen=second))
     with activated(text, socks[:2], ["echo", "echo"], wait=None) as daemon:
@@ -105,7 +109,7 @@ def test_one_name_for_two_services(socks):
 
 
 def test_part_of_what_another_service_wants(socks):
-    """Not the same address, but one that it includes; found out at a reload."""
+    """A passed address is not equal to another service's, but covers it. A reload finds that out."""
     where = address(socks[0])
     port = where.rpartition(":")[2]
     with activated(config(), socks[:1], ["echo"]) as daemon:
@@ -117,7 +121,7 @@ def test_part_of_what_another_service_wants(socks):
 
 
 def test_passed_is_not_what_the_file_says(backend, socks):
-    """It is used, and the log says that they differ, once for the service."""
+    """The passed socket is used, and the log says once that the addresses differ."""
     first, second, _ = map(address, socks)
     own = f"127.0.0.1:{free_port()}"
     passed = f"{first}, {second}"
@@ -135,21 +139,21 @@ def test_passed_is_not_what_the_file_says(backend, socks):
         assert daemon.lines("systemd passed") == [warning(own)]
         daemon.reload(text(second, first))
         assert len(daemon.lines("systemd passed")) == 1
-        daemon.reload(text(first, second, own))  # one that is not listened on
+        daemon.reload(text(first, second, own))  # an address that no socket has
         assert daemon.lines("systemd passed")[1:] == [warning(f"{first}, {second}, {own}")]
         assert_serves(first)
         assert_refused(own)
 
 
 def test_none_passed():
-    """As a wrapper leaves it behind that passes what it has, and has none."""
+    """LISTEN_FDS=0 means that no socket was passed."""
     with Daemon(config(), env={"LISTEN_FDS": "0"},
                 wrapper=["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"]) as daemon:
         assert_serves(daemon.addresses()[0])
 
 
 def test_name_with_a_line_end(socks):
-    """It is escaped, whatever the log says of it."""
+    """A name with a newline is escaped in the log."""
     with activated(config(), socks[:1], ["ec\nho\x1b"], wait=None) as daemon:
         assert daemon.wait() == 78
         line, = daemon.log
@@ -157,7 +161,9 @@ def test_name_with_a_line_end(socks):
 
 
 def test_two_of_one_name(backend, socks, tmp_path):
-    """Of different kinds: TCP and unix, whose file is systemd's and stays."""
+    """A service gets a TCP and a unix socket of its name. The file of the unix socket is systemd's, and
+    stays.
+    """
     path = tmp_path / "echo.sock"
     with socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(path))
@@ -185,7 +191,9 @@ def test_not_a_listening_socket():
 
 
 def test_reload_keeps_it(backend, socks):
-    """Passed once for the whole life: a new "listen" does not matter, losing its service is an error."""
+    """A socket is passed once for the life of the daemon. A new "listen" does not matter; losing its service
+    is an error.
+    """
     text = config(service("echo", listen=f"127.0.0.1:{free_port()}", backlog=7), backend=backend)
     where = address(socks[0])
     with activated(config(backend=backend), socks[:1], ["echo"]) as daemon:
@@ -202,7 +210,7 @@ def test_reload_keeps_it(backend, socks):
 
 
 def test_its_backlog_is_left_alone():
-    """That is for systemd to say (Backlog=)."""
+    """The backlog of a passed socket is systemd's to set (Backlog=)."""
     with socket.create_server(("127.0.0.1", 0), backlog=50) as sock:
         with activated(config(service(backlog=7)), [sock], ["echo"]) as daemon:
             assert backlog_of(sock) == 50
@@ -211,7 +219,7 @@ def test_its_backlog_is_left_alone():
 
 
 def test_clients_that_came_before(socks):
-    """systemd holds the socket while no daemon runs: who connected meanwhile is served."""
+    """Clients that connected to the socket before the start of the daemon are served."""
     with connect(address(socks[0])) as client:
         client.sendall(b"early")
         with activated(config(), socks[:1], ["echo"]) as daemon:

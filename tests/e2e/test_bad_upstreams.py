@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Upstreams that misbehave: one client suffers, the others are served.
+"""Misbehaving upstreams harm only their own client.
 
-(One that refuses, one that can't be reached and one that reads nothing are in test_relay.py.)
+(An upstream that refuses, that is unreachable, or that reads nothing is tested in test_relay.py.)
 """
 import contextlib
 import socket
@@ -17,15 +17,15 @@ MUCH = pattern(64 << 20)
 
 
 def first(serve):
-    """The first client gets this, those after it an answer."""
+    """The first client is served by this function, and later clients get an answer."""
     return lambda sock, n: (answer if n else serve)(sock, n)
 
 
-# What is connected, and misbehaves
+# Connected upstreams that misbehave
 
 
 def test_silence(backend):
-    """It hears what the client says and nothing comes of it, until idle_timeout."""
+    """The upstream reads and never answers. idle_timeout ends the connection."""
     def hear(sock, n):
         while sock.recv(1 << 16):
             pass
@@ -41,7 +41,7 @@ def test_silence(backend):
 
 
 def test_reset_mid_stream(backend):
-    """All that came before the reset is there, then the reset; the next client is served."""
+    """All bytes before the reset arrive, then the reset. The next client is served."""
     def cut_off(sock, n):
         sock.sendall(DATA)
         sock.recv(1)
@@ -61,7 +61,7 @@ def test_reset_mid_stream(backend):
 
 @pytest.mark.parametrize("size", [0, 1, len(DATA)])
 def test_reset_close_behind(backend, size):
-    """It overtakes data, so some may be lost, but never does it look as if that were the end."""
+    """A reset may overtake data, so some may be lost. But the client never sees an orderly end."""
     def cut_off(sock, n):
         sock.sendall(DATA[:size])
         reset(sock)
@@ -80,7 +80,9 @@ def test_reset_close_behind(backend, size):
 
 @pytest.mark.parametrize("both", [False, True], ids=["one-way", "both-ways"])
 def test_reset_in_a_standstill(backend, both):
-    """It, or both, have sent until the relay took no more: it is not read, but its end is seen."""
+    """One or both peers have sent until the relay took no more. The relay reads nothing, but notices the
+    reset.
+    """
     cue, taken = threading.Event(), []
 
     def cut_off(sock, n):
@@ -103,7 +105,9 @@ def test_reset_in_a_standstill(backend, both):
 
 
 def test_flood(backend):
-    """Who sends without end to clients that read nothing is held up: at little cost, at no loss."""
+    """An upstream that sends without end to clients that read nothing is stopped: at little cost and without
+    loss.
+    """
     n_clients, taken = 4, {}
 
     def flood(sock, n):
@@ -117,7 +121,7 @@ def test_flood(backend):
             before = daemon.memory_bytes()
             with contextlib.ExitStack() as stack, Steady(daemon.connect("relay")):
                 clients = []
-                for n in range(n_clients):  # in turn, so that the nth here is the nth there
+                for n in range(n_clients):  # one by one, so that both sides count alike
                     clients.append(stack.enter_context(daemon.connect("flooded")))
                     until(lambda: len(upstream.clients) > n, "its connection")
                 until(lambda: len(taken) == n_clients, "the standstill")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Root can read every file, the user of the service can't: --check tells which ones."""
+"""Root can read every file, and the user of the service cannot. --check names the files that this user
+cannot read.
+"""
 import os
 import re
 import subprocess
@@ -24,7 +26,7 @@ def expect_told(err, *paths):
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o400, 0o660])
 def test_a_private_file(tmp_path, mode):
-    """It may be a draft: this is told, but is no mistake."""
+    """The file may be a draft: --check names it, but reports no mistake."""
     path = config_in(tmp_path, config())
     path.chmod(mode)
     status, out, err = run_selectd("--check", "-c", path)
@@ -43,7 +45,7 @@ def test_an_owner_without_a_name(tmp_path):
 
 
 def test_private_includes(tmp_path):
-    """Each is told, and only those."""
+    """Every private file is named, and no other."""
     path = config_in(tmp_path, '@include "a"\n@include "b"\n' + config())
     for name, mode in ("a", 0o600), ("b", 0o644):
         (tmp_path / name).write_text("")
@@ -63,7 +65,9 @@ def test_mistakes_come_first(tmp_path):
 
 
 def installed(tmp_path, mode):
-    """A configuration of that mode in the default place: yields its path, and what runs selectd there."""
+    """A configuration with this mode in the default place. Yields its path, and the command that runs selectd
+    there.
+    """
     path = Path(re.search(r"instead of (\S+)", run_selectd("--help")[1])[1])
     config_in(tmp_path, config())
     script = f'mount -t tmpfs none {path.parent} && install -m {mode:o} {tmp_path}/selectd.conf {path} && exec "$@"'
@@ -77,7 +81,7 @@ def checked(wrapper, *args, **env):
 
 
 def test_the_default_file(tmp_path):
-    """That one is no draft: what root's check approves, the service can read."""
+    """The default file is no draft: if root's check passes, the service can read it."""
     path, wrapper = installed(tmp_path, 0o600)
     for args in [], ["-c", path]:
         status, err = checked(wrapper, *args)
@@ -87,12 +91,12 @@ def test_the_default_file(tmp_path):
 
 
 def test_the_check_of_a_reload(tmp_path):
-    """systemd runs it as the user of the service: if that is root, then root's files are right."""
+    """systemd runs the check as the user of the service. If that is root, private files are fine."""
     assert checked(installed(tmp_path, 0o600)[1], MAINPID="1") == (0, "")
 
 
 def test_roots_own_daemon(tmp_path):
-    """Who runs selectd as root may keep the file private, and is told nothing of it."""
+    """When root runs selectd itself, a private file is fine and is not named."""
     path = config_in(tmp_path, config())
     path.chmod(0o600)
     with Daemon(f'@include "{path}"\n') as daemon, daemon.connect() as client:

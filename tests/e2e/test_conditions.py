@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Conditions: what to_client and to_upstream do to a line, each row of the table by itself.
+"""Conditions: each row of the table of to_client and to_upstream by itself.
 
-Nothing may come early: a lower bound is exact, but for the millisecond that two clocks differ by.
-How late something may be the kernel does not promise on a shared machine; where lateness is judged
-at all, it is against another connection of the same time, or by a deadline that only a hang misses.
+Nothing may come early: lower bounds are exact, except for one millisecond between two clocks. On a
+shared machine the kernel promises nothing about lateness. Where a test judges lateness, it compares with
+another connection at the same time, or with a deadline that only a hang misses.
 """
 import contextlib
 import re
@@ -28,19 +28,19 @@ def conditioned(backend, top=(), **conditions):
 
 
 def closed(daemon, reason):
-    """Waits for the record of an end for this reason."""
+    """Waits for the record of a connection that ended for this reason."""
     return daemon.wait_for(rf" closed: {reason}, ")
 
 
 def test_latency_overlaps(backend):
-    """Each chunk is due so long after it came: forty in a row do not add up to 20 s."""
+    """Each chunk leaves a latency after it arrived: the delays of forty chunks do not add up to 20 s."""
     with conditioned(backend, {"log_level": "debug"}, latency="500ms") as daemon, \
             daemon.connect() as client:
         sent = []
         for i in range(40):
             sent.append(time.monotonic())
             client.sendall(bytes([i]) * 100)
-            daemon.wait_for(r" received 100 bytes$", i + 1)  # or two would be one chunk
+            daemon.wait_for(r" received 100 bytes$", i + 1)  # otherwise one read might take two as one chunk
         for i in range(40):
             assert recv_exactly(client, 100) == bytes([i]) * 100
             assert time.monotonic() - sent[i] >= 0.5 - EARLY
@@ -57,7 +57,7 @@ def test_end_waits_behind_the_data(backend):
 
 
 def test_jitter(backend):
-    """Within its range, not always the same, and never out of order."""
+    """The delays are within the range and differ, and chunks keep their order."""
     with conditioned(backend, latency="60ms", jitter="40ms") as daemon, daemon.connect() as client:
         took = []
         for i in range(12):
@@ -72,7 +72,7 @@ def test_jitter(backend):
 
 
 def test_same_seed_same_fate(backend):
-    """The same connections in the same order: what each waits differs, but not from run to run."""
+    """With a seed, connections in the same order get the same delays in each run."""
     def run():
         with conditioned(backend, {"seed": 42}, latency="60ms", jitter="50ms",
                          drop_new=0.3) as daemon:
@@ -91,13 +91,13 @@ def test_same_seed_same_fate(backend):
     for fates in zip(*runs):
         assert len({fate is None for fate in fates}) == 1, runs
     assert {fate is None for fate in runs[0]} == {True, False}
-    # Of three runs the quickest round trip is the due one; it must tell apart two connections.
+    # The quickest of three runs shows the real delay, which must differ between connections.
     quickest = [min(fates) for fates in zip(*runs) if fates[0] is not None]
     assert max(quickest) - min(quickest) > 0.01
 
 
 def test_rate(backend):
-    """At no time more than the burst and what the rate has given since."""
+    """At no time have more bytes arrived than the burst and the rate allow."""
     rate, burst, size = 400_000, 20_000, 200_000
     with conditioned(backend, rate=rate, burst=burst) as daemon, daemon.connect() as client:
         data, got = pattern(size), bytearray()
@@ -112,7 +112,7 @@ def test_rate(backend):
 
 
 def test_shared_rate(backend):
-    """One rate for all of the service's connections: each alone would have it to itself."""
+    """All connections of the service share one rate. Alone, each would have the whole rate."""
     rate, burst, size = 400_000, 4_000, 60_000
     with conditioned(backend, rate=rate, burst=burst, shared=True) as daemon:
         clients = [daemon.connect() for _ in range(4)]
@@ -157,9 +157,10 @@ def test_limit_amid_a_chunk(backend):
 
 @pytest.mark.parametrize("limit", [1000, 1 << 20, 3 << 20])
 def test_limit_while_more_comes(backend, limit):
-    """All that may pass arrives, however late it is read, and then the end: what comes on resets nothing.
+    """All bytes up to the limit arrive, however late they are read, and then the end. Further bytes cause no
+    reset.
 
-    The kernel keeps all of it: send_buffer does not bound that here.
+    The kernel holds all of it: send_buffer does not bound that here.
     """
     with echoing(backend, to_client=dict(limit=limit), send_buffer=0) as daemon, \
             daemon.connect() as client:
@@ -178,7 +179,7 @@ def send_for_ever(sock):
 
 
 def test_limit_of_a_relay(backend):
-    """The upstream talks on and reads nothing: neither side is reset, and both are let go in time."""
+    """The upstream keeps sending and reads nothing. Neither side is reset, and both are closed in time."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
@@ -199,7 +200,7 @@ def test_limit_of_a_relay(backend):
 
 
 def test_the_limit_of_to_upstream():
-    """The reason names the limit that was reached, not the other way's."""
+    """The reason names the limit that was reached, not the other direction's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
@@ -215,7 +216,9 @@ def test_the_limit_of_to_upstream():
 
 @pytest.mark.parametrize("gone", [reset, socket.socket.close], ids=["reset", "close"])
 def test_limit_frees_its_place(backend, gone):
-    """As soon as the client has read all, or is gone without; though the upstream stays."""
+    """A connection that reached its limit ends when the client has read everything or has left, even if the
+    upstream stays.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
@@ -237,11 +240,11 @@ def test_limit_frees_its_place(backend, gone):
                     until(lambda: len(daemon.descriptors()) == before, "the end of the connection")
                     return time.monotonic() - began
 
-            in_time(served, 0.7)  # of a second that others are given
+            in_time(served, 0.7)  # seconds; others linger for one second
 
 
 def test_stop_ends_a_limited_one_that_lingers(backend):
-    """A second signal waits for nobody."""
+    """A second signal waits for no lingering connection."""
     with echoing(backend, to_client=dict(limit="3M"), send_buffer=0) as daemon, \
             daemon.connect(receive_buffer=16384) as client:
         sender = threading.Thread(target=send_for_ever, args=(client,))
@@ -249,12 +252,12 @@ def test_stop_ends_a_limited_one_that_lingers(backend):
         closed(daemon, "limit 3145728 B")
         began = time.monotonic()
         daemon.stop_now()
-        assert time.monotonic() - began < 10  # of thirty
+        assert time.monotonic() - began < 10  # seconds of thirty
         sender.join()
 
 
 def test_what_counts_for_a_limit(backend):
-    """All bytes since the connection began, whatever conditions there were before."""
+    """All bytes since the beginning of the connection count, whatever conditions there were before."""
     for before in ({}, {"latency": "1ms"}):
         with conditioned(backend, **before) as daemon:
             def reload(**conditions):
@@ -276,7 +279,9 @@ def test_what_counts_for_a_limit(backend):
 
 
 def test_small_slices_hold_up_nobody(backend):
-    """A million pieces that fall due at one moment leave in turns, with others between them."""
+    """A million slices that are due at once leave in many turns of the loop, and other connections are served
+    in between.
+    """
     with Daemon(config(service("slow", to_client=dict(latency="300ms", slice_size=1)),
                        service("quick"), backend=backend), env=WITHOUT_QUARANTINE) as daemon:
         with daemon.connect("slow") as slow, daemon.connect("quick") as quick:
@@ -292,7 +297,7 @@ def test_small_slices_hold_up_nobody(backend):
 
 
 def test_shared_rate_survives_a_reload(backend):
-    """One that changes nothing gives nobody another burst."""
+    """A reload that changes nothing does not refill the burst."""
     with conditioned(backend, rate=20_000, burst=20_000, shared=True) as daemon, \
             daemon.connect() as client:
         text = config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=dict(
@@ -316,7 +321,7 @@ def test_stall_after_bytes(backend):
         assert recv_exactly(client, 1024) == pattern(3000)[:1024]
         assert recv_exactly(client, 3000 - 1024) == pattern(3000)[1024:]
         assert time.monotonic() - began >= 0.4 - EARLY
-        echo(client, pattern(5000))  # once, and no more
+        echo(client, pattern(5000))  # only once
 
 
 def test_stall_after_a_time(backend):
@@ -326,19 +331,19 @@ def test_stall_after_a_time(backend):
             with daemon.connect() as client:
                 daemon.wait_for(" connected$", i)
                 echo(client)
-                time.sleep(0.21)  # into the stall, wherever in the time since it began
+                time.sleep(0.21)  # into the stall, at any moment of it
                 asked = time.monotonic()
                 echo(client)
                 answered = time.monotonic()
                 echo(client)
-            if asked < began + 0.7:  # else the machine was away so long that it was over
+            if asked < began + 0.7:  # otherwise the machine was so slow that the stall was over
                 assert answered >= began + 0.7 - EARLY
                 return
         pytest.fail("this machine never got there in time")
 
 
 def test_another_stall_for_is_another_stall():
-    """As long as it says, from the reload on that brings it; the first one does not count."""
+    """A reload with another stall_for starts a stall of that length, and the first one no longer counts."""
     def conditions(stall_for):
         return {"stall_after": 0, "stall_for": stall_for}
 
@@ -387,7 +392,7 @@ def test_reset_after_is_not_put_off_by_reloads():
 
 @pytest.mark.parametrize("to_client, to_upstream", [("300ms", "1h"), ("1h", "300ms")])
 def test_the_earlier_reset_after_wins(to_client, to_upstream):
-    """Whichever way it is said for: it ends the connection as a whole."""
+    """The earlier reset_after of the two directions resets the whole connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
         with echoing("auto", mode="relay", upstream=upstream, to_client=dict(reset_after=to_client),
@@ -419,7 +424,8 @@ def test_drop_new_none_and_all(backend, share, served):
 
 
 def test_probability(backend):
-    """It applies to some, with this seed to half of them; and to none or all of them."""
+    """The conditions apply to half of the connections with this seed, and to none or all of them with 0 or 1.
+    """
     def slow(probability):
         with conditioned(backend, {"seed": 7}, latency="100ms", probability=probability) as daemon:
             took = []
@@ -435,7 +441,7 @@ def test_probability(backend):
 
 
 def test_each_way_draws_its_own_fate():
-    """Of the same connections with the same seed, other ones are dropped for to_upstream's sake."""
+    """With the same seed, to_upstream drops other connections than to_client."""
     def fates(way):
         answered = []
         with Daemon(config()) as upstream, echoing(
@@ -456,7 +462,7 @@ def test_each_way_draws_its_own_fate():
 
 
 def test_each_way_on_its_own(backend):
-    """A relay: to_upstream holds back the question, to_client the answer."""
+    """In a relay, to_upstream delays the question and to_client the answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
@@ -487,13 +493,13 @@ def test_connect_delay(backend):
 
 
 def test_hold_bounds_what_is_held(backend):
-    """Then reading stops; nothing is lost when it goes on."""
+    """At hold bytes, reading stops. No byte is lost when it continues."""
     with echoing(backend, to_client=dict(latency="1h"), hold="256K") as daemon, \
             daemon.connect() as client:
         before = daemon.memory_bytes()
         [taken] = push([client], pattern(32 << 20))
         assert taken < 32 << 20
-        # What is held and a read, each with room to grow by, and the loop's two buffers, first used.
+        # The held bytes and one read, each in a buffer with room to grow, and the loop's two buffers.
         assert daemon.memory_bytes() - before < (256 + 3 * 64 + 200 + LOOP_KBYTES) * 1024
         daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}"), backend=backend))
         client.shutdown(socket.SHUT_WR)
@@ -505,7 +511,7 @@ def test_hold_bounds_what_is_held(backend):
     {"stall_after": 0, "stall_for": "1h"}, {"close_delay": "1h"},
 ])
 def test_a_fault_turned_off_and_on(backend, conditions):
-    """By reload, with bytes held: none is lost, and none waits any longer."""
+    """Reloads change conditions while bytes are held: none is lost, and none waits any longer."""
     with conditioned(backend, **conditions) as daemon, daemon.connect() as client:
         listen = f"127.0.0.1:{daemon.port()}"
         client.sendall(pattern(5000))
@@ -523,7 +529,7 @@ def test_a_fault_turned_off_and_on(backend, conditions):
 
 
 def test_turned_on_from_the_middle_of_bulk(backend):
-    """Bulk is spliced, which conditions can't be applied to: from the reload on it is not, and is whole."""
+    """Conditions cannot be applied to spliced bytes. Splicing stops at the reload, and no byte is lost."""
     data = pattern(48 << 20)
     with echoing(backend) as daemon, daemon.connect() as client, sending(client, data):
         got = recv_exactly(client, 8 << 20)
@@ -543,13 +549,13 @@ def test_hub(backend):
 
 
 def test_hub_member_that_leaves(backend):
-    """It gets what was under way, nothing that comes later, and then its end."""
+    """The member gets the bytes that were under way, then its end, and nothing that was sent later."""
     with echoing(backend, mode="hub", to_client=dict(latency="200ms")) as daemon, \
             daemon.connect() as leaver, daemon.connect() as other:
         daemon.wait_for(" connected$", 2)
         other.sendall(b"in time")
         leaver.sendall(b"!")
-        assert recv_exactly(other, 1) == b"!"  # so "in time" has come, too
+        assert recv_exactly(other, 1) == b"!"  # so "in time" has arrived, too
         leaver.shutdown(socket.SHUT_WR)
         for _ in range(1000):
             other.sendall(b" late")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every mistake is reported, in the same words by --check, at start and at a reload; never a crash."""
+"""--check, a start and a reload report every mistake in the same words, and never crash."""
 import os
 import pathlib
 import random
@@ -21,7 +21,7 @@ def refused(status, out, err):
 
 
 def all_three_ways(text, extra=None):
-    """The mistakes in a file: the same ones in each of the three ways to have it read."""
+    """The mistakes in a file, which must be the same in each of the three ways to read it."""
     with Daemon(config()) as daemon:
         for name, content in (extra or {}).items():
             pathlib.Path(daemon.directory.name, name).write_text(content)
@@ -50,7 +50,7 @@ def accept_from(ranges):
     return echo_with(proxy_protocol="accept", proxy_from=ranges)
 
 
-# A file, the line of its one mistake, and what must be said of it: the value and what is legal.
+# A file, the line of its only mistake, and words of the report: the value and the legal values.
 MISTAKES = {
     "wrong type": (config(log_payload="yes"), 1, 'log_payload: "yes" .* true or false'),
     "number for a word": (config(backend=3), 1, "backend: 3 .*epoll"),
@@ -125,7 +125,7 @@ def test_one_mistake(text, line, what):
     assert re.match(rf"selectd\.conf:{line or '[0-9]+'}: .*{what}", said), said
 
 
-# Relays, "a" and on, by where they listen and lead to; and where each of them leads back to itself.
+# Relays "a", "b", …: their "listen" and "upstream", and which of them lead back to themselves.
 CIRCLES = {
     "two": ([("127.0.0.1:7001", "127.0.0.1:7002"), ("127.0.0.1:7002", "127.0.0.1:7001")],
             ['a.upstream: "127.0.0.1:7002" leads back here, by service b',
@@ -157,13 +157,13 @@ CIRCLES = {
 @pytest.mark.parametrize("relays, mistakes", CIRCLES.values(), ids=CIRCLES)
 def test_relays_in_a_circle(relays, mistakes):
     text = config(*(relay(to, name, listen=listen) for name, (listen, to) in zip("abc", relays)))
-    lines = {name: 5 * n for n, name in enumerate("abc", 1)}  # of each upstream
+    lines = {name: 5 * n for n, name in enumerate("abc", 1)}  # one line for each upstream
     assert all_three_ways(text) == [f"selectd.conf:{lines[mistake[0]]}: services.{mistake}"
                                     for mistake in mistakes]
 
 
 def test_relays_in_no_circle(tmp_path):
-    """However often they meet, and wherever an echo, a hub or a port of another address is the end."""
+    """Relays may meet any number of times, if they end at an echo, a hub or the port of another address."""
     def to(port):
         return f"127.0.0.1:{port}"
 
@@ -173,7 +173,7 @@ def test_relays_in_no_circle(tmp_path):
                   service("d", to(7004)), service("e", to(7005), mode="hub"),
                   relay("127.0.0.2:7006", "f", listen=to(7006)),
                   relay("127.0.0.1:7007", "g", listen="[::1]:7007"),
-                  relay("127.0.0.1:7008", "h", listen="[::]:7008"),  # of IPv6 alone, unlike "*"
+                  relay("127.0.0.1:7008", "h", listen="[::]:7008"),  # IPv6 only, unlike "*"
                   relay("[::1]:7009", "i", listen="0.0.0.0:7009"))
     assert run_selectd("-t", "-c", config_in(tmp_path, text)) == (0, "", "")
 
@@ -184,7 +184,7 @@ def test_all_at_once():
                   log_level="no", log_payload=1, backend="kqueue", max_connections="many",
                   exit_on_idle=[], drain_timeout="-1s", surprise=1)
     lines = [int(re.match(r"selectd\.conf:(\d+): ", said)[1]) for said in all_three_ways(text)]
-    # Each of the top's, the services' own, and the missing listen at its service.
+    # Each mistake of the top level, those of the services, and the missing listen at its service.
     assert sorted(lines) == [1, 2, 3, 4, 5, 6, 7, 10, 11, 15, 17, 18]
 
 
@@ -264,7 +264,8 @@ def test_include(head, files, what):
     ('a = = {{\n}} @include "{fifo}"\n', [r'selectd\.conf:1: syntax error: "a = = {{"']),
 ], ids=["quote missing", "behind what is struck out"])
 def test_no_include_by_the_back_door(head, mistakes, tmp_path):
-    """What looks like an include to the parser alone is none: of a FIFO it would never come back."""
+    """Text that only looks like an include to libconfig's parser is not included. A FIFO would block forever.
+    """
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     said = all_three_ways(head.format(fifo=fifo) + config())
@@ -297,7 +298,7 @@ def test_information(args):
 
 
 def assert_system_refuses(text, what):
-    """The configuration is fine, but the system is not: 71."""
+    """The configuration is fine, but the system refuses it: status 71."""
     with Daemon(text, wait=None) as daemon:
         assert daemon.wait() == 71
         assert daemon.lines(what)
@@ -312,7 +313,7 @@ def test_port_in_use(backend):
 
 
 @pytest.mark.parametrize("listen, why", [
-    ("192.0.2.1:0", "Cannot assign requested address"),  # of a block for documentation
+    ("192.0.2.1:0", "Cannot assign requested address"),  # an address for documentation
     ("unix:/nonexistent/echo.sock", "No such file or directory"),
 ])
 def test_address_not_to_be_had(listen, why):

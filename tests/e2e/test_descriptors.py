@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Out of descriptors: clients wait, the daemon says so once and does not spin, and goes on later."""
+"""When descriptors run out, clients wait, the daemon logs that once and does not spin, and continues
+later.
+"""
 import resource
 import signal
 import time
@@ -8,13 +10,13 @@ import pytest
 
 from harness import DEADLINE, Daemon, config, echo, service
 
-WATCHED = 1.5  # seconds, longer than the pause between two tries to accept
+WATCHED = 1.5  # seconds, longer than the pause between two attempts to accept
 PAUSED = "^cannot accept: Too many open files; clients wait until a connection ends$"
 
 
 @pytest.fixture
 def full(backend):
-    """A daemon that can open no more, a client inside, and one that waits."""
+    """A daemon without free descriptors, one client that it serves, and one that waits."""
     with Daemon(config(backend=backend)) as daemon:
         inside = daemon.connect()
         echo(inside)
@@ -51,12 +53,12 @@ def test_waits_without_spinning(full):
 
 
 def test_resumes_when_the_system_relents(full):
-    """No connection of its own ends, so it must look by itself now and then."""
+    """No connection ends, so the daemon must try again from time to time."""
     daemon, inside, waiting, allow_more = full
     allow_more(1)
     assert waiting.recv(6) == b"me too"
     echo(inside)
-    # There is no room for a third, until there is.
+    # The third client waits for a free descriptor.
     with daemon.connect() as third:
         third.sendall(b"!")
         assert_waits(third)
@@ -65,7 +67,7 @@ def test_resumes_when_the_system_relents(full):
 
 
 def test_a_place_is_taken_as_soon_as_it_is_free(full):
-    """Not only at the next look after a pause, of which ten would take ten seconds."""
+    """A free descriptor is used at once, not at the next attempt: ten of those would take ten seconds."""
     daemon, inside, waiting, _ = full
     began = time.monotonic()
     for _ in range(10):
@@ -89,7 +91,7 @@ def test_stops_while_full(full):
 
 @pytest.mark.parametrize("goes", ["stop", "reload"])
 def test_who_waits_is_served_before_the_listener_goes(full, backend, goes):
-    """As far as there is room now: accepted, not reset."""
+    """Waiting clients are accepted as far as there are descriptors, and not reset."""
     daemon, inside, waiting, allow_more = full
     allow_more(8)
     if goes == "reload":

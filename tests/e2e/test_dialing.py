@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How an upstream is reached: every try can be seen, a full backlog is waited for."""
+"""How an upstream is reached: each attempt is logged at debug, and a full backlog is waited for."""
 import socket
 
 import pytest
@@ -33,7 +33,7 @@ def test_no_upstream_is_a_warning(backend):
 
 @pytest.mark.parametrize("in_time", [True, False])
 def test_full_backlog_of_a_unix_socket(backend, tmp_path, in_time):
-    """It is waited for, as TCP does by itself, for as long as connect_timeout says."""
+    """The daemon waits for room in the backlog for connect_timeout, as the kernel does for TCP."""
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
         listener.bind(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is sent comes back: all values, all sizes, many at once, over every kind of socket."""
+"""An echo returns all values, sizes and numbers of messages, on every kind of socket."""
 import os
 import re
 import socket
@@ -14,7 +14,7 @@ SIZES = [1, 2, 255, 256, 1023, 1024, 1025, 4096, 65535, 65536, 65537, 1 << 20]
 
 
 def exchange(sock, data):
-    """Sends while receiving: neither side's buffers hold a megabyte."""
+    """Sends and receives at the same time, because no buffers hold a megabyte."""
     with sending(sock, data):
         return recv_exactly(sock, len(data))
 
@@ -62,7 +62,7 @@ def test_addresses(listen, clients):
         for host in clients:
             with connect(f"{host}:{port}") as client:
                 echo(client)
-                # Who came over IPv4 is named by the IPv4 address, also on a socket of both.
+                # An IPv4 client has its IPv4 address in the log, even on an IPv6 socket.
                 daemon.wait_for(rf"^echo: {re.escape(name_of(client))} connected$")
 
 
@@ -97,7 +97,7 @@ def test_list_and_unix(backend, tmp_path):
 
 
 def test_unix_file_is_for_everyone(tmp_path):
-    """Whatever the umask: who may connect is for the directory to say."""
+    """The umask does not limit who may connect. The directory does."""
     path = tmp_path / "echo.sock"
     umask = ["sh", "-c", 'umask 077 && exec "$0" "$@"']
     with Daemon(config(service(listen=f"unix:{path}")), wrapper=umask):
@@ -105,7 +105,7 @@ def test_unix_file_is_for_everyone(tmp_path):
 
 
 def test_unix_file_left_behind(tmp_path):
-    """A socket file nobody listens on, as after a kill, is no obstacle; one in use is."""
+    """A socket file on which nobody listens, as after a kill, is replaced. One in use is not."""
     path = tmp_path / "echo.sock"
     text = config(service(listen=f"unix:{path}"))
     with Daemon(text, check=False) as daemon:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""EINTR is never an error: a library in front of libc makes every second system call fail with it.
+"""EINTR is never an error. A preloaded library makes every second system call fail with it.
 
-Nobody may notice: not a client of an echo, a relay, a hub, or one with a PROXY header, not a reload,
-and not the reader of the log.
+Nobody may notice that: no client of an echo, a relay, a hub or a service with PROXY headers, no reload,
+and no reader of the log.
 """
 import socket
 

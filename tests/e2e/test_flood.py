@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Clients that say nothing, that flood, that come and go by the thousand: a steady one loses nothing."""
+"""Thousands of clients that are silent, that flood, or that come and go: a well-behaved client loses
+nothing.
+"""
 import contextlib
 import threading
 
@@ -9,19 +11,19 @@ SILENT, FLOODERS, CALLS = 200, 5, 1000
 
 
 def silent(daemon):
-    """Connect and say nothing."""
+    """Clients that connect and send nothing."""
     return [daemon.connect() for _ in range(SILENT)]
 
 
 def flood(daemon):
-    """Send as much as the line takes, without reading, and go."""
+    """Clients that send until the socket takes no more, do not read, and leave."""
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(daemon.connect()) for _ in range(FLOODERS)]
         push(socks, pattern(8 << 20), quiet=0.2)
 
 
 def come_and_go(daemon):
-    """Connect and close; every third one with a reset, every other one with something said."""
+    """Clients that connect and close. Every third one resets, and every second one sends something."""
     for i in range(CALLS):
         sock = daemon.connect()
         if i % 2:
@@ -30,20 +32,20 @@ def come_and_go(daemon):
 
 
 def talk_fast(daemon):
-    """Send and read as fast as can be."""
+    """Clients that send and read as fast as possible."""
     with daemon.connect() as sock:
         for _ in range(CALLS // 4):
             echo(sock, pattern(40_000))
 
 
 def at_once(daemon):
-    """All of them together. Returns the silent ones, who are still there."""
+    """Runs all of them together. Returns the silent clients, which are still connected."""
     errors, held = [], silent(daemon)
 
     def run(what):
         try:
             what(daemon)
-        except Exception as error:  # the thread's; reported by the test's own
+        except Exception as error:  # an error of the thread; the test reports it
             errors.append((what.__name__, error))
 
     threads = [threading.Thread(target=run, args=(what,))
@@ -58,7 +60,7 @@ def at_once(daemon):
 
 def test_nobody_else_loses(backend):
     with Daemon(config(backend=backend)) as daemon:
-        before = len(daemon.descriptors())  # which ones may change: a loop's pipe is not always the same
+        before = len(daemon.descriptors())  # the numbers may change: a loop may replace its pipe
         with Steady(daemon.connect()):
             held = at_once(daemon)
             for sock in held:

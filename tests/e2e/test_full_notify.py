@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A service manager that does not read: NOTIFY_SOCKET has no room. Nobody waits for it."""
+"""A service manager that does not read: NOTIFY_SOCKET is full, and the daemon does not wait for it."""
 import socket
 import time
 from signal import SIGTERM
@@ -13,10 +13,10 @@ STUFFING = "STUFFING=1"
 
 @pytest.fixture
 def full(tmp_path):
-    """A manager whose socket has no room."""
+    """A manager whose socket is full."""
     manager = Manager(tmp_path)
     senders, room = [], True
-    while room:  # one sender alone may be stopped by its own limit
+    while room:  # one sender might reach its own limit first
         senders.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         senders[-1].setblocking(False)
         room = stuff(senders[-1], manager.address)
@@ -26,7 +26,7 @@ def full(tmp_path):
 
 
 def stuff(sender, address):
-    """Sends until there is no room. Returns how many messages that were."""
+    """Sends until the socket is full. Returns the number of messages."""
     for n in range(1 << 20):
         try:
             sender.sendto(STUFFING.encode(), address)
@@ -36,7 +36,7 @@ def stuff(sender, address):
 
 
 def next_state(manager):
-    """The next message that is neither stuffing nor a status alone nor a sign of life."""
+    """The next message that is not stuffing, a status alone or a watchdog message."""
     while True:
         message = manager.next()
         if not {*message} & {"STUFFING", "WATCHDOG"}:
@@ -44,7 +44,7 @@ def next_state(manager):
 
 
 def wait_for_ready(manager, status):
-    """The status is told with it, or after it when a client had not quite gone yet."""
+    """Waits for READY. The status comes with it, or after it if a client had not quite left."""
     message = next_state(manager)
     assert message["READY"] == "1"
     if message["STATUS"] != status:
@@ -52,7 +52,7 @@ def wait_for_ready(manager, status):
 
 
 def serve(daemon, seconds):
-    """One client after another for longer than the status waits to be told."""
+    """Serves clients one after the other, for longer than the status may be delayed."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with daemon.connect() as client:
@@ -60,7 +60,7 @@ def serve(daemon, seconds):
 
 
 def test_ready_is_told_late(full, backend):
-    """The daemon serves and reloads meanwhile; then the newest status is told with it."""
+    """Meanwhile the daemon serves and reloads. READY then comes with the newest status."""
     with (Daemon(config(backend=backend), env=full.env) as daemon, daemon.connect() as client):
         serve(daemon, 1.5)
         daemon.reload(config(backend=backend))
@@ -74,7 +74,7 @@ def test_ready_is_told_late(full, backend):
 
 
 def test_full_while_it_runs(tmp_path, backend):
-    """The end of a reload and the newest status are told late, signs of life are not."""
+    """The end of a reload and the newest status are sent late. Watchdog messages are dropped."""
     manager = Manager(tmp_path)
     env = {**manager.env, "WATCHDOG_USEC": "100000"}
     with (manager.sock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
@@ -86,7 +86,7 @@ def test_full_while_it_runs(tmp_path, backend):
         serve(daemon, 1.5)
         daemon.reload("services = 1;\n", "; keeping the old configuration$")
         echo(clients[0])
-        # Of the reload, which has been over for long, only the end is told.
+        # The reload ended long ago, so only its end is sent.
         wait_for_ready(manager, "3 connections, 1 service; the last reload failed")
         while "WATCHDOG" not in manager.next():
             pass
@@ -96,7 +96,7 @@ def test_full_while_it_runs(tmp_path, backend):
 
 
 def test_stop(full, backend):
-    """SIGTERM is acted on; the manager hears of it once it reads."""
+    """SIGTERM stops the daemon. The manager gets the message when it reads."""
     with (Daemon(config(backend=backend), env=full.env) as daemon, daemon.connect() as client):
         echo(client)
         daemon.signal(SIGTERM)
@@ -112,7 +112,7 @@ def test_stop(full, backend):
 
 
 def test_stop_unheard(full, backend):
-    """A manager that never reads does not keep the daemon from its end."""
+    """A manager that never reads does not keep the daemon from exiting."""
     with Daemon(config(backend=backend), env=full.env) as daemon:
         began = time.monotonic()
         assert daemon.stop() == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A client that sends, shuts down its sending side and reads gets every byte, then end of stream."""
+"""A client that sends, half-closes and reads gets every byte, and then the end of the stream."""
 import socket
 import time
 
@@ -28,7 +28,7 @@ def test_unix(backend, tmp_path):
 
 
 def test_with_send_delay(backend):
-    """The end of the stream waits in line behind its data."""
+    """The end of the stream waits behind its data."""
     delay = 0.1
     text = config(service(send_delay=delay, message_size=10), backend=backend)
     with Daemon(text) as daemon, daemon.connect() as client:
@@ -40,7 +40,7 @@ def test_with_send_delay(backend):
 
 @pytest.mark.parametrize("delay", [0, 0.001])
 def test_while_output_is_blocked(backend, delay):
-    """The client stuffs the line without reading, half-closes, and only then reads."""
+    """The client sends until the buffers are full, half-closes, and only then reads."""
     data = pattern(FILLS_ANY_LINE)
     text = config(service(send_delay=delay, message_size="64K"), backend=backend)
     with Daemon(text) as daemon, daemon.connect(receive_buffer=16384) as client:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""mode = "hub": what one member sends goes to all others, a read at a time, whoever else is slow.
+"""A hub passes what one member sends on to all others, one read at a time, however slow some of them
+are.
 
-A hub lives on one thread, and that makes it exact: when b's answer to what a sent has come back to
-a, all that a's bytes were to do has been done, to everybody.
+A hub runs on one thread, which makes tests exact. When b's answer to a message of a has come back to a,
+everything that a sent before has been passed on to everybody.
 """
 import contextlib
 import signal
@@ -19,18 +20,18 @@ from harness.hub_members import (SMALL_RECEIVE_BUFFER, exchange, leave_hub, memb
                                  tell)
 
 READ = 65536  # the most that one read takes
-ONE_READ = 65_000  # in one segment over the loopback, and so in one read
+ONE_READ = 65_000  # one segment over loopback, and so one read
 PLENTY = "1G"
-ABSORBED = 50_000  # more than what those two hold of what is not read
+ABSORBED = 50_000  # more than these two buffers hold
 
 
 def closing(daemon, sock, reason):
-    """Waits for the end of a member. Returns how much its socket took of what it was sent."""
+    """Waits for the end of a member. Returns how many of the bytes for it its socket took."""
     return int(daemon.wait_for(
         rf"^hub: {name_of(sock)} closed: {reason}, 0 B in, (\d+) B out, ")[1])
 
 
-# Who gets what
+# Which member gets which bytes
 
 
 def test_everyone_but_the_sender(backend):
@@ -39,7 +40,7 @@ def test_everyone_but_the_sender(backend):
         for i, size in enumerate((1, 5000, 100_000, 300_001, 77)):
             sender = socks[i % 4]
             tell(sender, [sock for sock in socks if sock is not sender], pattern(size)[::-1])
-        for sock in socks:  # nobody got anything else, such as its own
+        for sock in socks:  # nobody got other bytes, such as its own
             leave_hub(sock)
 
 
@@ -53,7 +54,7 @@ def test_a_late_joiner(backend):
 
 
 def test_alone(backend):
-    """A member without others talks to nobody; the hub begins anew with whoever comes."""
+    """The bytes of a member without others go nowhere. The next member starts with an empty stream."""
     with Daemon(config(hub(), backend=backend)) as daemon:
         for _ in range(3):
             alone, = members(daemon, 1)
@@ -68,7 +69,7 @@ def test_hubs_do_not_mix(backend):
     with Daemon(config(*map(hub, names), backend=backend)) as daemon:
         hubs = {name: members(daemon, 4, name) for name in names}
         for i in range(4):
-            for name, socks in hubs.items():  # all under way before any is received
+            for name, socks in hubs.items():  # all messages are sent before any is received
                 socks[i].sendall(f"{name}: {i}".encode())
             for name, socks in hubs.items():
                 said = f"{name}: {i}".encode()
@@ -80,12 +81,13 @@ def test_hubs_do_not_mix(backend):
 
 
 def test_reads_are_not_mixed(backend):
-    """Two send all they can at once: who listens gets whole reads, in the order of the log."""
+    """Two members send as much as they can at once. The listener gets whole reads, in the order of the log.
+    """
     text = config(hub(quota=PLENTY), backend=backend, log_level="debug")
     data = pattern(8 << 20)
     with Daemon(text) as daemon:
         a, b, listener = members(daemon, 3)
-        daemon.halt()  # until both have much to be read
+        daemon.halt()  # until both have sent a lot
         from_a = data[:push([a], data, quiet=0.1)[0]]
         from_b = data[::-1][:push([b], data[::-1], quiet=0.1)[0]]
         daemon.signal(signal.SIGCONT)
@@ -96,7 +98,7 @@ def test_reads_are_not_mixed(backend):
 
 
 def assert_whole_reads(daemon, sent, heard):
-    """That what was heard is the reads that the log tells of, one after the other."""
+    """Checks that the received bytes are the logged reads, one after the other."""
     reads = [line.split() for line in daemon.lines(r" received \d+ bytes$")]
     at, place, switches, last = dict.fromkeys(sent, 0), 0, 0, None
     for _, name, _, n, _ in reads:
@@ -109,7 +111,7 @@ def assert_whole_reads(daemon, sent, heard):
 
 @pytest.mark.parametrize("size", [16, 512])
 def test_small_writes_stay_whole(backend, tmp_path, size):
-    """Over unix sockets, where a read ends between two of them: none is found within another."""
+    """Over unix sockets, one read takes one write. No write ends up inside another one."""
     count = (1 << 18) // size
 
     def record(who, i):
@@ -121,7 +123,7 @@ def test_small_writes_stay_whole(backend, tmp_path, size):
 
     text = config(hub(listen=f"unix:{tmp_path}/hub", quota=PLENTY), backend=backend)
     with Daemon(text) as daemon:
-        socks = members(daemon, 4)  # of whom the last one only listens
+        socks = members(daemon, 4)  # the last of which only listens
         threads = [threading.Thread(target=send, args=pair) for pair in enumerate(socks[:3])]
         for thread in threads:
             thread.start()
@@ -138,11 +140,11 @@ def test_small_writes_stay_whole(backend, tmp_path, size):
         assert following == [0 if who == listener else count for who in range(3)]
 
 
-# Who leaves
+# Members that leave
 
 
 def test_leaving_by_half_close(backend):
-    """It gets what waits, and then its end; the others go on."""
+    """The member gets the bytes that wait for it, and then its end. The others go on."""
     with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
         leaving, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
@@ -152,7 +154,7 @@ def test_leaving_by_half_close(backend):
         exchange(a, b, b"more")
         exchange(a, b, b"more")
         got = recv_until_eof(leaving)
-        # It may or may not get what is sent while it is leaving, but nothing else.
+        # It may or may not get bytes that are sent while it is leaving.
         assert got.startswith(data) and b"more!more!".startswith(got[len(data):])
         assert closing(daemon, leaving, "end of stream") == len(got)
         exchange(a, b, data)
@@ -163,7 +165,7 @@ def test_leaving_by_half_close(backend):
     (lambda sock: sock.close(), "(end of stream|reset by peer)"),
 ], ids=["reset", "close"])
 def test_leaving_at_once(backend, leave, end):
-    """Nobody else is affected, whether or not bytes wait for who leaves."""
+    """The others are not affected, whether or not bytes wait for the leaving member."""
     with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
         stuck, fine = members(daemon, 4, receive_buffer=SMALL_RECEIVE_BUFFER), members(daemon, 4)
@@ -177,7 +179,7 @@ def test_leaving_at_once(backend, leave, end):
 
 
 def test_coming_and_going(backend):
-    """Two who talk all the while lose nothing."""
+    """Two members that exchange messages all the while lose nothing."""
     with small_send_buffers(hub(), backend=backend) as daemon:
         a, b = members(daemon, 2)
         for i in range(60):
@@ -190,7 +192,7 @@ def test_coming_and_going(backend):
         leave_hub(b)
 
 
-# Who falls behind
+# Members that fall behind
 
 
 def assert_reset(sock):
@@ -201,13 +203,15 @@ def assert_reset(sock):
 @pytest.mark.parametrize("settings, quota", [
     ({}, 256 << 10), ({"quota": "8K"}, 8192), ({"quota": 1}, 1)], ids=["default", "8K", "1"])
 def test_quota(backend, settings, quota):
-    """Who does not read is reset as soon as more than the quota waits, not sooner; others stay."""
+    """A member that does not read is reset when more than the quota waits for it, and not earlier. Others
+    stay.
+    """
     fell_behind = f"fell behind by more than {quota} B"
     step = pattern(5000 if quota > 10_000 else 500)
     with small_send_buffers(hub(**settings), backend=backend) as daemon:
         a, b = members(daemon, 2)
         stuck = {name_of(sock): sock for sock in members(daemon, 3, receive_buffer=SMALL_RECEIVE_BUFFER)}
-        sent, gone = 0, {}  # name: how much had been sent a round before it was gone, and then
+        sent, gone = 0, {}  # name: how much had been sent one round before it was gone, and when it was gone
         while len(gone) < len(stuck):
             assert sent <= quota + 2 * ABSORBED, "somebody was spared"
             before, sent = sent, sent + exchange(a, b, step)
@@ -216,7 +220,7 @@ def test_quota(backend, settings, quota):
         assert gone.keys() == stuck.keys()
         for name, (before, after) in gone.items():
             taken = closing(daemon, stuck[name], fell_behind)
-            # The last byte of the round before may have been still under way.
+            # The last byte of the previous round may still have been in flight.
             assert before - 1 - taken <= quota < after - taken
             assert_reset(stuck[name])
         exchange(a, b, step)
@@ -224,7 +228,7 @@ def test_quota(backend, settings, quota):
 
 
 def test_who_reads_in_time_stays(backend):
-    """However slowly, and however much it gets: what waits at one time is what counts."""
+    """A slow member stays, however much it gets: only the bytes that wait at one time count."""
     with small_send_buffers(hub(quota="64K"), backend=backend) as daemon:
         a, b = members(daemon, 2)
         slow, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
@@ -235,7 +239,7 @@ def test_who_reads_in_time_stays(backend):
 
 
 def test_nobody_waits(backend):
-    """With one who reads nothing at all, the others are as fast as before."""
+    """With a member that reads nothing, the others are as fast as before."""
     with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
 
@@ -255,7 +259,7 @@ def test_nobody_waits(backend):
 
 
 def test_quota_changed_by_reload(backend):
-    """It holds for live members, from the next message on."""
+    """The new quota applies to existing members, from the next message on."""
     with small_send_buffers(hub(quota=PLENTY), backend=backend) as daemon:
         a, b = members(daemon, 2)
         stuck, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
@@ -275,19 +279,21 @@ def test_quota_changed_by_reload(backend):
 
 
 def test_memory_is_shared(backend):
-    """A read that waits for a thousand is kept once.
+    """A read that waits for a thousand members is stored once.
 
-    Each of them adds book-keeping: once a bufferevent with its two buffers, about 1 KB, and 1 KB a
-    read, the least that libevent allocates for a link in a buffer's chain. The bounds are several
-    times that, for sanitizers need room of their own; a copy each would take 64 KB.
+    Each of them adds book-keeping: once a bufferevent with its two buffers, about 1 KB, and for each read 1
+    KB, the least that libevent allocates for a link in a buffer's chain. The bounds are several times that,
+    because sanitizers need memory too. A copy for each member would take 64 KB.
     """
-    count = 900 if backend == "select" else 1000  # it has no room for more
+    count = 900 if backend == "select" else 1000  # the descriptor limit is 1024
     raise_descriptor_limit(count + 100)
     with small_send_buffers(hub(quota=PLENTY), backend=backend, env=WITHOUT_QUARANTINE) as daemon:
         stuck = members(daemon, count, receive_buffer=SMALL_RECEIVE_BUFFER)
 
         def memory_after_a_read():
-            """That of a member who leaves then: its end comes when all have been given it."""
+            """The daemon's memory after a read of a member that leaves. Its end comes when every other member
+            has been given the read.
+            """
             with members(daemon, 1)[0] as sender:
                 sender.sendall(pattern(ONE_READ))
                 leave_hub(sender)
@@ -297,15 +303,16 @@ def test_memory_is_shared(backend):
         assert used[1] - used[0] < count * 16_384 + READ, "the first one"
         assert used[3] - used[1] < 2 * (count * 8192 + READ), "two more"
         assert daemon.stop_now() == 0
-        for sock in stuck[::50]:  # they waited indeed
+        for sock in stuck[::50]:  # the bytes did wait
             assert closing(daemon, sock, "stopping") < ABSORBED
 
 
-# With what else there is
+# Together with other features
 
 
 def test_send_delay(backend):
-    """Each message waits for the one before it, whoever sent them, and for each member apart."""
+    """Each message waits for the one before it, whichever member sent it, and for each receiver separately.
+    """
     delay = 0.2
     with Daemon(config(hub(send_delay=delay, message_size=5), backend=backend)) as daemon:
         a, b, c = members(daemon, 3)
@@ -322,7 +329,7 @@ def test_send_delay(backend):
 
 
 def test_delayed_for_all_alike(backend):
-    """What falls due while more comes in is the same for every member."""
+    """Messages that are due while others arrive reach every member in the same order."""
     text = config(hub(send_delay="1ms", message_size=64), backend=backend)
     with Daemon(text) as daemon:
         a, *others = members(daemon, 6)
@@ -330,7 +337,7 @@ def test_delayed_for_all_alike(backend):
 
 
 def test_delay_taken_away(backend):
-    """While bytes wait: they leave at once, in order."""
+    """Without the delay, waiting bytes leave at once and in order."""
     with Daemon(config(hub(send_delay="1h"), backend=backend)) as daemon:
         a, b, c = members(daemon, 3)
         a.sendall(pattern(20_000))
@@ -343,7 +350,7 @@ def test_delay_taken_away(backend):
 
 
 def test_idle_timeout():
-    """Who only listens is not idle while it is told something."""
+    """A member that only listens is not idle while it receives something."""
     timeout = 1.5
     with Daemon(config(hub(idle_timeout=timeout))) as daemon:
         a, b = members(daemon, 2)
@@ -371,12 +378,12 @@ def test_max_connections(backend):
 
 
 def test_a_hub_outlives_its_service(backend):
-    """Members go on when a reload takes their service away, and meet who joins when it is back."""
+    """Members go on when a reload removes their service. New members join them when the service is back."""
     with Daemon(config(hub(), service("echo"), backend=backend)) as daemon:
         a, b = members(daemon, 2)
         daemon.reload(config(service("echo"), backend=backend))
         exchange(a, b)
-        daemon.reload(config(service("hub"), backend=backend))  # an echo is another thing
+        daemon.reload(config(service("hub"), backend=backend))  # an echo of the same name
         with daemon.connect("hub", i=1) as other:
             exchange(a, b)
             echo(other, b"?")
@@ -387,7 +394,7 @@ def test_a_hub_outlives_its_service(backend):
 
 
 def test_drain(backend):
-    """A stop waits for the members, who can go on; the last one ends it."""
+    """A stop waits for the members, which can go on. The last member's end ends the daemon."""
     with Daemon(config(hub(), backend=backend)) as daemon:
         a, b = members(daemon, 2)
         daemon.signal(signal.SIGTERM)

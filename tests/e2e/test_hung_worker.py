@@ -8,13 +8,13 @@ import pytest
 from harness import Daemon, config, echo, halted, recv_until_eof, threads
 
 N = 3
-PATIENCE = 5  # seconds that the service manager is told to allow for beyond drain_timeout
+PATIENCE = 5  # seconds beyond drain_timeout that the daemon asks the service manager for
 
 
 @pytest.mark.parametrize("clients", [0, 2 * N])
 def test_stop_with_a_hung_worker(clients):
-    """The other workers end their connections in order; the exit status and the log tell of the hung one."""
-    env = {"TSAN_OPTIONS": "report_thread_leaks=0"}  # the thread is left behind on purpose
+    """The other workers end their connections in order. The exit status and the log report the hung one."""
+    env = {"TSAN_OPTIONS": "report_thread_leaks=0"}  # the daemon exits although the thread hangs
     with Daemon(config(workers=N, drain_timeout=0.1), env=env) as daemon:
         socks = [daemon.connect() for _ in range(clients)]
         for sock in socks:
@@ -26,6 +26,6 @@ def test_stop_with_a_hung_worker(clients):
             assert time.monotonic() - began < PATIENCE
             assert len(daemon.lines(" closed: stopping, ")) == clients * (N - 1) // N
         assert daemon.wait() == 71
-        for sock in socks:  # the system has closed those of the hung one
+        for sock in socks:  # the system has closed the connections of the hung worker
             assert recv_until_eof(sock) == b""
             sock.close()

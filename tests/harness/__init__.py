@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A selectd under test, and the clients and servers that talk to it.
 
-A test writes a configuration with config(), starts a Daemon on it and waits for what the daemon
-says or sends: nothing here sleeps. Every wait ends after DEADLINE seconds at the latest, and every
-daemon ends with the test that started it, its standard error searched for sanitizer reports.
+A test writes a configuration with config(), starts a Daemon on it, and waits for what the daemon logs or
+sends. Nothing here sleeps. Every wait ends after DEADLINE seconds at the latest. Every daemon ends with
+the test that started it, and its standard error is searched for sanitizer reports.
 
-What most tests need can be imported from here. The rest has a module for each subject: hub_members,
-name_server, programs, proxy_headers, worker_threads.
+The helpers that most tests need can be imported from here. The others have a module for each subject:
+hub_members, name_server, programs, proxy_headers, worker_threads.
 """
 from .clients import (FILLS_ANY_LINE, MORE_THAN_SELECT_HOLDS, Steady, Visitor, connect, echo,
                       expect_reset, is_served, more_visits, name_of, pattern, push, recv_exactly,

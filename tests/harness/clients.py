@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Clients of a daemon: sockets, what is sent and received on them, and clients that come again and again."""
+"""Clients of a daemon: sockets, sending and receiving on them, and clients that connect again and again."""
 import contextlib
 import selectors
 import socket
@@ -11,7 +11,7 @@ import pytest
 
 from .waiting import DEADLINE, until
 
-# Bytes. More than all socket buffers on the way to a peer that does not read: as Linux sizes them, at most
+# Bytes. More than all socket buffers on the way to a peer that does not read. Linux makes them at most
 # 32 MB where the daemon receives, and 4 MB each where the daemon and the sender send.
 FILLS_ANY_LINE = 64 << 20
 # Clients. select(2) cannot watch a descriptor above 1023.
@@ -46,13 +46,13 @@ def connect(address, timeout=DEADLINE, receive_buffer=None):
 
 
 def name_of(sock):
-    """The client as the daemon's log names it."""
+    """The name of a client in the daemon's log."""
     host, port = sock.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def recv_exactly(sock, n):
-    """n bytes; fewer only if the stream ends first."""
+    """Receives n bytes, or fewer if the stream ends first."""
     data = bytearray()
     while len(data) < n:
         got = sock.recv(min(n - len(data), 1 << 20))
@@ -70,13 +70,13 @@ def recv_until_eof(sock):
 
 
 def echo(sock, data=b"hello"):
-    """Sends a little and expects it back."""
+    """Sends a few bytes and expects them back."""
     sock.sendall(data)
     assert recv_exactly(sock, len(data)) == data
 
 
 def is_served(sock):
-    """Whether the daemon echoes what this client sends. If not, it has turned the client away."""
+    """Whether the daemon echoes what this client sends. If not, the daemon has turned it away."""
     try:
         sock.sendall(b"?")
         return recv_exactly(sock, 1) == b"?"
@@ -90,7 +90,8 @@ def served(socks):
 
 @contextlib.contextmanager
 def sending(sock, data):
-    """Sends data all the while a with block runs, which receives what no buffers hold."""
+    """Sends data in a thread while the with block runs. The block must receive what the buffers do not hold.
+    """
     sender = threading.Thread(target=sock.sendall, args=(data,))
     sender.start()
     try:
@@ -100,9 +101,9 @@ def sending(sock, data):
 
 
 def push(socks, data, quiet=0.5):
-    """Sends data on each, as far as they take it: until none has taken any for a while.
+    """Sends data on each socket until none of them has taken a byte for a while.
 
-    Returns how much each took. Timeouts of the sockets are as before.
+    Returns how many bytes each took. The timeouts of the sockets are restored.
     """
     sent = {sock: 0 for sock in socks}
     data = memoryview(data)
@@ -123,22 +124,22 @@ def push(socks, data, quiet=0.5):
 
 
 def reset(sock):
-    """Closes with a reset instead of an end of stream."""
+    """Closes a socket with a reset instead of an end of stream."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
 def expect_reset(daemon, name="relay"):
-    """Connects a client, which the daemon must reset: at once, or when the client reads."""
+    """Connects a client that the daemon must reset, at once or when the client reads."""
     with pytest.raises(ConnectionResetError):
         with daemon.connect(name) as client:
             client.recv(1)
 
 
 class Steady(threading.Thread):
-    """A well-behaved client that exchanges data all the while a with block runs.
+    """A well-behaved client that exchanges data while a with block runs.
 
-    At the block's end it must have lost nothing, and have had an answer to all of it.
+    At the end of the block, it must have received an answer to everything, and lost no byte.
     """
 
     def __init__(self, sock):
@@ -170,7 +171,7 @@ class Visitor(threading.Thread):
     """A client that connects, has one echo and leaves, again and again until it is refused.
 
     pause: seconds between two visits
-    lost:  the visits that failed in another way: when each began, and its error
+    lost: the visits that failed in another way: when each began, and its error
     """
 
     def __init__(self, address, pause=0):
@@ -195,7 +196,7 @@ class Visitor(threading.Thread):
 
 
 def more_visits(some, n):
-    """Waits until each visitor has come n more times, or was refused, which the test has to check."""
+    """Waits until each visitor has come n more times or was refused. The test has to check for refusals."""
     goals = [visitor.visits + n for visitor in some]
     until(lambda: all(visitor.visits >= goal or visitor.refused
                       for visitor, goal in zip(some, goals)), f"{n} visits of each")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Configurations, written as libconfig reads them."""
+"""Configurations in libconfig's syntax."""
 import pathlib
 
-DEFAULTS = {}  # settings that config() adds, unless the caller gives them: the backend fixture sets workers
+DEFAULTS = {}  # settings that config() adds unless the caller gives them; the backend fixture sets workers
 
 
 def value(v):
-    """A Python value as libconfig writes it."""
+    """A Python value in libconfig's syntax."""
     if isinstance(v, bool):
         return "true" if v else "false"
     if isinstance(v, str):
@@ -23,14 +23,14 @@ def settings(pairs, indent=""):
 
 
 def service(name="echo", listen="127.0.0.1:0", **pairs):
-    """One entry of "services"; listen=None leaves that out."""
+    """One entry of "services". listen=None leaves out that key."""
     if listen is not None:
         pairs = {"listen": listen, **pairs}
     return f"  {name} = {{\n{settings(pairs, '    ')}  }};\n"
 
 
 def relay(upstream, name="relay", **pairs):
-    """A service that relays to upstream, an address or a list of them."""
+    """A service that relays to upstream, which is an address or a list of addresses."""
     return service(name, mode="relay", upstream=upstream, **pairs)
 
 
@@ -39,7 +39,7 @@ def hub(name="hub", **pairs):
 
 
 def accepting(name="echo", proxy_from="127.0.0.1", **pairs):
-    """A service that takes a PROXY header from each client."""
+    """A service that expects a PROXY header from each client."""
     return service(name, proxy_protocol="accept", proxy_from=proxy_from, **pairs)
 
 
@@ -47,7 +47,7 @@ def config(*services, **pairs):
     """A configuration of these services, or of one echo on a free port. pairs: keys of the top level."""
     rest = {k: v for k, v in DEFAULTS.items() if k not in pairs}
     return (settings(pairs) + "services = {\n" + "".join(services or (service(),)) + "};\n"
-            + settings(rest))  # behind, so that no line moves
+            + settings(rest))  # at the end, so that the line numbers of the rest stay the same
 
 
 def workers():
@@ -57,7 +57,9 @@ def workers():
 
 
 def config_in(directory, text):
-    """Puts the configuration into a directory, by rename(2): a reload reads the old one or the new one."""
+    """Writes the configuration to a directory by rename(2), so that a reload reads either the old or the new
+    one.
+    """
     path, new = pathlib.Path(directory, "selectd.conf"), pathlib.Path(directory, "new")
     new.write_bytes(text if isinstance(text, bytes) else text.encode())
     return new.replace(path)

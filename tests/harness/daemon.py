@@ -19,11 +19,11 @@ from .configuration import config_in
 from .processes import SANITIZE, SANITIZER, SELECTD, cannot_run, die_with_parent, environment
 from .waiting import DEADLINE, until
 
-# The record of a daemon that was told to stop and has clients left.
+# The log line of a daemon that was told to stop and still has clients.
 DRAINING = r"^stopping: (\d+) connections? left, waiting at most "
-LOOP_KBYTES = 2 * 64  # of a loop's own buffers, which cost nothing before they are first used
-# What a byte costs: ThreadSanitizer keeps four about each, AddressSanitizer one about eight, and rounds
-# what is asked for up by as much as a quarter.
+LOOP_KBYTES = 2 * 64  # a loop's own buffers, which take no memory before their first use
+# Memory for each byte: ThreadSanitizer adds four. AddressSanitizer adds one for eight, and rounds
+# allocations up by as much as a quarter.
 SHADOWED = {"thread": 5, "address,undefined": 1.125 * 1.25}.get(SANITIZE, 1)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -31,7 +31,7 @@ PIDFD_GETFD = 438  # for syscall(2)
 
 
 def run_selectd(*args, timeout=DEADLINE):
-    """Runs selectd to its end. Returns its status, standard output and error."""
+    """Runs selectd to its end. Returns its status, standard output and standard error."""
     done = subprocess.run([SELECTD, *map(str, args)], capture_output=True, timeout=timeout,
                           stdin=subprocess.DEVNULL, env=environment(), preexec_fn=die_with_parent)
     err = done.stderr.decode()
@@ -42,15 +42,15 @@ def run_selectd(*args, timeout=DEADLINE):
 class Daemon:
     """A running selectd, as a context manager.
 
-    wait:     the line that says it has started; None: do not wait
-    env:      added to its environment
-    wrapper:  a command that executes the daemon, put before it
-    pass_fds: descriptors it inherits under the same numbers
-    check:    at the end, stop it as its operator would and expect status 0 and no sanitizer report;
-              if it has ended before, not by a signal
+    wait: the line that says it has started; None: do not wait
+    env: added to its environment
+    wrapper: a command that executes the daemon, put before it
+    pass_fds: descriptors that it inherits under the same numbers
+    check: at the end, stop the daemon with a signal, and expect status 0 and no sanitizer report; if it has
+        ended before, expect that no signal killed it
 
-    log and lines() hold all it has written up to the moment they are asked for. So what it logs
-    before it acts is there once the act is seen; what it logs after has to be waited for.
+    log and lines() hold everything that it has written so far. A line that is logged before an action is
+    there when the action is seen. A line that is logged after the action has to be waited for.
     """
 
     def __init__(self, text, *, wait=r"^ready: ", env=None, wrapper=(), pass_fds=(), check=True):
@@ -97,7 +97,7 @@ class Daemon:
         self.directory.cleanup()
 
     def _take(self):
-        """Takes what it has written by now; the lock is held."""
+        """Takes what the daemon has written so far. The caller holds the lock."""
         while not self.closed:
             try:
                 data = os.read(self.process.stderr.fileno(), 1 << 16)
@@ -111,7 +111,7 @@ class Daemon:
             self.news.notify_all()
 
     def _read(self):
-        """Takes what it writes even when nobody asks, so that it is never held up."""
+        """Reads standard error continuously, so that a full pipe never blocks the daemon."""
         poll = select.poll()
         poll.register(self.process.stderr, select.POLLIN)
         while not self.closed:
@@ -121,7 +121,7 @@ class Daemon:
 
     @property
     def log(self):
-        """All its lines up to now."""
+        """All lines so far."""
         with self.news:
             self._take()
             return self.seen[:]
@@ -132,17 +132,17 @@ class Daemon:
                 raise AssertionError(f"no {what} in {DEADLINE} s; the log:\n{self.text_of_log()}")
 
     def text_of_log(self):
-        """Its last lines, and all of a sanitizer's report."""
+        """The last lines, and the whole sanitizer report if there is one."""
         first = [i for i, line in enumerate(self.seen) if SANITIZER.search(line)][:1]
         return "\n".join(self.seen[min([max(len(self.seen) - 30, 0), *first]):])
 
     def lines(self, regex):
-        """Its lines up to now in which regex is found."""
+        """The lines so far in which regex is found."""
         return [line for line in self.log if re.search(regex, line)]
 
     def wait_for(self, regex, n=1):
-        """Waits until n log lines hold regex, counted from the start. Returns the nth match."""
-        found = []  # matches in the lines looked at, so that a long log is searched once
+        """Waits until n log lines, counted from the start, match regex. Returns the nth match."""
+        found = []  # matches in the lines searched so far, so that no line is searched twice
         seen = 0
 
         def condition():
@@ -159,7 +159,7 @@ class Daemon:
         return found[n - 1]
 
     def addresses(self, name="echo"):
-        """Where a service listens, as the log says it, in order."""
+        """The addresses of a service according to the log, in order."""
         return [re.search(r"listening on (\S+)", line)[1]
                 for line in self.lines(rf"^{name}: listening on ")]
 
@@ -173,12 +173,12 @@ class Daemon:
         self.process.send_signal(number)
 
     def halt(self):
-        """Stops it in its tracks, until SIGCONT."""
+        """Stops the process until SIGCONT."""
         self.signal(SIGSTOP)
         until(lambda: self._stat()[0] == "T", "the halt")
 
     def wait(self):
-        """Waits for its end, and for all it has written. Returns its exit status."""
+        """Waits for the end of the daemon and of its output. Returns its exit status."""
         try:
             status = self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
@@ -191,18 +191,18 @@ class Daemon:
         return self.wait()
 
     def stop_now(self):
-        """Stops it without waiting for connections or handshakes. Returns 0."""
+        """Stops the daemon without waiting for connections or handshakes. Returns 0."""
         deadline = time.monotonic() + DEADLINE
         with self.news:
             while self.process.poll() is None and time.monotonic() < deadline:
-                self.signal(SIGTERM)  # the second one does it, but two at a time are one
+                self.signal(SIGTERM)  # two pending signals merge, so one may not be enough
                 self.news.wait(0.02)
         status = self.wait()
         assert status == 0, f"exit status {status} on SIGTERM\n{self.text_of_log()}"
         return status
 
     def reload(self, text, expect=r"^reloaded "):
-        """Replaces the configuration, reloads, and waits for the line that says how it went."""
+        """Replaces the configuration, reloads, and waits for the line that tells the result."""
         before = len(self.lines(expect))
         config_in(self.directory.name, text)
         self.signal(SIGHUP)
@@ -213,13 +213,13 @@ class Daemon:
 
     @contextlib.contextmanager
     def sockets(self):
-        """Its TCP sockets, the very ones, to ask for their options (pidfd_getfd(2))."""
+        """Duplicates of its TCP sockets, for reading their options (pidfd_getfd(2))."""
         with contextlib.ExitStack() as stack:
             pidfd = os.pidfd_open(self.pid)
             stack.callback(os.close, pidfd)
             found = []
             for number in self.descriptors():
-                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                with contextlib.suppress(FileNotFoundError):  # closed in the meantime
                     if not os.readlink(f"/proc/{self.pid}/fd/{number}").startswith("socket:"):
                         continue
                 fd = _libc.syscall(PIDFD_GETFD, pidfd, number, 0)
@@ -231,7 +231,7 @@ class Daemon:
             yield [sock for sock in found if sock.family in (socket.AF_INET, socket.AF_INET6)]
 
     def _stat(self):
-        """/proc/PID/stat from the third field on, the state."""
+        """The fields of /proc/PID/stat from the third one on, the state."""
         return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
 
     def cpu_seconds(self):
@@ -239,10 +239,10 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self):
-        """Memory that it has written to itself; what a sanitizer adds is left out.
+        """The private memory that the daemon has written to, without what a sanitizer adds.
 
-        Pages of files are not: clean ones, too, become private when the last other process that maps
-        them ends.
+        Pages of files are left out: even clean ones become private when the last other process that maps them
+        ends.
         """
         rollup = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
         kbytes = re.search(r"^Private_Dirty:\s+(\d+) kB", rollup, re.M)[1]

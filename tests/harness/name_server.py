@@ -15,11 +15,10 @@ from .waiting import DEADLINE
 class NameServer(threading.Thread):
     """A name server on port 53 of a loopback address of its own, by UDP and TCP, as a context manager.
 
-    It answers questions for IPv4 addresses from a dict. reply(query, answer) may say otherwise: given
-    both, it returns what to send by UDP; with None the answer is withheld, until send_withheld().
-    asked is set with each question, questions lists the names, one for each question of an IPv4 address.
-    ports holds those that questions came from. delay: how many seconds each answer waits, or a function
-    of the query.
+    It answers questions for IPv4 addresses from a dict. reply(query, answer) may replace an answer: it
+    returns what to send by UDP, and None to withhold the answer until send_withheld(). The event asked is set
+    at each question. questions has the name of each question for an IPv4 address, and ports the ports from
+    which questions came. delay is the number of seconds that each answer waits, or a function of the query.
     """
 
     def __init__(self, names=(), reply=None, delay=0):
@@ -48,7 +47,7 @@ class NameServer(threading.Thread):
                     key.data()
 
     def _send_due(self):
-        """Sends what has waited long enough. Returns how long the next one waits; None: there is none."""
+        """Sends the answers whose delay is over. Returns the delay of the next one; None: there is none."""
         now = time.monotonic()
         while self.waiting and self.waiting[0][0] <= now:
             self.sock.sendto(*self.waiting.pop(0)[1:])
@@ -72,7 +71,7 @@ class NameServer(threading.Thread):
     def _by_tcp(self):
         with self.tcp.accept()[0] as sock:
             sock.settimeout(DEADLINE)
-            while head := recv_exactly(sock, 2):  # of each question of the client, one after the other
+            while head := recv_exactly(sock, 2):  # one round for each question of the client
                 answer = self.answer(recv_exactly(sock, struct.unpack(">H", head)[0]))
                 sock.sendall(struct.pack(">H", len(answer)) + answer)
 
@@ -81,13 +80,13 @@ class NameServer(threading.Thread):
             self.sock.sendto(answer, client)
 
     def answer(self, query):
-        end = query.index(b"\0", 12) + 5  # of the question: a name, its type and its class
+        end = query.index(b"\0", 12) + 5  # the question: a name, its type and its class
         name = b".".join(self._labels(query)).decode().lower()
         of_ipv4 = query[end - 4:end] == b"\0\1\0\1"
         if of_ipv4:
             self.questions.append(name)
         found = self.names.get(name, []) if of_ipv4 else []
-        status = 0x8180 + (0 if name in self.names else 3)  # an answer, recursively; NXDOMAIN
+        status = 0x8180 + (0 if name in self.names else 3)  # flags: an answer, recursion; NXDOMAIN
         return (query[:2] + struct.pack(">5H", status, 1, len(found), 0, 0) + query[12:end]
                 + b"".join(struct.pack(">3HIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(address)
                            for address in found))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Servers that the test itself plays, and their addresses."""
+"""Servers that the test plays itself, and their addresses."""
 import contextlib
 import socket
 import struct
@@ -11,11 +11,12 @@ _held = []
 
 
 def free_port():
-    """A port nobody listens on, and nobody else gets until the tests of this file have ended.
+    """A port on which nobody listens, and which nobody else gets until the tests of this file have ended.
 
-    A socket is bound to it that doesn't listen. Linux lets others listen there that ask for it by
-    its number, with SO_REUSEADDR as servers set it, but gives it to nobody who asks for any port. It
-    is held on every address: a client that goes out from one of them keeps "*" from being had.
+    A socket that does not listen is bound to it. Linux then gives the port to nobody who asks for any port. A
+    server may still ask for the port by its number and listen there, with SO_REUSEADDR as servers set it. The
+    socket is bound to the wildcard address: a client that leaves from one of the addresses would prevent
+    listening on "*".
     """
     sock = socket.socket(socket.AF_INET6)
     _held.append(sock)
@@ -26,27 +27,27 @@ def free_port():
 
 
 def local(port):
-    """The address of a port of loopback."""
+    """A loopback address with this port."""
     return f"127.0.0.1:{port}"
 
 
 def backlog_of(sock):
-    """What a socket listens with, which Linux tells as tcpi_sacked of struct tcp_info."""
+    """The backlog of a listening socket, which Linux reports as tcpi_sacked of struct tcp_info."""
     return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64), 28)[0]
 
 
 @contextlib.contextmanager
 def listening(backlog=16):
-    """A socket that listens, and its address. The test itself accepts its clients."""
+    """A listening socket and its address. The test accepts the clients itself."""
     with socket.create_server(("127.0.0.1", 0), backlog=backlog) as listener:
         listener.settimeout(DEADLINE)
         yield listener, "127.0.0.1:%d" % listener.getsockname()[1]
 
 
 class Upstream(threading.Thread):
-    """A server on a free port, as a context manager: serve(sock, n) is what its nth client gets.
+    """A server on a free port, as a context manager. serve(sock, n) serves its nth client, from 0.
 
-    Clients count from 0. Each has a thread of its own, which the client's going may end.
+    Each client has a thread of its own, which may end with an error when the client leaves.
     """
 
     def __init__(self, serve, host="127.0.0.1", port=0):
@@ -57,7 +58,7 @@ class Upstream(threading.Thread):
         self.address = f"{host}:{self.port}"
 
     def run(self):
-        with contextlib.suppress(OSError):  # accept() ends with the listener
+        with contextlib.suppress(OSError):  # the listening socket was closed
             while True:
                 sock, _ = self.listener.accept()
                 sock.settimeout(DEADLINE)
@@ -89,7 +90,7 @@ def answer(sock, n=None):
 
 
 class Server:
-    """A server that a test plays itself: on a port of 127.0.0.1, or on a unix socket at path."""
+    """A server that a test plays itself, on a port of 127.0.0.1 or on a unix socket at path."""
 
     def __init__(self, path=None):
         self.path = path

@@ -12,7 +12,7 @@ from .clients import connect
 from .processes import cannot_run, die_with_parent, environment
 from .waiting import DEADLINE, until
 
-# Where Debian puts servers, PostgreSQL's newest first. Some of these directories are not in PATH.
+# Debian's directories of servers, PostgreSQL's newest first. Some of them are not in PATH.
 PATH = ":".join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin",
                  *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)])
 
@@ -23,13 +23,13 @@ def tool(name):
 
 
 def start(name, *args, **options):
-    """Starts a program that dies with the test, whatever user it runs as."""
+    """Starts a program that dies with the test, whatever its user."""
     return subprocess.Popen([tool(name), *map(str, args)], env=environment({"LC_ALL": "C"}),
                             preexec_fn=die_with_parent, **options)
 
 
 def run(name, *args, data=b"", **options):
-    """Runs a client, which must exit with status 0. Returns what it printed."""
+    """Runs a client, which must exit with status 0. Returns its output."""
     with start(name, *args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                **options) as process:
         try:
@@ -50,7 +50,7 @@ def answers(address):
 
 @contextlib.contextmanager
 def serving(address, name, *args, ready=None, **options):
-    """Runs a server. Waits until its log has the text ready; without that, until it answers at address."""
+    """Runs a server. Waits until its log has the text ready, or without that until it answers at address."""
     with tempfile.TemporaryFile() as log:
         def log_text():
             return os.pread(log.fileno(), 1 << 20, 0).decode(errors="backslashreplace")
@@ -63,7 +63,7 @@ def serving(address, name, *args, ready=None, **options):
                 assert process.poll() is None, log_text()
                 yield address
             finally:
-                process.send_signal(SIGINT)  # on which each of these servers stops cleanly
+                process.send_signal(SIGINT)  # stops each of these servers cleanly
                 try:
                     process.wait(DEADLINE)
                 finally:

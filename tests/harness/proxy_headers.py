@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Headers of the PROXY protocol, built from HAProxy's text of the protocol and not by what is tested."""
+"""Headers of the PROXY protocol, built from HAProxy's specification and not with the tested code."""
 import socket
 import struct
 
@@ -9,7 +9,7 @@ from .clients import pattern, recv_exactly
 from .waiting import DEADLINE
 
 BOTH_VERSIONS = pytest.mark.parametrize("version", [1, 2])
-PAYLOAD = pattern(3000)  # sent behind a header
+PAYLOAD = pattern(3000)  # sent after a header
 
 
 def v1(protocol, ends=None):
@@ -24,7 +24,7 @@ def v2(rest=b"", kind=0x00, command=0x21, length=None):
 
 
 def packed(ends):
-    """A source and a destination as version 2 writes them."""
+    """A source and a destination in the format of version 2."""
     (source, source_port), (destination, destination_port) = ends
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     return (socket.inet_pton(family, source) + socket.inet_pton(family, destination)
@@ -36,7 +36,7 @@ def tlv(kind, value):
 
 
 def header(version, ends):
-    """The header for this source and destination. None: they are unknown."""
+    """The header for this source and destination. None: both are unknown."""
     if not ends:
         return v1("UNKNOWN") if version == 1 else v2()
     six = ":" in ends[0][0]
@@ -52,13 +52,13 @@ GOOD_HEADER = v2(packed(SIX) + TLVS, 0x21)
 
 
 def ends_of(client):
-    """The source and the destination that a relay's header must name for this client."""
+    """The source and the destination that a relay's header must have for this client."""
     name = client.getsockname(), client.getpeername()
     return client.family != socket.AF_UNIX and [end[:2] for end in name]
 
 
 def accept_header(listener, head):
-    """Accepts the connection of a relay, which must begin with this header."""
+    """Accepts a connection of a relay, which must begin with this header."""
     server, _ = listener.accept()
     server.settimeout(DEADLINE)
     assert recv_exactly(server, len(head)) == head

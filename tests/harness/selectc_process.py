@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs selectc: to its end, or as a process that the test talks to."""
+"""Runs selectc, either to its end or as a process that the test talks to."""
 import contextlib
 import subprocess
 import threading
@@ -9,9 +9,9 @@ from .waiting import DEADLINE
 
 
 def selectc(*args, stdin=b"", timeout=DEADLINE, wrapper=(), env=None):
-    """Runs selectc to its end. Returns its status, standard output and error.
+    """Runs selectc to its end. Returns its status, standard output and standard error.
 
-    stdin:   bytes, or an open file
+    stdin: bytes, or an open file
     wrapper: a command that executes selectc, put before it
     """
     source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What systemd does for a daemon: the notify socket, the journal, sockets that it passes."""
+"""What systemd provides for a daemon: the notify socket, the journal, and passed sockets."""
 import pathlib
 import socket
 import sys
@@ -10,7 +10,7 @@ from .waiting import DEADLINE
 
 
 class Manager:
-    """A service manager, as far as NOTIFY_SOCKET goes (sd_notify(3))."""
+    """A service manager that receives the messages to NOTIFY_SOCKET (sd_notify(3))."""
 
     def __init__(self, directory, abstract=False):
         self.address = f"@{directory}/notify" if abstract else f"{directory}/notify"
@@ -20,19 +20,20 @@ class Manager:
         self.env = {"NOTIFY_SOCKET": self.address}
 
     def next(self, status_only=False):
-        """The next message as a dictionary; those that only bring the status up to date if asked."""
+        """The next message as a dictionary. A message with nothing but a status is skipped unless asked for.
+        """
         while True:
             message = dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
             if status_only == (list(message) == ["STATUS"]):
                 return message
 
     def wait_for_status(self, status):
-        """Several changes may share one message, but the last one always shows."""
+        """Waits for a status. Several changes may share one message, but the last one always shows."""
         while self.next(status_only=True)["STATUS"] != status:
             pass
 
     def left(self):
-        """All messages that are there already."""
+        """All messages that have arrived."""
         self.sock.setblocking(False)
         messages = []
         try:
@@ -43,7 +44,7 @@ class Manager:
 
 
 class Journal:
-    """A socket in the place of the journal's, for a daemon that wrapper executes."""
+    """A socket in the place of the journal's. wrapper executes a daemon that finds it there."""
 
     def __init__(self, directory):
         self.path = pathlib.Path(directory, "socket")
@@ -59,7 +60,7 @@ class Journal:
         self.sock.settimeout(DEADLINE)
 
     def close(self):
-        """As when the journal has stopped, and its socket with it."""
+        """Removes the socket, as when the journal has stopped."""
         self.sock.close()
         self.path.unlink()
 
@@ -68,7 +69,7 @@ class Journal:
         return dict(line.split("=", 1) for line in self.sock.recv(1 << 16).decode().splitlines())
 
     def wait_for(self, text):
-        """The fields of the next record whose message has that in it."""
+        """The fields of the next record whose message contains the text."""
         while True:
             record = self.next()
             if text in record["MESSAGE"]:
@@ -77,8 +78,8 @@ class Journal:
 
 
 
-# Stands in for systemd: puts the descriptors at 3 and up, and executes the daemon as the very
-# process that LISTEN_PID names. Moved out of the way first, so that none lands on another.
+# Plays systemd: moves the descriptors to 3 and up, and executes the daemon in the very
+# process that LISTEN_PID names. They are first moved out of the way, so that none replaces another.
 AS_SYSTEMD = """
 import fcntl, os, sys
 passed = [int(fd) for fd in sys.argv[1].split(",")]
@@ -94,7 +95,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def activated(text, socks, names=None, env=None, **options):
-    """A daemon that systemd seems to have started, and passed these sockets to."""
+    """A daemon that seems to be started by systemd and is passed these sockets."""
     fds = [sock.fileno() for sock in socks]
     env = {**(env or {}), **({} if names is None else {"LISTEN_FDNAMES": ":".join(names)})}
     return Daemon(text, wrapper=[sys.executable, "-c", AS_SYSTEMD, ",".join(map(str, fds))],

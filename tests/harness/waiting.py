@@ -3,12 +3,12 @@
 import time
 
 DEADLINE = 20  # seconds
-# Seconds. An event may seem early by this much: test and daemon read the clock at different moments.
+# Seconds. Test and daemon read the clock at different moments, so an event may seem this much early.
 EARLY = 0.001
 
 
 def until(condition, what="the condition"):
-    """Polls, for a condition that no log line or byte announces. Returns its first true value."""
+    """Polls for a condition that no log line or byte announces. Returns its first true value."""
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
         seen = condition()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The worker threads of a daemon. A test can halt one of them alone, with ptrace(2)."""
+"""The worker threads of a daemon. A test can stop one of them alone, with ptrace(2)."""
 import contextlib
 import ctypes
 import os
@@ -21,10 +21,10 @@ def threads(daemon):
 
 @contextlib.contextmanager
 def halted(thread):
-    """Stops one thread of another process, and no other, while the block runs.
+    """Stops one thread of another process while the block runs.
 
-    At the end of the block the thread goes on. If its process has ended, the thread is reaped: the
-    process cannot be waited for while a thread of it is traced.
+    At the end of the block, the thread continues. If its process has ended, the thread is reaped: nobody can
+    wait for the process while one of its threads is traced.
     """
     if ptrace(SEIZE, thread, None, None) < 0:
         cannot_run(f"ptrace: {os.strerror(ctypes.get_errno())}")
