@@ -451,8 +451,7 @@ static void timers(void **state)
         assert_int_equal(model.out_bytes, 3900);
         /* A process that is not scheduled for 30 ms sees no stall; stall_by_bytes() checks that
          * fault. */
-        assert_int_equal(shaper_faults(shaper) | FAULT_STALL,
-                         ALL_FAULTS & ~(unsigned)FAULT_LIMIT);
+        assert_int_equal(shaper_faults(shaper) | FAULT_STALL, ALL_FAULTS & ~(unsigned)FAULT_LIMIT);
         assert_true(end_usec >= departures[n_departures - 1].usec + 10 * USEC_PER_MSEC);
 }
 
