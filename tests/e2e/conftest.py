@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What every scenario can ask for."""
+"""Fixtures of all scenarios."""
 import pytest
 
-pytest.register_assert_rewrite("harness")  # an assertion of a helper is explained as one of a test is
+pytest.register_assert_rewrite("harness")  # pytest explains failed assertions of helpers too
 
 import harness
 
@@ -25,9 +25,9 @@ def manager(tmp_path):
 
 @pytest.fixture
 def asking(tmp_path):
-    """A wrapper that has a daemon ask these name servers, by an /etc of the daemon's own.
+    """A wrapper that makes a daemon ask these name servers, with an /etc of its own.
 
-    more: further lines of its resolv.conf. Called again it rewrites the files of the daemon that runs.
+    more: further lines of its resolv.conf. Called again, it rewrites the files of the running daemon.
     """
     command = harness.own_mounts()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""idle_timeout closes quiet connections, exit_on_idle ends a daemon that nobody uses."""
+"""idle_timeout closes idle connections, and exit_on_idle ends a daemon without connections."""
 import signal
 import time
 
@@ -11,7 +11,7 @@ from harness.hub_members import SMALL_RECEIVE_BUFFER, members, small_send_buffer
 
 
 def assert_quiet(sock, seconds):
-    """Nothing comes for so long, not even an end of stream."""
+    """Checks that nothing arrives for this time, not even an end of stream."""
     before = sock.gettimeout()
     sock.settimeout(seconds)
     with pytest.raises(TimeoutError):
@@ -41,7 +41,7 @@ def test_bytes_put_it_off(backend):
             assert took >= timeout - EARLY
             return took
 
-        # Twice the time would be what it takes to notice only at the second look.
+        # Twice the time would mean that the daemon notices only at its second check.
         in_time(measure, 2 * timeout - 0.4)
         daemon.wait_for(r" closed: idle timeout, 5 B in, 5 B out, ")
 
@@ -59,7 +59,7 @@ def test_reloads_do_not_put_it_off(backend):
 def test_what_is_held_back_is_not_idle(backend):
     text = config(service(idle_timeout=0.2, send_delay=0.7, message_size=5), backend=backend)
     with Daemon(text) as daemon:
-        daemon.halt()  # until there is something to hold back
+        daemon.halt()  # until bytes are held
         began = time.monotonic()
         client = daemon.connect()
         client.sendall(b"hello" * 2)
@@ -75,13 +75,13 @@ def test_who_never_reads_is_idle(backend):
     with Daemon(config(service(idle_timeout=0.5), backend=backend)) as daemon:
         with daemon.connect(receive_buffer=16384) as client:
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
-                for _ in range(100):  # until the daemon has had enough
+                for _ in range(100):  # until the daemon reads no more
                     push([client], pattern(16 << 20), quiet=1)
         daemon.wait_for(r" closed: idle timeout, \d+ B in, \d+ B out, ")
 
 
 def test_who_never_reads_is_idle_with_conditions_too():
-    """What they hold waits for its time, but behind what the client does not take."""
+    """Delayed bytes are due, but wait behind bytes that the client does not take."""
     with Daemon(config(service(idle_timeout="1h"))) as daemon:
         with daemon.connect(receive_buffer=16384) as client:
             push([client], pattern(64 << 20), quiet=0.3)
@@ -91,11 +91,13 @@ def test_who_never_reads_is_idle_with_conditions_too():
 
 
 def test_a_queue_that_shrinks_is_not_idle():
-    """Who reads slowly takes what was sent long ago, and nothing else moves."""
+    """A slow reader takes bytes that were sent long ago, while nothing else moves."""
     timeout, size = 1, 400_000
 
     def measure():
-        """The longest time between two reads, beyond which it may have been idle after all."""
+        """The longest time between two reads. Beyond idle_timeout, the connection may have been idle after
+        all.
+        """
         with small_send_buffers(hub(quota="1G", idle_timeout=timeout)) as daemon:
             slow, = members(daemon, 1, receive_buffer=SMALL_RECEIVE_BUFFER)
             sender, other = members(daemon, 2)
@@ -129,7 +131,7 @@ def test_exit_on_idle_after_the_last(backend):
         daemon.reload(config(exit_on_idle=0.6, backend=backend))
         echo(first)
         first.close()
-        assert_quiet(second, 0.9)  # one is still here
+        assert_quiet(second, 0.9)  # one client is still connected
         echo(second)
         began = time.monotonic()
         second.close()
@@ -146,7 +148,7 @@ def test_exit_on_idle_set_by_reload():
 
 
 def test_exit_on_idle_shortened_by_reload():
-    """The new one holds for the wait that has begun already."""
+    """The new value applies to the wait that has already begun."""
     with Daemon(config(exit_on_idle="1h")) as daemon:
         daemon.reload(config(exit_on_idle=0.2))
         assert daemon.wait() == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The installed tree is whole under any prefix: what units and pages name is where they say it is."""
+"""The installed tree is complete under any prefix: the paths in units and pages exist."""
 
 import os
 import re
@@ -15,7 +15,7 @@ BUILD = Path(os.environ["BUILD_DIR"])
 
 
 def cached(name):
-    """The value of a variable of the build's configuration."""
+    """The value of a variable in the build's cache."""
     return re.search(rf"^{name}:\w+=(.*)$", (BUILD / "CMakeCache.txt").read_text(), re.M)[1]
 
 
@@ -28,13 +28,13 @@ def cmake_install(root, prefix=None):
 @pytest.fixture(params=[None, "/usr", "/usr/local", "/opt/selectd-1.0", "/"],
                 ids=lambda prefix: prefix or "configured")
 def tree(request, tmp_path):
-    """A scratch root with everything installed in it, and the prefix."""
+    """A temporary root in which everything is installed, and the prefix."""
     cmake_install(tmp_path, request.param)
     return tmp_path, Path(request.param or cached("CMAKE_INSTALL_PREFIX"))
 
 
 def texts(root):
-    """All that was installed but the two programs, by path."""
+    """All installed files except the two programs, by path."""
     return {path: path.read_text() for path in root.rglob("*")
             if path.is_file() and path.name not in ("selectd", "selectc")}
 
@@ -59,7 +59,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tree):
     if not shutil.which("systemd-analyze"):
         harness.cannot_run("systemd-analyze is not installed")
     found = units(root, prefix)
-    if prefix.parts[1:2] == ("opt",):  # systemd does not look there: see the units as if linked
+    if prefix.parts[1:2] == ("opt",):  # systemd does not search this directory, as if the units were linked
         linked = root / "etc/systemd/system"
         linked.mkdir(parents=True)
         found = {name: Path(shutil.copy(path, linked)) for name, path in found.items()}
@@ -79,7 +79,9 @@ def test_no_text_names_another_prefix(tree):
 
 
 def test_files_of_the_page_is_what_was_installed(tree):
-    """But for the programs, the pages, and what exists only while the daemon runs."""
+    """FILES lists all installed files, except programs, pages and files that exist only while the daemon
+    runs.
+    """
     root, prefix = tree
     page = next(path for path in texts(root) if path.name == "selectd.8")
     files = re.search(r"^\.SH FILES\n(.*?)^\.SH", page.read_text(), re.M | re.S)[1]

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The journal's socket is gone for a while, or the journal does not read: nobody waits, all is counted."""
+"""The journal's socket is gone for a while, or the journal does not read: nothing blocks, and all losses
+are counted.
+"""
 import re
 import socket
 
 from harness import Daemon, config, connect, echo, recv_until_eof, service, workers
 
-QUEUE_BYTES = 256 << 10  # of records that wait
-RECORD_BYTES = 300  # or a little more: of the records of a visit each
+QUEUE_BYTES = 256 << 10  # the records in the queue
+RECORD_BYTES = 300  # or a little more: the records of one visit
 
 
 def visit(address, n):
-    """Each writes two records at level info."""
+    """Each visit makes the daemon write two records at level info."""
     for _ in range(n):
         with connect(address) as client:
             echo(client)
@@ -23,7 +25,7 @@ def is_of_visit(message):
 
 
 def read_visits(journal, n):
-    """Messages up to those that complete the visits; and how many records were lost of these."""
+    """Reads messages until the visits are complete. Returns them and how many records were lost."""
     messages, lost = [], 0
     while sum(map(is_of_visit, messages)) + lost < 2 * n:
         messages.append(journal.next()["MESSAGE"])
@@ -40,7 +42,7 @@ def start(journal, tmp_path, backend):
 
 
 def test_gone_for_a_while(journal, tmp_path, backend):
-    """Its records wait, in order, and come though nothing more is logged."""
+    """The records wait in order, and arrive although nothing more is logged."""
     address, daemon = start(journal, tmp_path, backend)
     with daemon:
         journal.wait_for("ready: ")
@@ -51,7 +53,7 @@ def test_gone_for_a_while(journal, tmp_path, backend):
             messages, lost = read_visits(journal, 20)
             assert not lost
             verbs = [message.split()[2] for message in messages]
-            if workers()[0] > 1:  # a worker may be late with the second record of a visit
+            if workers()[0] > 1:  # a worker may write the second record of a visit late
                 assert sorted(verbs) == ["closed:"] * 20 + ["connected"] * 20
             else:
                 assert verbs == ["connected", "closed:"] * 20

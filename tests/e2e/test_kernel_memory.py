@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Clients of a relay that never read: what they take of the kernel's memory stays within the page's bounds.
+"""The kernel's memory for relayed clients that never read stays within the bounds of the page.
 
-Figures are of the daemon's own sockets, by SO_MEMINFO (sock_diag(7)). The upstreams' are small, so that
-the test itself takes little of the memory that it measures.
+The figures are those of the daemon's own sockets, from SO_MEMINFO (sock_diag(7)). The upstreams' sockets
+are small, so that the test itself takes little of the memory that it measures.
 """
 import contextlib
 import socket
@@ -15,9 +15,9 @@ from harness import (FILLS_ANY_LINE, Daemon, Steady, config, pattern, push, rais
 
 CLIENTS = 300
 SO_MEMINFO = 55
-RECEIVED, BUFFER, QUEUED = 0, 1, 5  # of its numbers: SK_MEMINFO_RMEM_ALLOC, _RCVBUF, _WMEM_QUEUED
-SEND_LIMIT = 1.25 * ((512 << 10) + (64 << 10))  # send_buffer, one piece more, and bookkeeping
-RECEIVE_LIMIT = 1 << 20  # twice what half of the bytes that were received comes to
+RECEIVED, BUFFER, QUEUED = 0, 1, 5  # indices: SK_MEMINFO_RMEM_ALLOC, _RCVBUF, _WMEM_QUEUED
+SEND_LIMIT = 1.25 * ((512 << 10) + (64 << 10))  # send_buffer, one more segment, and bookkeeping
+RECEIVE_LIMIT = 1 << 20  # twice half of the bytes that were received
 LITTLE = 16384
 
 
@@ -27,18 +27,18 @@ def memory(sock):
 
 
 def ports(sock):
-    """Its own and its peer's."""
-    with contextlib.suppress(OSError):  # it has no peer
+    """The ports of a socket and of its peer."""
+    with contextlib.suppress(OSError):  # the socket has no peer
         return sock.getsockname()[1], sock.getpeername()[1]
     return (sock.getsockname()[1],)
 
 
 @contextlib.contextmanager
 def relay_that_nobody_reads(backend, n, **keys):
-    """Yields what each of the daemon's sockets uses, of n clients and their upstreams.
+    """Yields the memory of each of the daemon's sockets, for n clients and their upstreams.
 
-    All that the way to the clients takes has been sent by then. Another client has exchanged bytes
-    meanwhile, and lost none.
+    By then the upstreams have sent everything that the way to the clients takes. Meanwhile another client has
+    exchanged bytes, and lost none.
     """
     raise_descriptor_limit(8 * n)
     with contextlib.ExitStack() as stack:
@@ -66,13 +66,13 @@ def relay_that_nobody_reads(backend, n, **keys):
 @pytest.mark.parametrize("keys, receive_limit", [
     ({}, RECEIVE_LIMIT), ({"receive_buffer": "64K"}, 2 * 65536)], ids=["default", "least"])
 def test_bounded(backend, keys, receive_limit):
-    clients = CLIENTS if backend != "select" else CLIENTS // 2  # it has 1024 descriptors
+    clients = CLIENTS if backend != "select" else CLIENTS // 2  # select has 1024 descriptors
     with relay_that_nobody_reads(backend, clients, **keys) as used:
         assert max(one[QUEUED] for one in used) <= SEND_LIMIT
         assert max(one[BUFFER] for one in used) <= receive_limit
 
 
 def test_unbounded(backend):
-    """The system's limits alone hold then, which shows that the other test can tell."""
+    """With 0, only the system's limits hold. This shows that the other test can fail."""
     with relay_that_nobody_reads(backend, 4, send_buffer=0) as used:
         assert max(one[QUEUED] for one in used) > SEND_LIMIT

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a peer said before its socket failed is delivered before the reset, whichever call fails first.
+"""The bytes that a peer sent before its socket failed are delivered before the reset, whichever call
+fails first.
 
-An upstream that answers and closes with unread data resets the connection: the daemon may notice it
-when it sends, splices, shuts down, receives, or looks for errors. The answer has arrived by then.
+An upstream that answers and closes with unread data resets the connection. The daemon may notice the
+reset when it sends, splices, shuts down, receives, or asks for errors. The answer has arrived by then.
 """
 import contextlib
 import fcntl
@@ -22,7 +23,7 @@ SENT = pattern(1 << 20)
 WORDS = pattern(50_000)
 MUCH = pattern(FILLS_ANY_LINE)
 SPLICED = {}
-COPIED = {"log_payload": True}  # which spliced bytes can't show
+COPIED = {"log_payload": True}  # log_payload prevents splicing
 
 
 def unacknowledged(sock):
@@ -37,7 +38,7 @@ def upstream():
 
 
 def close_when_arrived(sock):
-    """Closes once the peer's system has all that was sent: a reset must not throw any of it away."""
+    """Closes when the peer's system has acknowledged everything, so that a reset discards none of it."""
     until(lambda: unacknowledged(sock) == 0, "the arrival")
     sock.close()
 
@@ -68,7 +69,7 @@ def send_until_failure(sock):
 @pytest.mark.parametrize("top", [SPLICED, COPIED], ids=["spliced", "copied"])
 @pytest.mark.parametrize("size", [6, 50_000])
 def test_while_the_client_sends(backend, top, size):
-    """It reads only once it can send no more, as many clients do."""
+    """The client reads only when it can send no more, as many clients do."""
     answer = pattern(size)
     with upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address), backend=backend, **top)
@@ -85,7 +86,7 @@ def test_while_the_client_sends(backend, top, size):
 
 
 def test_to_a_client_that_reads_late(backend):
-    """It has got little when the upstream resets: it has time to read, and the rest follows."""
+    """The client has received little when the upstream resets. It has time to read the rest."""
     with upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay", receive_buffer=4096) as client:
@@ -102,7 +103,7 @@ def test_to_a_client_that_reads_late(backend):
 
 
 def test_to_a_client_that_sends_all_before_it_reads(backend):
-    """It is not stopped in the middle: else it would never get to the answer."""
+    """The client can send everything. If it were stopped, it would never read the answer."""
     with upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay") as client:
@@ -119,7 +120,7 @@ def test_to_a_client_that_sends_all_before_it_reads(backend):
 
 
 def test_of_the_client(backend):
-    """What it sent before it reset reaches the upstream, which reads late."""
+    """The bytes that the client sent before its reset reach the upstream, which reads late."""
     with upstream() as (listener, address):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         text = config(service("relay", mode="relay", upstream=address), backend=backend)
@@ -139,7 +140,7 @@ def test_of_the_client(backend):
 
 
 def test_of_a_member(backend):
-    """The others of a hub hear all of it, though the member does not read what it is sent."""
+    """The other members of a hub get everything, although the member does not read what it is sent."""
     with Daemon(config(service("hub", mode="hub", quota="1G"), backend=backend)) as daemon:
         with daemon.connect("hub") as other:
             for n in range(ROUNDS):
@@ -157,7 +158,7 @@ def test_of_a_member(backend):
 
 
 def test_delayed_by_conditions(backend):
-    """The reset comes behind it."""
+    """The reset comes after the delayed answer."""
     with upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address,
                               to_client=dict(latency="300ms")), backend=backend)
@@ -174,7 +175,7 @@ def test_delayed_by_conditions(backend):
 
 
 def test_not_waited_for_without_end(backend):
-    """Nothing moves for 5 s: what is left is lost."""
+    """When no byte moves for 5 s, the rest is lost."""
     with upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address,
                               to_client=dict(latency="1h")), backend=backend)

@@ -14,7 +14,7 @@ LEFT = " closed: left before an upstream was reached, 0 B in, 0 B out, "
 
 
 def test_end_without_a_byte(backend):
-    """Nobody waits for such a client: not between retries, and not in connect_delay."""
+    """A client that ends without having sent a byte does not wait for retries or for connect_delay."""
     down = f"127.0.0.1:{free_port()}"
     with Daemon(config(relay(down, "waits", connect_wait="1h"), relay(down, "delayed", connect_delay="1h"),
                        backend=backend)) as daemon:
@@ -47,7 +47,7 @@ def test_reset(backend):
 
 
 def test_first_round_is_tried_for_all(backend):
-    """As with a direct connection, a client that has ended its stream gets the upstream's banner."""
+    """A client that has half-closed still gets the upstream's banner, as on a direct connection."""
     def greet(sock, n):
         sock.sendall(b"banner")
 
@@ -77,14 +77,14 @@ def test_bytes_before_a_half_close_wait(backend):
 
 
 def test_clients_share_retries(backend):
-    """100 clients try once each; then one of them at a time, more and more rarely."""
+    """100 clients try once each. After that one of them retries at a time, at growing intervals."""
     n = 100
     port = free_port()
     with Daemon(config(relay(f"127.0.0.1:{port}", connect_wait="1h"), backend=backend,
                        log_level="debug")) as daemon, contextlib.ExitStack() as stack:
         began = time.monotonic()
         clients = [stack.enter_context(daemon.connect("relay")) for _ in range(n)]
-        daemon.wait_for(" cannot reach upstream ", n + 3 * workers()[0])  # each loop has its own retries
+        daemon.wait_for(" cannot reach upstream ", n + 3 * workers()[0])  # each loop retries by itself
         assert time.monotonic() - began >= 0.1 + 0.2 + 0.4
         with Upstream(answer, port=port):
             for client in clients:
@@ -94,7 +94,7 @@ def test_clients_share_retries(backend):
 
 
 def test_many_that_come_and_go(backend):
-    """Nothing is kept of them, and a good client notices nothing."""
+    """Nothing is kept of clients that left, and a well-behaved client is not affected."""
     n = 300 if backend == "select" else 1000
     raise_descriptor_limit(2 * n)
     down = f"127.0.0.1:{free_port()}"
@@ -108,7 +108,7 @@ def test_many_that_come_and_go(backend):
 
 
 def test_max_dialing(backend):
-    """Who is over it is reset, another service is served, and room that is made is used."""
+    """Clients beyond max_dialing are reset. Another service is served, and a freed place is used."""
     down = f"127.0.0.1:{free_port()}"
     with Daemon(config(service(), relay(down, connect_wait="1h", max_dialing=20), backend=backend)) as daemon:
         with contextlib.ExitStack() as stack:
@@ -126,12 +126,12 @@ def test_max_dialing(backend):
             daemon.wait_for("^relay: .* connected$", 26)
             daemon.reload(config(service(), relay(down, listen=f"127.0.0.1:{daemon.port('relay')}",
                                                   connect_wait="1h", max_dialing=20), backend=backend))
-            expect_reset(daemon)  # a reload makes no room
+            expect_reset(daemon)  # a reload frees no place
             daemon.wait_for(r"^relay: \S+ closed: max_dialing 20, ", 6)
 
 
 def test_descriptors_are_left_for_others():
-    """An upstream that is down uses up no more than its service's share."""
+    """An upstream that is down uses no more descriptors than its service may."""
     down = f"127.0.0.1:{free_port()}"
     with Daemon(config(service(), relay(down, connect_wait="1h", max_dialing=100)),
                 wrapper=["prlimit", "--nofile=500:500"]) as daemon, contextlib.ExitStack() as stack:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""More clients than there are places: the excess is turned away and counted in one line."""
+"""Clients beyond a limit are turned away, and one line counts them."""
 import os
 import re
 import time
@@ -9,11 +9,13 @@ import pytest
 from harness import (MORE_THAN_SELECT_HOLDS, Daemon, config, echo, is_served, listening, name_of, relay,
                      served, service, until, workers)
 
-REPORTS = 5  # seconds between two lines about the excess
+REPORTS = 5  # seconds between two such lines
 
 
 class Excess:
-    """The lines about those turned away: how many in all, and why; one line every few seconds."""
+    """The lines about clients that were turned away: their number, the reason, and one line every few
+    seconds.
+    """
 
     def __init__(self, daemon, began, why, client=r"127\.0\.0\.1:\d+"):
         self.daemon, self.began = daemon, began
@@ -25,7 +27,7 @@ class Excess:
         return 1 + int(match[1] or 0)
 
     def wait_for(self, n):
-        """Until the lines that come by themselves tell of n."""
+        """Waits until the periodic lines have counted n clients."""
         reported = lines = 0
         while reported < n:
             lines += 1
@@ -33,7 +35,8 @@ class Excess:
         self.check(n, at_the_end=0)
 
     def check(self, n, at_the_end=1):
-        """That the lines up to now, with one at the daemon's end, tell of n, and are few."""
+        """Checks that the lines so far, and one at the daemon's end, count n clients, and that they are few.
+        """
         lines = self.daemon.lines("turned away")
         assert sum(self.count(re.fullmatch(self.line, line)) for line in lines) == n
         assert len(lines) <= (time.monotonic() - self.began) / REPORTS + at_the_end
@@ -51,7 +54,7 @@ def test_max_connections(backend):
         inside.pop().close()
         daemon.wait_for(" closed: end of stream, ")
         tried = [daemon.connect()]
-        # Another thread's end is logged a moment before who lets clients in hears of it.
+        # A worker logs the end of a connection a moment before the main thread learns of it.
         until(lambda: is_served(tried[-1])
               or workers()[0] > 1 and tried.append(daemon.connect()))
         for sock in [*tried, *inside]:
@@ -70,12 +73,14 @@ def test_limit_changed_by_reload():
         echo(second)
         daemon.reload(config(max_connections=1))
         assert not is_served(daemon.connect())
-        echo(first)  # who is in stays
+        echo(first)  # connected clients stay
         echo(second)
 
 
 def test_record_names_the_limit_of_then(backend, tmp_path):
-    """Not the one that a reload has set since; and the service, and one of its clients."""
+    """The record has the limit that applied then, not the one of a later reload, the service, and one of its
+    clients.
+    """
     def text(limit):
         return config(service(), service("other", listen=f"unix:{tmp_path}/s"), backend=backend,
                       max_connections=limit)
@@ -97,14 +102,14 @@ def test_record_names_the_limit_of_then(backend, tmp_path):
 
 
 def test_too_many_for_select(crowd):
-    """libevent's select aborts the process on descriptor 1024: it must never get that far."""
+    """libevent's select backend aborts the process at descriptor 1024, so the daemon must never reach it."""
     with Daemon(config(backend="select")) as daemon:
         began = time.monotonic()
         admitted = served(crowd(daemon, MORE_THAN_SELECT_HOLDS))
         assert 900 < len(admitted) < 1024
         assert max(daemon.descriptors()) < 1024
 
-        # The line comes by itself, a while after the first was turned away.
+        # The line is written a while after the first client was turned away, without a further event.
         excess = Excess(daemon, began, f'{len(admitted)}, set by backend = "select"')
         excess.wait_for(MORE_THAN_SELECT_HOLDS - len(admitted))
 
@@ -126,14 +131,14 @@ def test_not_too_many_for(other, crowd):
 
 
 def test_as_many_as_descriptors_hold(backend):
-    """With no max_connections, the descriptor limit is the limit, and enough are kept back."""
-    limit = 100 if workers()[0] == 1 else 160  # each loop takes some
+    """Without max_connections, the descriptor limit applies, and enough descriptors are reserved."""
+    limit = 100 if workers()[0] == 1 else 160  # each loop takes some descriptors
     with Daemon(config(backend=backend), wrapper=["prlimit", f"--nofile={limit}:{limit}"]) as daemon:
         began = time.monotonic()
         socks = [daemon.connect() for _ in range(limit + 50)]
         admitted = served(socks)
         assert 50 <= len(admitted) < limit
-        # A reload, which opens a file and a socket, still works with every place taken.
+        # With every place taken, a reload can still open a file and a socket.
         daemon.reload(config(backend=backend, log_level="notice"))
         assert len(served(admitted)) == len(admitted)
         assert daemon.stop_now() == 0
@@ -144,12 +149,12 @@ def test_as_many_as_descriptors_hold(backend):
 
 @pytest.mark.parametrize("what", ["relay", "listeners"])
 def test_what_else_takes_descriptors(what):
-    """A relayed connection takes two, and each address one: they don't run out all the same."""
+    """A relayed connection takes two descriptors, and each address one. They still do not run out."""
     with listening(backlog=200) as (_, address):
         services = {"relay": relay(address, "echo"), "listeners": service(listen=["127.0.0.1:0"] * 40)}
         with Daemon(config(services[what]), wrapper=["prlimit", "--nofile=100:100"]) as daemon:
             socks = [daemon.connect() for _ in range(100)]
-            assert socks[-1].recv(1) == b""  # the last one was turned away, and so all were dealt with
+            assert socks[-1].recv(1) == b""  # the last one was turned away: all have been handled
             assert 20 < len(daemon.lines(" connected$")) < 50
             assert not daemon.lines("Too many open files")
             for sock in socks:

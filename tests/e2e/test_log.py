@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The log: exactly the design's words, in order; payload only where asked for, and harmless."""
+"""The log has exactly the words of the design, in order. Payload is shown only if configured, and is
+escaped.
+"""
 import contextlib
 import re
 import socket
@@ -12,7 +14,7 @@ WAITING = "waiting for the next event"
 
 
 def conversation(daemon):
-    """One client says hello and leaves. Returns its name and the log without the waiting."""
+    """One client says hello and leaves. Returns its name, and the log without the lines about waiting."""
     with daemon.connect() as client:
         name = name_of(client)
         echo(client)
@@ -21,7 +23,7 @@ def conversation(daemon):
     daemon.wait_for(" closed: ")
     daemon.stop()
     assert not [line for line in daemon.log if not line.isprintable()]
-    # Another thread's end is logged a moment before who stops hears of it.
+    # A worker logs the end of a connection a moment before the main thread learns of it.
     other = r"^stopping: 1 connection left" if workers()[0] > 1 else "^$"
     return name, [line for line in daemon.log if line != WAITING and not re.search(other, line)]
 
@@ -42,9 +44,9 @@ def test_debug(backend):
         ]
         assert re.fullmatch(rf"echo: {client} closed: end of stream, 5 B in, 5 B out, "
                             r"\d+\.\d{3} s", closed)
-        # It says that it waits before it does: first of all, and between any two events.
+        # The line about waiting is written before each wait: at first, and between two events.
         log = daemon.log
-        if workers()[0] > 1:  # each says so, when it likes
+        if workers()[0] > 1:  # each thread writes the line at any time
             return
         assert log[2] == WAITING
         for event in (" connected", " queue empty"):
@@ -82,7 +84,7 @@ def test_less(level, words, tmp_path):
         manager.bind(ready)
         manager.settimeout(20)
         with Daemon(text, wait=None, env={"NOTIFY_SOCKET": ready}) as daemon:
-            assert b"READY=1" in manager.recv(4096)  # the log does not say it at every level
+            assert b"READY=1" in manager.recv(4096)  # the log does not show it at every level
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(20)
                 client.connect(address.removeprefix("unix:"))
@@ -115,7 +117,7 @@ def test_payload_is_escaped_and_cut(payload, shown):
 
 @pytest.mark.parametrize("stream", ["8:12345", "", "junk", "1:2:3", "99999999999999999999:1"])
 def test_foreign_journal_stream(stream):
-    """Standard error is not the journal's stream, whatever the environment was left with."""
+    """JOURNAL_STREAM in the environment does not count if standard error is not that stream."""
     with Daemon(config(), env={"JOURNAL_STREAM": stream}) as daemon:
         assert daemon.lines("^ready: ")
 
@@ -127,7 +129,7 @@ def test_foreign_journal_stream(stream):
     ({"limit": 3, "latency": "1ms", "reset_after": "1h"}, "to_client: latency, limit"),
 ])
 def test_journal_tells_what_was_done_on_purpose(journal, tmp_path, conditions, fault):
-    """So that nobody takes it for a failure of what is tested."""
+    """A record shows intended faults, so that nobody takes them for failures of the tested program."""
     address = f"unix:{tmp_path}/echo.sock"
     text = config(service(listen=address, to_client=conditions))
     with Daemon(text, wait=None, wrapper=journal.wrapper) as daemon:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Whatever standard error is, and whatever fails there: nobody waits, and no line is lost in silence.
+"""Standard error of every kind, and its failures: nothing blocks, and no line is lost without a report.
 
-Clients come by a unix socket, and the daemon says by NOTIFY_SOCKET that it is ready: its standard
-error is not the harness's.
+Clients use a unix socket, and NOTIFY_SOCKET tells that the daemon is ready: its standard error is not
+read by the harness.
 """
 import contextlib
 import os
@@ -15,12 +15,12 @@ import pytest
 
 from harness import (Daemon, config, connect, echo, own_mounts, recv_until_eof, service, until)
 
-QUEUE_BYTES = 256 << 10  # of lines that wait
+QUEUE_BYTES = 256 << 10  # the lines in the queue
 TO_FILE = ["sh", "-c", 'exec "$@" 2>>"$0"']
 
 
 def started(manager, tmp_path, wrapper, **settings):
-    """A daemon whose standard error the wrapper decides on; and the address of its service."""
+    """A daemon whose standard error the wrapper chooses, and the address of its service."""
     address = f"unix:{tmp_path}/echo.sock"
     return Daemon(config(service(listen=address), **settings), wait=None, env=manager.env,
                   wrapper=wrapper), address
@@ -40,14 +40,14 @@ def visit(address, n):
 
 
 def read_until(read, text, condition):
-    """Reads on until the condition holds for the text."""
+    """Reads until the condition holds for the text."""
     while not condition(text):
         text += read()
     return text
 
 
 def check_whole(lines):
-    """No line is half, and none is glued to another."""
+    """Checks that no line is cut, and that no two lines are joined."""
     whole = re.compile(r"echo: (no longer )?listening on \S+|ready: .*|stopped|\d+ records? w\w+ lost: .*|"
                        r"waiting for the next event|stopping: .*|"
                        r"echo: \S+ (connected|(received|sending) 5 bytes|queue empty|"
@@ -60,12 +60,12 @@ def count_lost(lines):
 
 
 def count_visits(lines):
-    """Lines of visits, of which each writes two at level info."""
+    """Counts the lines of visits. Each visit writes two at level info."""
     return sum(line.endswith(" connected") or " closed: " in line for line in lines)
 
 
 def test_terminal_that_nobody_reads(manager, tmp_path, backend):
-    """A write to a terminal may block although poll(2) says that it would not."""
+    """A write to a terminal may block although poll(2) reports that it would not."""
     master, slave = os.openpty()
     with open(master, "rb", buffering=0) as terminal:
         wrapper = ["sh", "-c", 'exec "$@" 2>"$0"', os.ttyname(slave)]
@@ -75,9 +75,9 @@ def test_terminal_that_nobody_reads(manager, tmp_path, backend):
             wait_until_ready(manager)
             visit(address, 200)
             assert daemon.stop() == 0
-            # It is read at last: what the terminal held are whole lines, but for the last one.
+            # The terminal is read at last. It held whole lines, except the last one.
             text = b""
-            with contextlib.suppress(OSError):  # EIO: all that it held has been read
+            with contextlib.suppress(OSError):  # EIO: everything has been read
                 while True:
                     text += terminal.read(4096)
             *lines, _ = text.decode().split("\r\n")
@@ -86,7 +86,7 @@ def test_terminal_that_nobody_reads(manager, tmp_path, backend):
 
 
 def test_terminal_that_is_read_late(manager, tmp_path, backend):
-    """What the terminal did not take comes later, in order."""
+    """Lines that the terminal did not take at first come later, in order."""
     master, slave = os.openpty()
     with open(master, "rb", buffering=0) as terminal:
         wrapper = ["sh", "-c", 'exec "$@" 2>"$0"', os.ttyname(slave)]
@@ -105,7 +105,7 @@ def test_terminal_that_is_read_late(manager, tmp_path, backend):
 def test_socket_that_nobody_reads(manager, tmp_path, backend):
     ours, its = socket.socketpair()
     with ours, its:
-        wrapper = ["bash", "-c", f'exec "$@" 2>&{its.fileno()}', "bash"]  # sh has fds of one digit
+        wrapper = ["bash", "-c", f'exec "$@" 2>&{its.fileno()}', "bash"]  # sh needs one digit
         daemon, address = started(manager, tmp_path, wrapper, backend=backend)
         daemon.pass_fds = [its.fileno()]
         with daemon:
@@ -120,11 +120,11 @@ def test_socket_that_nobody_reads(manager, tmp_path, backend):
             assert count_visits(lines) + count_lost(lines) == 2 * visits
 
 
-# Disks
+# Files
 
 
 def wait_for_all(path, visits):
-    """The lines of a log once all of the visits' are there, or have been said to be lost."""
+    """The lines of a log when those of all visits are there or have been reported as lost."""
     def complete():
         lines = path.read_text().splitlines()
         return count_visits(lines) + count_lost(lines) == 2 * visits and lines
@@ -135,7 +135,7 @@ def wait_for_all(path, visits):
 
 @pytest.mark.parametrize("visits", [1000, 5000])
 def test_full_disk(manager, tmp_path, backend, visits):
-    """Lines wait for room, as many as there may, and the others are counted."""
+    """Lines wait for space in the queue. Lines beyond its size are counted."""
     disk = tmp_path / "disk"
     disk.mkdir()
     wrapper = [*own_mounts(), "sh", "-c", """mount -t tmpfs -o size=4m tmpfs "$0" &&
@@ -147,7 +147,7 @@ def test_full_disk(manager, tmp_path, backend, visits):
         visit(address, visits)
         lines = (its_disk / "log").read_text().splitlines()
         assert count_visits(lines) < 2 * visits
-        # Half a line may be there, the rest of which comes first.
+        # A line may have been written in part. Its rest comes first.
         check_whole(lines[:-1])
         (its_disk / "ballast").unlink()
         lines = wait_for_all(its_disk / "log", visits)
@@ -157,7 +157,7 @@ def test_full_disk(manager, tmp_path, backend, visits):
 
 
 def test_file_that_may_not_grow(manager, tmp_path, backend):
-    """RLIMIT_FSIZE: SIGXFSZ does not end the daemon."""
+    """With RLIMIT_FSIZE, SIGXFSZ does not end the daemon."""
     log = tmp_path / "log"
     daemon, address = started(manager, tmp_path, [*TO_FILE, str(log)], backend=backend)
     with daemon:

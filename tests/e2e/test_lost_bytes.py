@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Bytes that were accepted and are not delivered: every side sees a reset, and the record counts them.
+"""When received bytes are not delivered, every side sees a reset, and the record counts the bytes.
 
-A peer that gets a part must not take it for the whole, whatever ends the connection. Each test knows
-how much the daemon's socket has acknowledged; what arrived and what the record calls lost add up to it.
+A peer that gets a part must not take it for the whole, whatever ends the connection. Each test knows how
+many bytes the daemon's socket has acknowledged. The bytes that arrived and those that the record calls
+lost add up to that number.
 """
 import contextlib
 import fcntl
@@ -29,18 +30,18 @@ def unacknowledged(sock):
 
 
 def lost(daemon, reason, receiver):
-    """Waits for the record of an end. Returns how many bytes it says were lost on the way to receiver."""
+    """Waits for the record of an end. Returns how many bytes were lost on the way to receiver."""
     return int(daemon.wait_for(ENDED.format(reason, receiver))[1])
 
 
 def recv_until_reset(sock):
-    """All that arrived before a reset, which must come; an orderly end fails the test.
+    """Everything that arrived before a reset. An orderly end fails the test.
 
-    It reads only once the reset is there: to read before lets more arrive.
+    It reads only after the reset has arrived, because reading earlier would let more bytes arrive.
     """
     data = bytearray()
     poll = select.poll()
-    poll.register(sock, 0)  # which still tells of errors and of both ends of the stream
+    poll.register(sock, 0)  # poll(2) still reports errors and the end of both streams
     assert poll.poll(DEADLINE * 1000)
     with pytest.raises(ConnectionResetError):
         while got := sock.recv(1 << 20):
@@ -50,7 +51,7 @@ def recv_until_reset(sock):
 
 @contextlib.contextmanager
 def deaf_upstream():
-    """Listens; those who connect find a small buffer that nobody reads."""
+    """A listening socket with a small receive buffer, whose clients nobody reads."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
@@ -59,9 +60,10 @@ def deaf_upstream():
 
 @contextlib.contextmanager
 def relayed(backend, top=(), **pairs):
-    """A client that has sent as much as the way to a deaf upstream holds.
+    """A client that has sent as much as the way to an upstream that does not read holds.
 
-    Yields (daemon, client, upstream's end, what tells how much the daemon's system acknowledged).
+    Yields (daemon, client, the upstream's socket, a function that returns how many bytes the daemon's system
+    acknowledged).
     """
     with deaf_upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address, **pairs), backend=backend,
@@ -74,7 +76,9 @@ def relayed(backend, top=(), **pairs):
 
 
 def fill(sock):
-    """Sends until nobody takes more. Returns what tells how much the daemon's system acknowledged."""
+    """Sends until the socket takes no more. Returns a function that returns how many bytes the daemon's
+    system acknowledged.
+    """
     taken, = push([sock], MUCH, quiet=0.3)
     assert taken < len(MUCH)
     return lambda: taken - unacknowledged(sock)
@@ -114,14 +118,14 @@ def test_upstream_that_does_not_read(backend, reason, top, pairs, act):
 
 
 def test_after_the_client_has_ended_its_stream(backend):
-    """The end waits behind the data, so the upstream must not see it without the data."""
+    """The end waits behind the data, so the upstream must not see an end without the data."""
     with relayed(backend, {"drain_timeout": 0.3}) as (daemon, client, server, accepted):
         client.shutdown(socket.SHUT_WR)
         daemon.signal(signal.SIGTERM)
         n = lost(daemon, "stopping", "upstream")
         got = recv_until_reset(server)
         recv_until_reset(client)
-        assert len(got) + n == accepted() + 1  # its end counts as a byte that is not acknowledged
+        assert len(got) + n == accepted() + 1  # the end of the stream counts as an unacknowledged byte
 
 
 @pytest.mark.parametrize("mode", ["echo", "relay"])
@@ -146,7 +150,7 @@ def test_held_by_a_condition(backend, mode):
 
 
 def test_client_that_does_not_read(backend):
-    """Of the answer, which the upstream has ended: both see a reset."""
+    """The upstream has ended its answer, and the client does not read it: both see a reset."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         address = "127.0.0.1:%d" % listener.getsockname()[1]
@@ -164,7 +168,7 @@ def test_client_that_does_not_read(backend):
 
 
 def test_member_of_a_hub(backend):
-    """One with a queue loses it and sees a reset; one that has got all sees an end."""
+    """A member with a queue loses it and sees a reset. A member without one sees an end."""
     text = config(service("hub", mode="hub", quota="1G"), backend=backend, drain_timeout=0.5)
     with Daemon(text) as daemon:
         deaf = daemon.connect("hub", receive_buffer=LITTLE)
@@ -195,7 +199,7 @@ def test_before_the_upstream_is_reached(backend):
 
 
 def test_limit_is_an_orderly_end_of_its_way_alone(backend):
-    """What it cuts off is not lost; what is held the other way is."""
+    """Bytes beyond a limit are not lost. Bytes held in the other direction are."""
     with deaf_upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address, to_client=dict(limit=10),
                               to_upstream=dict(latency="1h")), backend=backend, log_level="debug")
@@ -212,7 +216,7 @@ def test_limit_is_an_orderly_end_of_its_way_alone(backend):
 
 
 def test_nothing_lost(backend):
-    """All has been delivered: an end like any other, without a word about losses."""
+    """If everything has been delivered, the record says nothing about losses."""
     with deaf_upstream() as (listener, address):
         text = config(service(), service("relay", mode="relay", upstream=address), backend=backend,
                       drain_timeout=0.2)
@@ -233,7 +237,7 @@ def test_nothing_lost(backend):
 
 @pytest.mark.parametrize("who", ["client", "upstream"])
 def test_reset_by_a_peer(backend, who):
-    """What one side's reset keeps from being delivered is counted, too."""
+    """Bytes that a peer's reset keeps from being delivered are counted too."""
     with deaf_upstream() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address, to_client=dict(latency="1h"),
                               to_upstream=dict(latency="1h")), backend=backend, log_level="debug")
@@ -250,7 +254,7 @@ def test_reset_by_a_peer(backend, who):
 
 
 def out_of_memory(backend):
-    """The daemon may have no more memory: the connection that wants it ends in resets."""
+    """The daemon gets no more memory. The connection that needs some ends in resets."""
     with deaf_upstream() as (listener, address):
         text = config(service(), service("relay", mode="relay", upstream=address, hold="1G",
                                          to_upstream=dict(latency="1h")), backend=backend)
@@ -268,5 +272,5 @@ def out_of_memory(backend):
                 echo(other)
 
 
-if not os.environ.get("SANITIZE"):  # a sanitizer needs memory without bound
+if not os.environ.get("SANITIZE"):  # a sanitizer needs unlimited memory
     test_out_of_memory = out_of_memory

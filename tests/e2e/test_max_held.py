@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""max_held: what all connections hold together. Whoever would hold more is not read, and nobody loses a byte."""
+"""max_held bounds what all connections hold together: connections that would hold more are not read, and
+no byte is lost.
+"""
 import re
 import threading
 
 from harness import (Daemon, Steady, config, pattern, push, recv_exactly, reset, sending, service)
 
 CLIENTS = 20
-READ = 65536  # what one read brings at most
+READ = 65536  # the most bytes of one read
 HELD = 1 << 20
 DELAYED = {"send_delay": "1h", "message_size": "64K", "hold": "1M"}
 
 
 def reads(daemon):
-    """How many bytes each read of the service "slow" brought so far; the log level is debug."""
+    """The sizes of the reads of the service "slow" so far. The log level is debug."""
     return [int(n) for n in re.findall(r"^slow: .* received (\d+) bytes", "\n".join(daemon.log), re.M)]
 
 
 def taken(backend, **top):
-    """Clients whose bytes wait for an hour. Returns how many bytes selectd took of what they sent."""
+    """Clients whose bytes are delayed by an hour. Returns how many of their bytes selectd took."""
     text = config(service("slow", **DELAYED), service("echo"), backend=backend, log_level="debug", **top)
     with Daemon(text) as daemon:
         clients = [daemon.connect("slow") for _ in range(CLIENTS)]
@@ -30,7 +32,7 @@ def taken(backend, **top):
 
 
 def test_bound(backend):
-    """All hold at most max_held, and a read each; a client that holds nothing is served."""
+    """All connections hold at most max_held and one read each. A client that holds nothing is served."""
     bytes_held = taken(backend, max_held=HELD)
     assert HELD <= bytes_held <= HELD + CLIENTS * READ
 
@@ -40,7 +42,7 @@ def test_no_bound(backend):
 
 
 def test_all_gets_through(backend):
-    """With much less than all would hold, everything arrives, in order: nobody waits for ever."""
+    """With a small max_held, everything still arrives in order, and no connection waits forever."""
     data = pattern(1 << 20)
     slow = '  slow = { listen = "127.0.0.1:0"; to_client = { latency = "20ms"; jitter = "10ms"; }; };\n'
     with Daemon(config(slow, backend=backend, max_held="128K")) as daemon:
@@ -62,7 +64,7 @@ def test_all_gets_through(backend):
 
 
 def test_room_is_noticed(backend):
-    """A client that stopped being read because others held everything is read again once these are gone."""
+    """A client that was not read because others held everything is read again when these have left."""
     text = config(service("slow", **DELAYED), backend=backend, log_level="debug", max_held="256K")
     with Daemon(text) as daemon, daemon.connect("slow") as patient:
         greedy = daemon.connect("slow")
@@ -75,7 +77,7 @@ def test_room_is_noticed(backend):
 
 
 def test_reload(backend):
-    """A reload raises the bound for those that wait."""
+    """A reload raises the limit for connections that wait."""
     def text(**top):
         return config(service("slow", **DELAYED), backend=backend, log_level="debug", **top)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A service moves to an address that includes the old one, or to another, while clients connect."""
+"""A service moves to an address that covers the old one, or to another address, while clients connect."""
 import socket
 import struct
 import threading
@@ -12,13 +12,14 @@ CLIENTS, RELOADS = 3, 40
 
 
 def retransmitted(sock):
-    """How often a packet was sent again: tcpi_total_retrans of struct tcp_info."""
+    """The number of retransmitted packets: tcpi_total_retrans of struct tcp_info."""
     return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0]
 
 
 class Visitor(threading.Thread):
-    """Connects, echoes and leaves, again and again. Nothing may be lost, not even its first packet,
-    which Linux sends again after a second."""
+    """Connects, echoes and leaves, again and again. Nothing may be lost, not even its first packet, which
+    Linux sends again after a second.
+    """
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -59,7 +60,7 @@ def test_nobody_notices(backend):
 
 
 def half_open(port):
-    """A client that keeps the last packet of its handshake back until it has data to go with it."""
+    """A client that delays the last packet of its handshake until it has data to send with it."""
     client = socket.socket()
     client.settimeout(DEADLINE)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
@@ -69,7 +70,7 @@ def half_open(port):
 
 @pytest.mark.parametrize("host", ["*", "127.0.0.2"])
 def test_who_is_in_the_middle_of_connecting(backend, host):
-    """Served, not reset."""
+    """Clients in the middle of a handshake are served, not reset."""
     port = free_port()
     with Daemon(config(service(listen=f"127.0.0.1:{port}"), backend=backend)) as daemon:
         with half_open(port) as client:
@@ -79,7 +80,7 @@ def test_who_is_in_the_middle_of_connecting(backend, host):
 
 
 def test_service_that_is_gone(backend):
-    """Then what it was decides."""
+    """If the service was removed, its last configuration applies to such clients."""
     port = free_port()
     text = config(service("other", send_delay="1h"), backend=backend)
     with Daemon(config(service(listen=f"127.0.0.1:{port}"), backend=backend)) as daemon:
@@ -91,7 +92,7 @@ def test_service_that_is_gone(backend):
 
 
 def test_old_address_is_refused_at_once(backend):
-    """The old socket is still open then, for those who are in the middle of connecting."""
+    """New clients are refused at once, although the old socket is still open for those in a handshake."""
     port = free_port()
     with Daemon(config(service(listen=f"127.0.0.1:{port}"), backend=backend)) as daemon:
         before = daemon.descriptors()
@@ -102,7 +103,7 @@ def test_old_address_is_refused_at_once(backend):
 
 
 def test_address_that_another_service_includes(backend):
-    """It goes to that service, and comes back."""
+    """The address moves to the other service, and back."""
     port = free_port()
     one = config(service(listen=f"127.0.0.1:{port}"), backend=backend)
     other = config(service("other", listen=f"*:{port}"), backend=backend)

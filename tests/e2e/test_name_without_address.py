@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A name of which a look-up finds no address that this host could use.
+"""A look-up finds no address of a name that this host could use.
 
-The host has a global IPv4 address and no IPv6 address but ::1, and /etc/hosts has the usual line
-for IPv6. An answer without an address is a failure, not a connected descriptor 0.
+The host has a global IPv4 address and no IPv6 address but ::1, and /etc/hosts has the usual line for
+IPv6. An answer without an address is a failure, not a connected descriptor 0.
 """
 import os
 import subprocess
@@ -23,7 +23,7 @@ exec "$@"
 
 @pytest.fixture
 def ipv4_host(tmp_path):
-    """A wrapper that has a daemon run on such a host. Clients enter it by unix sockets."""
+    """A wrapper that runs a daemon on such a host. Clients use unix sockets."""
     own = ["unshare", "-nm"]
     if os.geteuid() != 0 or subprocess.run([*own, "true"], stderr=subprocess.DEVNULL).returncode != 0:
         cannot_run("a network of its own takes root and unshare")

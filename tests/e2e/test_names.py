@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Upstreams by name: the system's resolver looks them up, and nobody waits for somebody else's name.
+"""Upstreams by name: the system's resolver looks them up, and no client waits for another one's name.
 
-Names are looked up with name servers of the test's own, see asking in conftest.py.
+The tests play the name servers themselves; see asking in conftest.py.
 """
 import contextlib
 import os
@@ -17,11 +17,11 @@ from harness import (DEADLINE, Daemon, NameServer, Steady, Upstream, answer, con
 
 DATA = pattern(1000)
 SANITIZERS_OWN = 1  # thread of ThreadSanitizer
-FAILED_SHARED = 0.25  # seconds for which a failed look-up is not tried again
+FAILED_SHARED = 0.25  # seconds until a failed look-up is repeated
 
 
 def served_soon(daemon, name="relay"):
-    """Clients are reset until what was found out before is forgotten; then one is served."""
+    """Clients are reset until the old answer has expired. Then one is served."""
     def served():
         with contextlib.suppress(ConnectionError), daemon.connect(name) as client:
             echo(client)
@@ -50,7 +50,7 @@ def nonsense(query, answer):
                                           ({}, nonsense)],
                          ids=["unknown", "without-address", "failure", "nonsense"])
 def test_name_of_nothing(backend, asking, names, reply):
-    """The client is reset and the log says why; soon after there is an address one is served."""
+    """The client is reset, and the log says why. Soon after the name gets an address, a client is served."""
     with Upstream(answer) as upstream, NameServer(names, reply) as server:
         with Daemon(config(relay(f"db.test:{upstream.port}"), backend=backend),
                     wrapper=asking(server)) as daemon:
@@ -62,7 +62,7 @@ def test_name_of_nothing(backend, asking, names, reply):
 
 
 def test_name_that_comes_to_be(backend, asking):
-    """Within connect_wait an unknown name is looked up again."""
+    """During connect_wait, an unknown name is looked up again."""
     with Upstream(answer) as upstream, NameServer() as server:
         with Daemon(config(relay(f"db.test:{upstream.port}", connect_wait=DEADLINE),
                            backend=backend), wrapper=asking(server)) as daemon:
@@ -73,11 +73,11 @@ def test_name_that_comes_to_be(backend, asking):
 
 
 def test_ten_addresses_of_which_one_works(backend, asking):
-    """The first does not answer, eight refuse, the last is it."""
+    """The first address does not answer, eight refuse, and the last one works."""
     addresses = [f"127.0.0.{i}" for i in range(2, 12)]
     with Upstream(answer, addresses[-1]) as upstream, contextlib.ExitStack() as stack:
         mute = stack.enter_context(socket.create_server((addresses[0], upstream.port), backlog=0))
-        for _ in range(4):  # with its backlog full, Linux drops whoever comes
+        for _ in range(4):  # with a full backlog, Linux drops new connections
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(mute.getsockname())
@@ -93,7 +93,9 @@ def test_ten_addresses_of_which_one_works(backend, asking):
 
 @pytest.mark.parametrize("reply", [silence, of_another_question])
 def test_name_server_of_no_use(backend, asking, reply):
-    """After connect_timeout the client is reset; nobody else waits, and soon after it answers one is served."""
+    """After connect_timeout the client is reset. No other client waits. Soon after the server answers, one is
+    served.
+    """
     with Upstream(answer) as upstream, NameServer({"db.test": ["127.0.0.1"]}, reply) as server:
         with Daemon(config(relay(f"db.test:{upstream.port}", connect_timeout="300ms"),
                            relay(upstream.address, "good"), service(), backend=backend),
@@ -107,7 +109,7 @@ def test_name_server_of_no_use(backend, asking, reply):
 
 
 def test_end_of_those_who_wait_for_a_name(backend, asking):
-    """One gives up and the answer comes too late for it; one still waits when the daemon stops."""
+    """One client gives up before its answer arrives. Another one still waits when the daemon stops."""
     with Upstream(answer) as upstream, NameServer({"db.test": ["127.0.0.1"]}, silence) as server:
         with Daemon(config(relay(f"db.test:{upstream.port}", connect_timeout=10 * DEADLINE),
                            relay(f"late.test:{upstream.port}", "late", connect_timeout=10 * DEADLINE),
@@ -130,11 +132,11 @@ def test_end_of_those_who_wait_for_a_name(backend, asking):
                 assert server.asked.wait(DEADLINE)
                 began = time.monotonic()
                 daemon.stop_now()
-                assert time.monotonic() - began < 2  # the look-up goes on for as long
+                assert time.monotonic() - began < 2  # the look-up takes as long
 
 
 def test_hosts_file_alone(backend, asking, tmp_path):
-    """No name server is known, nor needed."""
+    """No name server is configured, and none is needed."""
     with Upstream(answer) as upstream, NameServer() as server:
         wrapper = asking(server)
         (tmp_path / "resolv.conf").unlink()
@@ -144,7 +146,7 @@ def test_hosts_file_alone(backend, asking, tmp_path):
 
 
 def test_files_that_change(backend, asking, tmp_path):
-    """What they say is in force soon after."""
+    """Changes of these files take effect soon."""
     with Upstream(answer) as upstream, NameServer() as no, NameServer({"db.test": ["127.0.0.1"]}) as yes:
         wrapper = asking(no)
         with Daemon(config(relay(f"db.test:{upstream.port}"), backend=backend),
@@ -165,11 +167,11 @@ def connects(daemon):
         return True
 
 
-# What the system's resolver knows to do
+# What the system's resolver provides
 
 
 def first_is(reply):
-    """The first question is answered like that."""
+    """Only the first question gets this answer."""
     asked = []
 
     def answer_or_not(query, answer):
@@ -180,7 +182,7 @@ def first_is(reply):
 
 
 def test_first_name_server_is_silent(backend, asking):
-    """The second one is asked: every client is served."""
+    """The second server is asked, and every client is served."""
     with Upstream(answer) as upstream, NameServer(reply=silence) as silent, \
             NameServer({"db.test": ["127.0.0.1"]}) as good:
         with Daemon(config(relay(f"db.test:{upstream.port}"), backend=backend),
@@ -201,7 +203,7 @@ def test_first_name_server_is_not_there(backend, asking):
 
 
 def test_one_family_answers_later_than_the_other(backend, asking):
-    """That there is no IPv6 address is known at once, the IPv4 address 0.4 s later."""
+    """The answer that there is no IPv6 address comes at once, and the IPv4 address 0.4 s later."""
     with Upstream(answer) as upstream, NameServer({"db.test": ["127.0.0.1"]}) as server:
         server.delay = lambda query: 0.4 if b"\0\1\0\1" in query[12:] else 0
         with Daemon(config(relay(f"db.test:{upstream.port}"), backend=backend),
@@ -222,7 +224,7 @@ def truncated(query, answer):
 
 
 def test_more_addresses_than_a_datagram_holds(backend, asking):
-    """The answer is asked for again, by TCP."""
+    """The resolver asks again by TCP."""
     addresses = [f"127.0.2.{i}" for i in range(1, 60)] + ["127.0.0.1"]
     with Upstream(answer, addresses[-1]) as upstream, NameServer({"db.test": addresses}, truncated) as server:
         with Daemon(config(relay(f"db.test:{upstream.port}"), backend=backend),
@@ -231,7 +233,7 @@ def test_more_addresses_than_a_datagram_holds(backend, asking):
 
 
 def test_dot_at_the_end_of_a_name(backend, asking):
-    """It is the name as it stands, whatever resolv.conf has to put behind names."""
+    """The name is absolute, whatever suffixes resolv.conf has."""
     names = {"db.test": ["127.0.0.1"], "db.test.wild.corp": ["127.0.0.2"]}
     with Upstream(answer) as upstream, NameServer(names) as server:
         with Daemon(config(relay(f"db.test.:{upstream.port}"), backend=backend),
@@ -250,7 +252,7 @@ def test_search_list(backend, asking):
 
 
 def test_hosts_of_another_system(backend, asking, tmp_path):
-    """Its lines end in CR LF."""
+    """The lines of the hosts file end in CR LF."""
     with Upstream(answer) as upstream, NameServer() as server:
         wrapper = asking(server)
         (tmp_path / "hosts").write_bytes(b"127.0.0.1 localhost\r\n127.0.0.1 db.test\r\n")
@@ -260,7 +262,7 @@ def test_hosts_of_another_system(backend, asking, tmp_path):
 
 
 def test_each_question_has_a_port_of_its_own(asking):
-    """Who would answer in the server's place has to guess it each time."""
+    """A forged answer would have to guess the port of each question."""
     names = [f"n{i}.test" for i in range(5)]
     with Upstream(answer) as upstream, NameServer({name: ["127.0.0.1"] for name in names}) as server:
         relays = [relay(f"{name}:{upstream.port}", f"r{i}") for i, name in enumerate(names)]
@@ -271,11 +273,13 @@ def test_each_question_has_a_port_of_its_own(asking):
         assert len(server.ports) == len(names)
 
 
-# Nobody waits for another name, and nobody asks more than is needed
+# No client waits for another name, and no more is asked than necessary
 
 
 def test_dead_names_hold_up_no_other_name(backend, asking):
-    """100 clients of a dead name, and one of each of 20 more: another service's clients are served at once."""
+    """100 clients use a dead name, and 20 more dead names have one each. Clients of another service are
+    served at once.
+    """
     with Upstream(answer) as upstream, NameServer({"db.test": ["127.0.0.1"]}) as server:
         server.reply = lambda query, answer: None if b"dead" in query else answer
         dead = [relay(f"dead{i}.test:1", f"dead{i}", connect_timeout="1h") for i in range(21)]
@@ -288,12 +292,12 @@ def test_dead_names_hold_up_no_other_name(backend, asking):
             began = time.monotonic()
             with daemon.connect("relay") as client:
                 echo(client)
-            assert time.monotonic() - began < 4.7  # what it was with one queue for all
+            assert time.monotonic() - began < 4.7  # with one queue for all names
             assert len(os.listdir(f"/proc/{daemon.pid}/task")) <= 32 + 1 + workers()[0] + SANITIZERS_OWN
 
 
 def test_many_clients_at_once(backend, asking):
-    """None is reset because the name server takes a quarter of a second for an answer."""
+    """No client is reset because the name server takes a quarter of a second to answer."""
     n = 200 if backend == "select" else 1000
     raise_descriptor_limit(2 * n)
     with Upstream(answer) as upstream, NameServer({"db.test": ["127.0.0.1"]}, delay=0.25) as server:
@@ -309,7 +313,7 @@ def test_many_clients_at_once(backend, asking):
 
 
 def test_clients_in_connect_wait_ask_together(backend, asking):
-    """A name that is not known is asked for again no faster by many clients than by one."""
+    """Many clients ask for an unknown name no more often than one client."""
     with NameServer() as server:
         with Daemon(config(relay("db.test:1", connect_wait="1h"), backend=backend),
                     wrapper=asking(server)) as daemon, contextlib.ExitStack() as stack:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What ends a connection after a time never does so early, however many connections there are.
+"""A timeout never ends a connection early, however many connections there are.
 
-The clock of a client begins before it connects or sends, and that of the daemon after: so not even
-a microsecond's tolerance is needed.
+The client's clock starts before it connects or sends, and the daemon's after that, so the tests need no
+tolerance at all.
 """
 import re
 import select
@@ -17,7 +17,7 @@ CLIENTS = 150
 
 
 def ends(daemon, prepare):
-    """Connects many clients. Returns how long after its beginning each saw its end."""
+    """Connects many clients. Returns for each the time from its beginning to its end."""
     took = {}
     with selectors.DefaultSelector() as selector:
         for _ in range(CLIENTS):
@@ -63,7 +63,7 @@ def test_never_early(backend, pairs, prepare, least):
         took = ends(daemon, prepare)
         assert len(took) == CLIENTS
         assert min(took) >= least
-        # The daemon's own clock is finer, for it has no connecting in it.
+        # The daemon's own clock is more precise, because it does not include the connecting.
         daemon.wait_for(" closed: ", CLIENTS)
         lasted = [float(re.search(r" B out, ([\d.]+) s", line)[1]) for line in daemon.lines(" closed: ")]
         assert min(lasted) >= least

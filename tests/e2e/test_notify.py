@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the service manager is told, by datagrams to NOTIFY_SOCKET (sd_notify(3))."""
+"""The datagrams that the service manager receives through NOTIFY_SOCKET (sd_notify(3))."""
 import signal
 import socket
 import time
@@ -14,7 +14,7 @@ def test_a_life(backend, manager, tmp_path):
     text = config(service(listen=address), backend=backend)
     with Daemon(text, wait=None, env=manager.env) as daemon:
         assert manager.next() == {"READY": "1", "STATUS": "0 connections, 1 service"}
-        client = connect(address)  # it listens from the moment it says it is ready
+        client = connect(address)  # the daemon listens when it says that it is ready
         echo(client)
         manager.wait_for_status("1 connection, 1 service")
 
@@ -33,7 +33,7 @@ def test_a_life(backend, manager, tmp_path):
         daemon.signal(signal.SIGTERM)
         stopping = manager.next()
         assert stopping["STOPPING"] == "1"
-        # The drain must not be cut short by the manager's own patience, nor what comes after it.
+        # The manager's own stop timeout must not cut short the drain or what follows it.
         assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 30_000_000
         client.close()
         assert daemon.wait() == 0
@@ -50,7 +50,7 @@ def test_status_is_kept_current(backend, manager):
 
 
 def test_never_ready(manager):
-    """No start, no READY."""
+    """A daemon that does not start never sends READY."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         text = config(service(listen=["127.0.0.1:0", "127.0.0.1:%d" % taken.getsockname()[1]]))
         with Daemon(text, wait=None, env=manager.env) as daemon:
@@ -65,7 +65,7 @@ def test_idle_exit_says_so(manager):
 
 
 def test_watchdog(backend, manager):
-    """At least twice in each period, for as long as the loop turns."""
+    """WATCHDOG=1 comes at least twice in each period while the loop runs."""
     period = 0.4
 
     def measure():
@@ -80,7 +80,7 @@ def test_watchdog(backend, manager):
         assert manager.next()["READY"] == "1"
         in_time(measure, period / 2)
         echo(client)
-        daemon.signal(signal.SIGTERM)  # a drain is watched as well
+        daemon.signal(signal.SIGTERM)  # the watchdog covers a drain as well
         while "STOPPING" not in manager.next():
             pass
         assert manager.next() == {"WATCHDOG": "1"}
@@ -89,14 +89,14 @@ def test_watchdog(backend, manager):
 
 
 def test_nobody_watches(manager):
-    env = {**manager.env, "WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"}  # it is not process 1
+    env = {**manager.env, "WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"}  # WATCHDOG_PID is another process
     with Daemon(config(exit_on_idle=0.5), env=env) as daemon:
         assert daemon.wait() == 0
     assert not [m for m in manager.left() if "WATCHDOG" in m]
 
 
 def test_manager_gone(manager):
-    """It is said when it starts and when it has reloaded, and the daemon serves on."""
+    """The daemon logs the failure at the start and after a reload, and continues to serve."""
     env = {"NOTIFY_SOCKET": manager.address + ".gone"}
     with Daemon(config(), env=env) as daemon, daemon.connect() as client:
         daemon.reload(config())
