@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A real Debian, booted under systemd-nspawn, in which selectd is installed and used through systemctl.
 
-The root is made once with mmdebstrap and kept in the build tree. Each boot sees it through an
-overlay that is gone afterwards. The checks themselves are inside/checks.py: a unit runs them with
-pytest once the system is up, leaves their report in a shared directory and powers off.
+mmdebstrap makes the root once, and it is kept in the build tree. Each boot uses it through an overlay
+that is then discarded. The checks are in inside/checks.py. A unit runs them with pytest when the system
+is up, leaves their report in a shared directory, and powers off.
 """
 
 import os
@@ -40,7 +40,9 @@ def run(*command, **options):
 
 
 def make_root():
-    """The cached root of these packages; made beside its place, so that half a root is never used."""
+    """The cached root of these packages. It is built elsewhere and then renamed, so that an incomplete root
+    is never used.
+    """
     root, made_of = BUILD / "boot-root", BUILD / "boot-root.packages"
     if not made_of.exists() or made_of.read_text() != PACKAGES:
         made_of.unlink(missing_ok=True)

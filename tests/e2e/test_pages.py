@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The manual pages are free of mistakes in their markup, as mandoc and groff see it."""
+"""mandoc and groff find no mistakes in the markup of the manual pages."""
 
 import shutil
 import subprocess
@@ -35,5 +35,5 @@ def test_mandoc_finds_nothing(page):
 
 
 def test_groff_finds_nothing(page):
-    """What man --warnings runs, without its pager and caches."""
+    """The command that man --warnings runs, without its pager and caches."""
     assert complaints("groff", "-man", "-ww", "-z", "-Tutf8", page) == ""

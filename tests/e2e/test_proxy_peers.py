@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The PROXY protocol with proxies nobody here wrote: HAProxy and nginx, in front and behind.
+"""The PROXY protocol with HAProxy and nginx, in front of selectd and behind it.
 
-In front they send a header, and selectd's log must have the client they speak for. Behind they take
-selectd's, and pass on or answer whom they believe to speak with.
+In front, they send a header, and selectd's log must have the client of the header. Behind, they receive
+selectd's header, and pass it on or answer with its client.
 """
 import contextlib
 import csv
@@ -18,12 +18,12 @@ from harness.programs import serving
 from harness.proxy_headers import BOTH_VERSIONS, PAYLOAD, accept_header, ends_of, header
 
 FAMILIES = "127.0.0.1", "[::1]"
-CHECKS = 5  # health checks seen, of each kind
+CHECKS = 5  # the health checks of each kind that were seen
 
 
 @contextlib.contextmanager
 def haproxy(tmp_path, *sections):
-    """HAProxy with these sections, each of a name and what binds and servers are to be."""
+    """HAProxy with these sections. Each has a name, the addresses to bind, and the servers."""
     text = f"""
         global
             stats socket {tmp_path}/stats
@@ -41,13 +41,13 @@ def haproxy(tmp_path, *sections):
 
 
 def listen(name, port, bind, server, *more):
-    """A section that leads from a port, of both families, to a server."""
+    """A section that leads from a port of both families to a server."""
     binds = [f"bind {host.strip('[]')}:{port} {bind}" for host in FAMILIES]
     return "\n            ".join([f"listen {name}", *binds, *more, f"server s {server}"])
 
 
 def status(tmp_path, name):
-    """What HAProxy makes of the server of a section: whether it is up, and by which check."""
+    """HAProxy's state of the server of a section: whether it is up, and by which check."""
     with connect(f"unix:{tmp_path}/stats") as sock:
         sock.sendall(b"show stat\n")
         table = recv_until_eof(sock).decode().removeprefix("# ")
@@ -57,7 +57,7 @@ def status(tmp_path, name):
 
 
 def exchange(sock, data):
-    """Sends it all, and the end; it must all come back, and the end."""
+    """Sends everything and half-closes. Everything must come back, and then the end."""
     sender = threading.Thread(target=lambda: (sock.sendall(data), sock.shutdown(socket.SHUT_WR)))
     sender.start()
     assert recv_until_eof(sock) == data
@@ -65,7 +65,8 @@ def exchange(sock, data):
 
 
 def test_haproxy_in_front(backend, tmp_path):
-    """Either version, bare and with what else HAProxy can tell, for clients of either family."""
+    """Both versions, bare and with all other information that HAProxy can send, for clients of both families.
+    """
     kinds = ["send-proxy", "send-proxy-v2",
              "send-proxy-v2 proxy-v2-options unique-id,crc32c,ssl,cert-cn,authority"]
     ports = [free_port() for _ in kinds]
@@ -83,7 +84,7 @@ def test_haproxy_in_front(backend, tmp_path):
 
 
 def test_haproxys_health_checks(backend, tmp_path):
-    """They come with a header too, of the proxy's own, and some with nothing behind it."""
+    """Health checks come with a header of the proxy itself, some without any data after it."""
     ports = [free_port() for _ in range(3)]
     talk = ["option tcp-check", "tcp-check connect send-proxy", "tcp-check send ping",
             "tcp-check expect string ping"]
@@ -101,7 +102,7 @@ def test_haproxys_health_checks(backend, tmp_path):
 
 @BOTH_VERSIONS
 def test_haproxy_behind(backend, version, tmp_path):
-    """It passes on whom it was told of."""
+    """HAProxy passes on the client of selectd's header."""
     port = free_port()
     with listening() as (listener, address), contextlib.ExitStack() as stack:
         stack.enter_context(haproxy(tmp_path, listen("l", port, "accept-proxy",
@@ -140,7 +141,7 @@ stream {{
 
 @contextlib.contextmanager
 def nginx(tmp_path, listen, action):
-    """nginx with one server on a port of both families, which it yields."""
+    """nginx with one server on a port of both families. Yields the port."""
     if not STREAM.exists():
         cannot_run("nginx has no stream module")
     port = free_port()
@@ -162,7 +163,7 @@ def test_nginx_in_front(backend, tmp_path):
 
 @BOTH_VERSIONS
 def test_nginx_behind(backend, version, tmp_path):
-    """It answers with what it was told."""
+    """nginx answers with the client of selectd's header."""
     fields = "addr", "port", "server_addr", "server_port"
     told = " ".join(f"$proxy_protocol_{field}" for field in fields)
     with nginx(tmp_path, "proxy_protocol", f'return "{told}";') as port:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The PROXY protocol: who the client is said to be, taken from a proxy and told to an upstream.
+"""The PROXY protocol: the client's address, accepted from a proxy and sent to an upstream.
 
-Headers are built here from haproxy's text of the protocol, not by what is tested. A header is taken
-off the front of a stream however it comes in pieces, and not a byte of what follows with it.
+The test builds headers from HAProxy's specification, not with the tested code. The daemon takes a header
+off the front of a stream however it is cut into packets, and not a byte of the data behind it.
 """
 import contextlib
 import re
@@ -20,14 +20,14 @@ from harness import (DEADLINE, DRAINING, Daemon, Steady, accepting, config, conn
 from harness.proxy_headers import (BOTH_VERSIONS, FOUR, GOOD_HEADER, PAYLOAD, SIX, TLVS, accept_header,
                                    ends_of, header, packed, tlv, v1, v2)
 
-TIMEOUT = 5  # seconds for a header, all in all
+TIMEOUT = 5  # seconds for a whole header
 LONGEST = 4096
 
 # Headers
 
 
 def shown(end):
-    """As the log has it, where IPv4 is no IPv6."""
+    """The address as the log shows it, where a mapped IPv4 address is IPv4."""
     host = end[0].removeprefix("::ffff:")
     return f"[{host}]:{end[1]}" if ":" in host else f"{host}:{end[1]}"
 
@@ -35,7 +35,7 @@ def shown(end):
 FULL = (":".join(["ffff"] * 8), 65535), (":".join(["fffe"] * 8), 65535)
 MIXED = ("::ffff:192.0.2.5", 1), ("2001:db8::2", 0)
 
-# A header, and the ends it tells of; None: it can't tell, so the proxy itself is the client.
+# A header, and its source and destination. None: it has none, so the proxy itself is the client.
 HEADERS = {
     "v1 TCP4": (header(1, FOUR), FOUR),
     "v1 TCP6": (header(1, SIX), SIX),
@@ -58,7 +58,7 @@ HEADERS = {
 }
 REAL = shown(SIX[0])
 
-# What is none, and why the connection ends.
+# Bytes that are not a header, and why the connection ends.
 MALFORMED, TOO_LONG, END, LATE = ("malformed PROXY header", "PROXY header too long",
                                   "end of stream before the PROXY header", "no PROXY header in time")
 BAD = {
@@ -89,16 +89,17 @@ BAD = {
 
 
 def greeted(sock, head=GOOD_HEADER):
-    """As a proxy's connection for a client: what comes first, then the client's."""
+    """Connects as a proxy and sends a header, and then the client's bytes."""
     sock.sendall(head)
     return sock
 
 
 def tcp_sockets():
-    """Of each IPv4 socket that has not ended: its port, its peer's, and what it has not read (or, if
-    it listens, accepted), and what its peer has not acknowledged.
+    """For each IPv4 socket that has not ended: its port, its peer's port, its unread bytes (if it listens,
+    its unaccepted clients), and its unacknowledged bytes.
 
-    From sock_diag(7): /proc/net/tcp takes long where others have left thousands in TIME_WAIT.
+    It uses sock_diag(7), because /proc/net/tcp is slow when other programs have left thousands of sockets in
+    TIME_WAIT.
     """
     by_family, dump, done, header, message = 20, 0x301, 3, 16, 72
     living = 0xfff & ~(1 << 6 | 1 << 7)  # neither TIME_WAIT nor CLOSE
@@ -118,7 +119,7 @@ def tcp_sockets():
 
 
 def all_is_read(daemon, name="echo"):
-    """Until the daemon has taken all that clients have sent it over IPv4, and the clients."""
+    """Waits until the daemon has read everything that clients have sent over IPv4, and the clients too."""
     port = daemon.port(name)
     until(lambda: not any((peer == port and unacknowledged) or (own == port and unread)
                           for own, peer, unread, unacknowledged in tcp_sockets()),
@@ -126,7 +127,7 @@ def all_is_read(daemon, name="echo"):
 
 
 def assert_reset(sock, data=None):
-    """Behind the data, or amid it."""
+    """The reset comes after the data or in the middle of it."""
     with pytest.raises(ConnectionError):
         if data:
             sock.sendall(data)
@@ -137,11 +138,11 @@ def closed(who, why, moved="0 B in, 0 B out"):
     return rf"^echo: {re.escape(who)} closed: {why}, {moved}, "
 
 
-# Accepting
+# Accepting headers
 
 
 def test_headers(backend):
-    """Each kind, with bytes behind it in the same segment: the log names the client it speaks of."""
+    """Each kind of header, with data in the same segment. The log has the client of the header."""
     with Daemon(config(accepting(), backend=backend)) as daemon:
         for n, (name, (head, ends)) in enumerate(HEADERS.items(), 1):
             with daemon.connect() as client:
@@ -159,7 +160,7 @@ def test_headers(backend):
 
 @pytest.mark.parametrize("name", ["v1 TCP4", "v1 UNKNOWN", "v2 TCP6", "v2 LOCAL", "v2 TCP4, TLVs"])
 def test_cut_in_two(backend, name):
-    """At every byte, on as many connections at once."""
+    """A header is cut at every byte, on as many connections at once."""
     head = HEADERS[name][0]
     with Daemon(config(accepting(), backend=backend)) as daemon, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(daemon.connect()) for _ in range(len(head) + 1)]
@@ -174,7 +175,7 @@ def test_cut_in_two(backend, name):
 
 
 def test_byte_by_byte(backend):
-    """The last eight, the very last one with data behind it."""
+    """The last eight bytes come one by one, the very last one with data behind it."""
     n = 8
     with Daemon(config(accepting(), backend=backend)) as daemon, contextlib.ExitStack() as stack:
         clients = [(stack.enter_context(daemon.connect()), head) for head, _ in HEADERS.values()]
@@ -190,7 +191,7 @@ def test_byte_by_byte(backend):
 
 
 def test_nothing_but_the_header(backend):
-    """The session is there, and what is said later comes through; or nothing, and the end."""
+    """The session begins without data. Either data follows later, or the end."""
     with Daemon(config(accepting(), backend=backend)) as daemon:
         with daemon.connect() as client, daemon.connect() as quiet:
             greeted(client)
@@ -202,7 +203,7 @@ def test_nothing_but_the_header(backend):
 
 
 def test_two_headers(backend):
-    """There is one; the second is data."""
+    """There is one header. The second one is data."""
     with Daemon(config(accepting(), backend=backend)) as daemon, daemon.connect() as client:
         echo(greeted(client), GOOD_HEADER)
 
@@ -218,13 +219,13 @@ def test_never_guessed(backend, off):
 
 
 def test_bad_headers(backend):
-    """Refused with the byte that makes it none: nobody waits for more."""
+    """The connection is refused at the first wrong byte, without waiting for more."""
     with Daemon(config(accepting(), backend=backend)) as daemon, Steady(greeted(daemon.connect())):
         for name, (head, why) in BAD.items():
             with daemon.connect() as client:
                 assert_reset(client, head)
                 daemon.wait_for(closed(name_of(client), why))
-        assert len(daemon.lines(" connected")) == 1  # the steady one: no session began
+        assert len(daemon.lines(" connected")) == 1  # of the well-behaved client
 
 
 def test_end_before_the_header(backend):
@@ -252,9 +253,10 @@ def test_reset_or_urgent_data_amid_the_header(backend, head):
 
 
 def test_slow_headers():
-    """
-    A connection has so long for its header, silent or not: they cost little, and hold up nobody. A
-    client whose header was there in time is not blamed for a daemon that was not.
+    """A connection has a limited time for its header, silent or not. Slow ones cost little and delay no
+    other.
+
+    A client whose header arrived in time is not refused because the daemon was late.
     """
     stalled, each_bytes, quiet = 400, 16 << 10, 1
     text = config(accepting())
@@ -278,7 +280,7 @@ def test_slow_headers():
         assert daemon.cpu_seconds() - before < quiet / 2
 
         with Steady(greeted(daemon.connect())), contextlib.suppress(ConnectionError):
-            # A byte a second, none of which gives it that long again.
+            # A byte a second. No byte restarts the time.
             while not select.select([dribbler], [], [], 1)[0] and sent < 2 * TIMEOUT:
                 dribbler.sendall(GOOD_HEADER[sent:sent + 1])
                 sent += 1
@@ -294,11 +296,11 @@ def test_slow_headers():
         assert recv_exactly(punctual, len(PAYLOAD)) == PAYLOAD
 
 
-# Whom from
+# Whose headers are accepted
 
 
 def is_let_in(address):
-    """Whether who greets there is served; if not, it may not even get to that."""
+    """Whether a client with a header from there is served. If not, its connection may already fail."""
     try:
         with connect(address) as sock:
             return is_served(greeted(sock))
@@ -312,7 +314,7 @@ def is_let_in(address):
     ("192.0.2.0/24", []),
 ])
 def test_proxy_from(proxy_from, allowed, tmp_path):
-    """All others are reset, header or not; an IPv4 address is one on an IPv6 socket too."""
+    """All others are reset, with or without a header. An IPv4 client of an IPv6 socket counts as IPv4."""
     path = f"unix:{tmp_path}/echo.sock"
     listen = ["127.0.0.1:0", "[::1]:0", path, f"*:{free_port()}"]
     with Daemon(config(accepting(listen=listen, proxy_from=proxy_from))) as daemon:
@@ -324,7 +326,7 @@ def test_proxy_from(proxy_from, allowed, tmp_path):
 
 
 def test_unix_socket(backend, tmp_path):
-    """Who is behind it, by way of whom: a process."""
+    """The log has the client of the header, and the process that connected."""
     path = f"unix:{tmp_path}/echo.sock"
     with Daemon(config(accepting(listen=path, proxy_from="unix:"), backend=backend)) as daemon:
         with connect(path) as client:
@@ -332,11 +334,13 @@ def test_unix_socket(backend, tmp_path):
             daemon.wait_for(rf"^echo: {re.escape(REAL)} connected by way of unix:pid=\d+,uid=\d+$")
 
 
-# The life of the daemon around it
+# Reloads, stops and limits
 
 
 def test_reload(backend):
-    """It counts for new connections; who is asked for a header is, and who was not is not."""
+    """The new value applies to new connections. A client that has to send a header still has to, and others
+    still do not.
+    """
     listen = f"127.0.0.1:{free_port()}"
     off = config(service(listen=listen), backend=backend)
     on = config(accepting(listen=listen), backend=backend)
@@ -357,7 +361,7 @@ def test_reload(backend):
 
 
 def test_drain(backend):
-    """A stop waits for a client whose header is under way as for any other."""
+    """A stop waits for a client whose header is incomplete as for any other client."""
     with Daemon(config(accepting(), backend=backend)) as daemon, daemon.connect() as client:
         client.sendall(GOOD_HEADER[:-1])
         all_is_read(daemon)
@@ -400,16 +404,16 @@ def test_max_connections_counts_who_waits(backend):
             assert not is_served(daemon.connect())
             reset(first)
             daemon.wait_for(" closed: reset by peer, ")
-            # Another thread's end is logged a moment before who lets clients in hears of it.
+            # A worker logs the end of a connection a moment before the main thread learns of it.
             until(lambda: is_let_in(daemon.addresses()[0]))
             echo(greeted(second))
 
 
-# Modes
+# Other modes
 
 
 def test_hub(backend):
-    """Who has not said who it is is no member."""
+    """A client is not a member before its header is complete."""
     with Daemon(config(accepting("hub", mode="hub"), backend=backend)) as daemon:
         with daemon.connect("hub") as one, daemon.connect("hub") as two, daemon.connect("hub") as late:
             greeted(one)
@@ -438,12 +442,12 @@ def test_no_upstream_without_a_header(backend):
                     assert not select.select([listener], [], [], 0)[0]
 
 
-# Sending
+# Sending headers
 
 
 @BOTH_VERSIONS
 def test_send(backend, version, tmp_path):
-    """The header, then the data, both ways, to the end; it counts for nobody's."""
+    """The header comes first, then the data both ways, to the end. The header does not count as data."""
     listen = ["127.0.0.1:0", "[::1]:0", f"unix:{tmp_path}/relay.sock", f"*:{free_port()}"]
     with listening() as (listener, address):
         with Daemon(config(relay(address, listen=listen, send_proxy=version),
@@ -461,7 +465,7 @@ def test_send(backend, version, tmp_path):
 @BOTH_VERSIONS
 @pytest.mark.parametrize("data", [b"", PAYLOAD, pattern(8 << 20)], ids=len)
 def test_send_and_half_close(backend, version, data):
-    """All there is comes at once, and its end; the answer later."""
+    """The header, the data and the end arrive together. The answer comes later."""
     with listening() as (listener, address):
         with Daemon(config(relay(address, send_proxy=version), backend=backend)) as daemon:
             with daemon.connect("relay") as client:
@@ -478,7 +482,7 @@ def test_send_and_half_close(backend, version, data):
 
 @BOTH_VERSIONS
 def test_send_once_there_is_somebody(backend, version):
-    """Not to those who refuse; and once, though one of them is tried again and again."""
+    """Upstreams that refuse get no header. The one that accepts gets one, however often others are tried."""
     port = free_port()
     with Daemon(config(relay(f"127.0.0.1:{port}", "refused", send_proxy=version),
                        relay([f"127.0.0.1:{free_port()}", f"127.0.0.1:{port}"], send_proxy=version,
@@ -494,12 +498,12 @@ def test_send_once_there_is_somebody(backend, version):
                     assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
 
 
-# Passing on
+# Accepting and sending
 
 
 @BOTH_VERSIONS
 def test_pass_on(backend, version):
-    """What a proxy says is what the upstream hears; of one that can't tell, who it is itself."""
+    """The upstream gets the header's client, or the proxy itself if the header has no client."""
     with listening() as (listener, address):
         with Daemon(config(accepting("relay", mode="relay", upstream=address, send_proxy=version),
                            backend=backend)) as daemon:
@@ -512,7 +516,7 @@ def test_pass_on(backend, version):
 
 @BOTH_VERSIONS
 def test_two_daemons_in_a_row(backend, version):
-    """The one behind knows the client of the one in front, and so does what is behind that."""
+    """The second daemon knows the client of the first one, and so does its upstream."""
     with listening() as (listener, address), contextlib.ExitStack() as stack:
         behind = stack.enter_context(Daemon(config(
             accepting("behind", mode="relay", upstream=address, send_proxy=3 - version),

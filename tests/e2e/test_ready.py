@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The line that says the daemon is ready tells where each service listens, at log_level = "notice" too."""
+"""The ready line has the addresses of each service, even at log_level = "notice"."""
 import re
 import socket
 
@@ -7,13 +7,13 @@ from harness import Daemon, config, connect, echo, service
 
 
 def told(daemon):
-    """Service and address of each socket in the line, in order, and how many are not named."""
+    """The service and address of each socket in the line, in order, and how many are left out."""
     where, _, more = daemon.lines("^ready: ")[0].partition("; ")[2].partition(", and ")
     return [tuple(part.split(" on ")) for part in where.split(", ")], int(more.split()[0]) if more else 0
 
 
 def test_ports_at_notice(backend, tmp_path):
-    """Chosen by the system, they stand nowhere else."""
+    """Ports that the system chose are logged nowhere else."""
     unix = f"unix:{tmp_path}/echo.sock"
     text = config(service(listen=["127.0.0.1:0", unix]), service("b", "[::1]:0"),
                   service("c", "*:0"), backend=backend, log_level="notice")
@@ -27,7 +27,7 @@ def test_ports_at_notice(backend, tmp_path):
 
 
 def test_passed_socket(tmp_path):
-    """With the address that it really has."""
+    """The line has the real address of a passed socket."""
     with socket.create_server(("127.0.0.1", 0)) as passed:
         wrapper = ["bash", "-c", f'exec 3<&{passed.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"',
                    "bash"]
@@ -36,7 +36,7 @@ def test_passed_socket(tmp_path):
 
 
 def test_many_services():
-    """As many as fit, and how many more there are."""
+    """The line has as many addresses as fit, and the number of the others."""
     names = [f"service-{i}" for i in range(300)]
     with Daemon(config(*map(service, names))) as daemon:
         addresses, more = told(daemon)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Nobody notices: selectd relays to servers that nobody here wrote, for clients nobody here wrote.
+"""selectd relays between Debian's servers and their own clients, which notice nothing.
 
-A server starts once for the module, on a free port of loopback, and is relayed under each backend
-in turn. What its own clients get through the relay must be what they would get without: every
-program is content (status 0, no errors in its own count) and every byte is the right one.
+A server starts once for the module, on a free loopback port, and is relayed under each backend in turn.
+Its clients must get through the relay what they would get without it: every program exits with status 0
+and counts no errors, and every byte is right.
 """
 import contextlib
 import http.client
@@ -19,7 +19,7 @@ from harness import (DEADLINE, Daemon, cannot_run, config, free_port, local, pat
                      until)
 from harness.programs import run, serving, start, tool
 
-# Where Debian puts servers, PostgreSQL's newest first: not all of it is in everyone's PATH.
+# Debian's directories of servers, PostgreSQL's newest first. Not all of them are in PATH.
 LINES = b"".join(b"line %06d\n" % (i * 7919 % 100_003) for i in range(100_003))
 SORTED = b"".join(sorted(LINES.splitlines(keepends=True)))
 
@@ -28,17 +28,17 @@ SORTED = b"".join(sorted(LINES.splitlines(keepends=True)))
 
 
 def sockets(daemon):
-    """How many it holds."""
+    """The number of sockets of a daemon."""
     n = 0
     for fd in daemon.descriptors():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
             n += os.readlink(f"/proc/{daemon.pid}/fd/{fd}").startswith("socket:")
     return n
 
 
 @contextlib.contextmanager
 def relayed(upstream, backend, **pairs):
-    """A relay to upstream, as (daemon, port). Clients that are gone leave nothing behind in it."""
+    """A relay to upstream, as (daemon, port). At the end, it must have no sockets of clients left."""
     with Daemon(config(relay(upstream, **pairs), backend=backend)) as daemon:
         before = sockets(daemon)
         yield daemon, daemon.port("relay")
@@ -47,7 +47,7 @@ def relayed(upstream, backend, **pairs):
 
 @pytest.fixture(scope="module")
 def directory():
-    """For servers: pytest's own is closed to other users, and PostgreSQL won't run as root."""
+    """A directory for servers. Other users cannot enter pytest's own, and PostgreSQL does not run as root."""
     with tempfile.TemporaryDirectory(prefix="served-") as path:
         yield pathlib.Path(path)
 
@@ -76,7 +76,7 @@ def test_redis_commands(backend, redis):
 
 
 def test_redis_pipelines(backend, redis):
-    """A raw one, whose answers come in order; and redis-cli's, which counts them."""
+    """A raw pipeline, whose answers come in order, and redis-cli's, which counts them."""
     n = 5000
     with relayed(redis, backend) as (daemon, port):
         with daemon.connect("relay") as client:
@@ -102,7 +102,7 @@ def test_redis_benchmark(backend, redis, pipelined, n):
 
 @pytest.fixture(scope="module")
 def postgres(directory):
-    """A server with both kinds of socket, as {kind: address}."""
+    """A server with both kinds of sockets, as {kind: address}."""
     tool("postgres")
     data, options = directory / "postgres", {"cwd": "/"}
     data.mkdir()
@@ -130,7 +130,7 @@ def test_postgresql(backend, postgres, kind):
         out = run("pgbench", "-c", clients, "-t", 50, *where)
         assert b"number of transactions actually processed: 200/200\n" in out, out
         assert b"number of failed transactions: 0 " in out, out
-        # One that filled the tables, one that looked at them, and the clients.
+        # The connections that filled and read the tables, and the clients.
         daemon.wait_for(" closed: end of stream, ", 2 + clients)
 
 
@@ -169,7 +169,7 @@ def test_nginx(backend, nginx):
             for name, content in ("big", BIG), ("small", SMALL), ("big", BIG):
                 client.request("GET", f"/{name}")
                 assert client.getresponse().read() == content
-        # wrk mentions errors, "Socket errors: …" and "Non-2xx …", only where there are any.
+        # wrk prints "Socket errors: …" and "Non-2xx …" only if there are errors.
         out = run("wrk", "-t1", "-c50", "-d1s", f"http://127.0.0.1:{port}/small")
         assert re.search(rb"[1-9]\d* requests in", out), out
         assert not re.search(rb"errors|Non-2xx", out), out
@@ -180,14 +180,14 @@ def test_nginx(backend, nginx):
 
 @pytest.fixture(scope="module")
 def ssh(directory):
-    """A server with its own host key, as (address, the client's options)."""
+    """A server with a host key of its own, as (address, options for the client)."""
     keys = directory / "ssh"
     keys.mkdir()
     for key in "host", "user":
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / key)
     (keys / "known").write_text("relayed " + (keys / "host.pub").read_text())
     if os.geteuid() == 0:
-        # What the service's unit does at its start: root's sshd insists on this empty directory.
+        # Its unit creates this directory, which must be empty. Root's sshd needs it.
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
     port = free_port()
     with serving(local(port), "sshd", "-D", "-e", "-f", "/dev/null", "-h", keys / "host",
@@ -200,7 +200,7 @@ def ssh(directory):
 
 
 def test_ssh(backend, ssh):
-    """The host is who it should be, and ten megabytes come back as they went, both ways at once."""
+    """The host key is right, and ten megabytes come back unchanged, both ways at once."""
     address, options = ssh
     data = pattern(10 << 20)
     with relayed(address, backend) as (_, port):
@@ -236,7 +236,9 @@ def test_client_asks(backend, sorter, client):
 
 @pytest.mark.parametrize("server", ["socat", "ncat"])
 def test_upstream_asks(backend, server):
-    """It takes one connection, the relay's: connect_wait tells when it is ready, not a trial."""
+    """The server accepts one connection, the relay's. connect_wait finds out when it is ready, not a trial
+    connection.
+    """
     port = free_port()
     args = {"socat": [*PATIENT, "-", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr"],
             "ncat": ["-l", "127.0.0.1", port]}

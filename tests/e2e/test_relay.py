@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""mode = "relay": two streams linked to each other, and what it takes to reach the other one."""
+"""A relay links two streams, and has to reach the second one."""
 import contextlib
 import os
 import pathlib
@@ -18,7 +18,7 @@ from harness import (DEADLINE, FILLS_ANY_LINE, WITHOUT_QUARANTINE, Daemon, confi
 
 @contextlib.contextmanager
 def pair(backend, env=None, **pairs):
-    """A relayed pair: yields (daemon, client, upstream's end)."""
+    """A relayed pair: yields (daemon, client, the upstream's socket)."""
     with listening() as (listener, address):
         with Daemon(config(relay(address, **pairs), backend=backend, log_level="debug"),
                     env=env) as daemon:
@@ -56,7 +56,7 @@ def test_bulk_both_ways_at_once(backend):
 
 
 def test_half_close_of_the_client(backend):
-    """The answer that other relays lose: asked, half-closed, answered."""
+    """The client asks and half-closes, and gets the answer, which other relays lose."""
     with pair(backend) as (daemon, client, server):
         client.sendall(b"all there is")
         client.shutdown(socket.SHUT_WR)
@@ -92,7 +92,7 @@ def test_reset_passes_through_as_a_reset(backend, who):
 
 
 def test_back_pressure(backend):
-    """An upstream that reads nothing stops the client; then not a byte is lost."""
+    """An upstream that reads nothing stops the client. After that no byte is lost."""
     with pair(backend, env=WITHOUT_QUARANTINE) as (daemon, client, server):
         before = daemon.memory_bytes()
         data = pattern(FILLS_ANY_LINE)
@@ -104,7 +104,8 @@ def test_back_pressure(backend):
 
 
 def test_payload_shown_from_the_middle_of_bulk(backend):
-    """Bulk is spliced, and can't be shown then: once a reload asks for that, all of it is, and is whole."""
+    """Spliced bytes cannot be logged. After a reload asks for that, all bytes are logged, and none is lost.
+    """
     data = pattern(48 << 20)
     with Daemon(config(backend=backend, log_level="debug")) as daemon:
         with daemon.connect() as client, sending(client, data):
@@ -119,16 +120,16 @@ def test_payload_shown_from_the_middle_of_bulk(backend):
 
 
 def test_socket_options(backend):
-    """Small messages leave at once, and a peer that is gone without a word is noticed, on either side."""
+    """On both sides, small messages leave at once, and a peer that vanishes is noticed."""
     with pair(backend) as (daemon, _, _), daemon.sockets() as socks:
-        assert len(socks) == 3  # the listener's, the client's and the upstream's
+        assert len(socks) == 3  # the listening socket, the client's and the upstream's
         for sock in socks:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), sock
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), sock
 
 
 def test_no_descriptor_is_inherited(backend):
-    """All are closed by execve(2), whatever library may call that."""
+    """execve(2) closes all descriptors, should a library call it."""
     with pair(backend) as (daemon, _, _):
         for fd in daemon.descriptors():
             if fd > 2:
@@ -138,7 +139,7 @@ def test_no_descriptor_is_inherited(backend):
 
 
 def test_unreachable():
-    """Nobody can be connected to at a multicast address."""
+    """A connection to a multicast address fails."""
     with Daemon(config(relay("224.0.0.1:1"))) as daemon:
         expect_reset(daemon)
         daemon.wait_for(r" closed: upstream 224\.0\.0\.1:1: unreachable, 0 B in, 0 B out")
@@ -179,7 +180,7 @@ def test_name_and_unix_socket(backend, tmp_path):
 
 
 def test_connect_wait(backend):
-    """The relay is there before what it fronts, and what the client says early is not lost."""
+    """The relay starts before its upstream, and early bytes of the client are not lost."""
     port = free_port()
     with Daemon(config(relay(f"127.0.0.1:{port}", connect_wait=DEADLINE), backend=backend)) as daemon:
         with daemon.connect("relay") as client:
@@ -217,14 +218,14 @@ def test_client_leaves_while_the_upstream_is_awaited(backend):
 
 
 def test_connect_timeout(backend):
-    """A backlog that is full answers no one: Linux drops the SYN."""
+    """Linux drops the SYN when the backlog is full, so the upstream does not answer."""
     with listening(backlog=0) as (listener, address):
         with contextlib.ExitStack() as stack:
             for _ in range(4):
                 filler = stack.enter_context(socket.socket())
                 filler.setblocking(False)
                 filler.connect_ex(listener.getsockname())
-            assert select.select([listener], [], [], DEADLINE)[0]  # one there is enough
+            assert select.select([listener], [], [], DEADLINE)[0]  # one connection fills it
             with Daemon(config(relay(address, connect_timeout="300ms"), backend=backend)) as daemon:
                 expect_reset(daemon)
                 took = daemon.wait_for(r": timed out, 0 B in, 0 B out, ([\d.]+) s")
@@ -244,7 +245,9 @@ def test_a_stalled_upstream_holds_up_nobody(backend):
 
 @pytest.mark.parametrize("last", ["client", "upstream"])
 def test_idle_timeout_counts_both_ways(backend, last):
-    """Each way has a byte, some time apart: the last one puts it off, whichever way it goes."""
+    """One byte passes in each direction, some time apart. The last one restarts idle_timeout, whatever its
+    direction.
+    """
     timeout = 1.5
     with pair(backend, idle_timeout=timeout) as (daemon, client, server):
         ways = [(server, client), (client, server)]

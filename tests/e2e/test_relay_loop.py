@@ -2,9 +2,9 @@
 """Relays that lead back to themselves.
 
 A service does not connect to itself. A longer loop ends at max_connections, as any other number of
-clients does. The configuration shows no such loop here, or it would be refused (see
-test_config_errors.py): names, and addresses and paths that are spelled in more than one way, lead
-into the loop only at run time.
+clients does. None of these loops is visible in the configuration, which would be refused (see
+test_config_errors.py). They use names, and different spellings of addresses and paths, which form a loop
+only at run time.
 """
 import os
 import contextlib
@@ -18,18 +18,18 @@ from harness import (Daemon, Steady, cannot_run, config, echo, expect_reset, fre
 from harness.proxy_headers import GOOD_HEADER
 
 CLIENTS = 10
-LIMIT = 100  # connections: a loop without end is over in a moment
+LIMIT = 100  # connections, so that a loop ends in a moment
 CONNECTED = r"^r\d+: \S+ connected"
 REFUSED = r" closed: upstream \S+: the service itself listens there, 0 B in, 0 B out, "
 
 
 def at(port, upstream, name="r0", **pairs):
-    """A relay where each spelling of this host reaches it."""
+    """A relay that every spelling of this host reaches."""
     return relay(upstream, name, listen=f"*:{port}", **pairs)
 
 
 def ring(n, **pairs):
-    """n relays, by names, of which each leads to the next and the last to the first."""
+    """n relays by name. Each leads to the next one, and the last to the first."""
     ports = [free_port() for _ in range(n)]
     return [at(port, f"localhost:{ports[i - n + 1]}", f"r{i}", **pairs) for i, port in enumerate(ports)]
 
@@ -42,7 +42,7 @@ def path_and_name(path):
 LOOPS = {
     "two": lambda path: ring(2),
     "many": lambda path: ring(30),
-    # The file tells nothing of it: of ".." only the system knows where it leads.
+    # The file does not show the loop: only the system can resolve "..".
     "path": lambda path: [relay(f"unix:{path}/../{os.path.basename(path)}/r0", "r0",
                                 listen=["127.0.0.1:0", f"unix:{path}/r0"])],
     "path and name": path_and_name,
@@ -70,7 +70,7 @@ def test_last_upstream_of_a_list_is_the_service_itself(backend):
 
 
 def test_next_upstream_is_tried(backend):
-    """The first upstream is the service itself, the second one answers."""
+    """The first upstream is the service itself, and the second one answers."""
     port, echo_port = free_port(), free_port()
     with Daemon(config(service(listen=f"127.0.0.1:{echo_port}"),
                        at(port, [f"localhost:{port}", f"127.0.0.1:{echo_port}"]),
@@ -80,9 +80,9 @@ def test_next_upstream_is_tried(backend):
 
 
 def test_address_of_this_host(tmp_path):
-    """
-    A service that listens on all addresses does not connect to one of this host. It takes a network
-    of the daemon's own, which clients enter by a path.
+    """A service that listens on all addresses does not connect to an address of this host.
+
+    The test needs a network namespace of its own, which clients enter by a unix socket.
     """
     prepare = "ip link set lo up && ip addr add 192.0.2.1/24 dev lo"
     own = ["unshare", "-n", "sh", "-c", prepare + ' && exec "$@"', "sh"]
@@ -98,7 +98,7 @@ def test_address_of_this_host(tmp_path):
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_longer_loop_ends_at_max_connections(backend, name, tmp_path):
-    """Who is connected before stays connected, and all is as before once the loop has ended."""
+    """Existing clients stay connected, and everything works as before when the loop has ended."""
     with Daemon(config(service(), *LOOPS[name](tmp_path), backend=backend,
                        max_connections=LIMIT)) as daemon:
         before = daemon.descriptors()
@@ -108,7 +108,7 @@ def test_longer_loop_ends_at_max_connections(backend, name, tmp_path):
                 assert client.recv(1) == b""
             daemon.wait_for(r"^r\d+: \S+ closed: ", LIMIT - 1)
         assert len(daemon.lines(CONNECTED)) == LIMIT - 1
-        # Each event loop that looks names up keeps a socket for that.
+        # Each event loop that looks up names keeps a socket for that.
         until(lambda: len(daemon.descriptors()) <= len(before) + workers()[0],
               "the return of all descriptors")
         with daemon.connect() as client:
@@ -116,7 +116,7 @@ def test_longer_loop_ends_at_max_connections(backend, name, tmp_path):
 
 
 def test_reload(backend):
-    """It may lead into a loop, and out of it again."""
+    """A reload may create a loop, and remove it again."""
     port, echo_port = free_port(), free_port()
     straight = config(service(listen=f"127.0.0.1:{echo_port}"), at(port, f"localhost:{echo_port}"),
                       backend=backend)
@@ -131,12 +131,12 @@ def test_reload(backend):
             echo(after)
 
 
-# What is no loop
+# Not a loop
 
 
 @pytest.mark.parametrize("n", [1, 2, 20])
 def test_chain(backend, n, tmp_path):
-    """As long as there are relays, by names and paths, for several clients at once."""
+    """The chain works for any number of relays, by names and paths, and for several clients at once."""
     port, data = free_port(), pattern(20_000)
     services, upstream = [service(listen=f"127.0.0.1:{port}")], f"localhost:{port}"
     for i in range(n):
@@ -153,14 +153,14 @@ def test_chain(backend, n, tmp_path):
 
 
 def test_not_connected_to_itself():
-    """
-    A port that nobody listens on may be the very one a socket is given to connect to it from, and
-    then Linux connects the socket to itself. (It goes through the ports in turn: in so many tries
-    one meets it.)
+    """Linux may choose the upstream's own port as the source port, and then connects the socket to itself.
+
+    That needs a port on which nobody listens. Linux goes through the ports in turn, so it happens in that
+    many attempts.
     """
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1] & ~1  # the even ones are the first that are given out
+        port = sock.getsockname()[1] & ~1  # even ports are given out first
     tries, clients = 1000, 16
     with Daemon(config(relay([f"127.0.0.1:{port}"] * tries))) as daemon:
         for _ in range(clients):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""SIGHUP puts a changed file into force, whole or not at all, and live connections live on."""
+"""SIGHUP puts a changed file into force as a whole or not at all, and existing connections go on."""
 import signal
 import socket
 import threading
@@ -26,7 +26,7 @@ def test_live_connections_survive(backend):
         for _ in range(5):
             daemon.reload(text)
         assert recv_exactly(slow, 9) == b"under way"
-        assert daemon.addresses() == addresses  # not listened on anew
+        assert daemon.addresses() == addresses  # the socket is not opened again
         assert not daemon.lines("no longer listening")
 
 
@@ -46,11 +46,11 @@ def test_new_values_hold_for_live_connections(backend):
 
         daemon.reload(config(service(idle_timeout=0.3), backend=backend, log_level="notice"))
         assert recv_until_eof(client) == b""
-    assert not daemon.lines(" closed: ")  # at "notice"
+    assert not daemon.lines(" closed: ")  # at level notice
 
 
 def test_idle_timeout_of_live_connections(backend):
-    """A timeout made shorter, and taken away again."""
+    """A reload shortens the timeout, and another one removes it."""
     with Daemon(config(service(idle_timeout="1h"), backend=backend)) as daemon:
         with daemon.connect() as goes:
             echo(goes)
@@ -69,7 +69,7 @@ def test_idle_timeout_of_live_connections(backend):
 
 
 def test_a_service_of_another_mode():
-    """Live connections go on as they began: nothing of the new service is for them."""
+    """Existing connections go on as they began, and nothing of the new service affects them."""
     with Daemon(config()) as daemon, daemon.connect() as client:
         echo(client)
         daemon.reload(config(service(mode="hub", send_delay="1h")))
@@ -77,7 +77,7 @@ def test_a_service_of_another_mode():
 
 
 def test_backlog():
-    """A new one holds for the socket that is there."""
+    """A new backlog applies to the existing socket."""
     with Daemon(config(service(backlog=100))) as daemon:
         for backlog in 100, 7:
             daemon.reload(config(service(backlog=backlog)))
@@ -100,7 +100,7 @@ def test_listeners_come_and_go(backend, tmp_path):
             with daemon.connect(name, i) as other:
                 echo(other)
         echo(client)
-        echo(orphan)  # its service is gone, it is not
+        echo(orphan)  # its service is gone, but the connection is not
 
         addresses = daemon.addresses("echo")
         daemon.reload(before)
@@ -114,7 +114,7 @@ def test_listeners_come_and_go(backend, tmp_path):
 
 
 def test_port_of_the_system_stays_with_its_service(backend):
-    """Port 0 is no address that services could mix up, in whatever order they come."""
+    """Services keep their sockets with port 0, in whatever order the file lists them."""
     a, b = service("a"), service("b")
     with Daemon(config(a, b, backend=backend)) as daemon:
         daemon.reload(config(b, a, backend=backend))
@@ -126,7 +126,7 @@ def test_port_of_the_system_stays_with_its_service(backend):
 
 
 def test_unix_file_that_is_gone(tmp_path):
-    """A socket that nobody can find any more is of no use: a reload makes a new one."""
+    """A reload opens a new socket if the file of the old one is gone."""
     path = tmp_path / "echo.sock"
     text = config(service(listen=f"unix:{path}"))
     with Daemon(text) as daemon, daemon.connect() as client:
@@ -138,7 +138,7 @@ def test_unix_file_that_is_gone(tmp_path):
 
 
 def test_listener_changes_hands(backend):
-    """An address that one service gives up and another takes."""
+    """One service gives up an address, and another one takes it."""
     address = f"127.0.0.1:{free_port()}"
     with Daemon(config(service("a", listen=address), backend=backend)) as daemon:
         with connect(address) as client:
@@ -151,7 +151,9 @@ def test_listener_changes_hands(backend):
 
 
 def test_overlapping_address_without_a_gap(backend):
-    """From one address to all of them and back, while clients keep coming: none is refused or reset."""
+    """A reload moves from one address to the wildcard and back, while clients keep connecting. None is
+    refused or reset.
+    """
     port = free_port()
     texts = [config(service(listen=f"{host}:{port}"), backend=backend, log_level="notice")
              for host in ("127.0.0.1", "*", "0.0.0.0")]
@@ -199,7 +201,7 @@ def test_bad_file_changes_nothing(backend):
 
 
 def test_port_in_use_changes_nothing(backend):
-    """Of several new listeners the last can't be had: none is opened, none closed."""
+    """The last of several new addresses is in use: no socket is opened or closed."""
     with Daemon(config(backend=backend)) as daemon, daemon.connect() as client:
         echo(client)
         open_before = daemon.descriptors()
@@ -216,7 +218,7 @@ def test_port_in_use_changes_nothing(backend):
 
 
 def test_a_second_daemon_cannot_take_the_port(backend):
-    """Addresses overlap during a reload, and with ourselves only."""
+    """Only sockets of the same daemon may overlap, during a reload."""
     port = free_port()
     texts = [config(service(listen=f"{host}:{port}"), backend=backend) for host in ("127.0.0.1", "*")]
     with Daemon(texts[0]) as daemon:
@@ -228,7 +230,9 @@ def test_a_second_daemon_cannot_take_the_port(backend):
 
 
 def test_no_listener_stays_open_to_sharing():
-    """SO_REUSEPORT is for the moment in which addresses overlap: else others of the same user could join."""
+    """SO_REUSEPORT is set only while addresses overlap. Otherwise other programs of the user could share the
+    port.
+    """
     port = free_port()
     with Daemon(config(service(listen=f"127.0.0.1:{port}"))) as daemon:
         def assert_alone():
@@ -240,7 +244,7 @@ def test_no_listener_stays_open_to_sharing():
         assert_alone()
         with socket.create_server(("127.0.0.1", 0), reuse_port=True) as of_another:
             address = "127.0.0.1:%d" % of_another.getsockname()[1]
-            daemon.reload(config(service(listen=address)), KEPT)  # it is not joined either
+            daemon.reload(config(service(listen=address)), KEPT)  # the daemon does not join it either
         assert_alone()
 
 
@@ -256,7 +260,7 @@ def test_backend_needs_a_restart():
 
 
 def test_many_at_once(backend):
-    """A burst of signals, some of them merged: it comes out at the last file."""
+    """Many signals arrive, and some of them merge. The last file is in force in the end."""
     with Daemon(config(backend=backend)) as daemon, Steady(daemon.connect()):
         for _ in range(50):
             daemon.signal(signal.SIGHUP)

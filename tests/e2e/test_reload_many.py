@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A reload of thousands of services: what it costs the thread that serves clients grows no faster
-than their number. Processor time is compared, which other programs do not change."""
+"""The cost of a reload to the thread that serves clients grows no faster than the number of services.
+
+The test compares processor time, which other programs do not change.
+"""
 import os
 import pathlib
 
@@ -10,7 +12,7 @@ from harness import Daemon, cannot_run, config, service
 
 FEW, MANY = 500, 2000
 REPETITIONS = 4
-NETWORK = f"127.{os.getpid() % 254 + 1}"  # of this run, so that its fixed ports meet no other run's
+NETWORK = f"127.{os.getpid() % 254 + 1}"  # fixed ports need a network of their own
 
 
 def services(n, host=1):
@@ -25,7 +27,7 @@ def main_thread_seconds(daemon):
 
 
 def cost(n, hosts):
-    """The least that a reload of n services costs; the hosts take turns."""
+    """The lowest cost of a reload of n services. The hosts take turns."""
     with Daemon(config(*services(n), log_level="notice")) as daemon:
         costs = []
         for i in range(REPETITIONS):

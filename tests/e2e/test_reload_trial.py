@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What reading the file does at a reload, crash or take long, happens to nobody who is served.
+"""When reading the file crashes or takes long at a reload, no client is affected.
 
-A shim preloaded before libconfig stands in for a parser that crashes or takes its time. It knows the
-child process that tries the file from the daemon, and heeds files in a directory:
+A library that is preloaded in front of libconfig plays a parser that crashes or takes long. It
+distinguishes the child process that tries the file from the daemon, and obeys files in a directory:
 
-    hold-child, hold-daemon    reading goes on when this file is gone
-    crash, exit                reading ends the process
-    reading-child-PID, …       made by the shim: that process reads; a byte each time
+hold-child, hold-daemon: reading goes on when this file is gone
+crash, exit: reading ends the process
+reading-child-PID, …: written by the library: that process reads; one byte for each time
 """
 import contextlib
 import os
@@ -66,7 +66,7 @@ int config_read_string(void *config, const char *text)
 
 
 class Parser:
-    """The shim, and the directory through which it is told what to do."""
+    """The preloaded library, and the directory that controls it."""
 
     def __init__(self, directory):
         compiler = shutil.which("cc")
@@ -81,7 +81,7 @@ class Parser:
 
     @contextlib.contextmanager
     def told(self, name):
-        """While the block runs, the parser does this."""
+        """While the block runs, the parser obeys this command."""
         file = self.directory / name
         file.touch()
         try:
@@ -103,7 +103,7 @@ class Parser:
         return until(lambda: self.readers("child"), "the child")[0]
 
     def wait_for_daemon(self):
-        """Waits until the daemon itself reads, not counting its start."""
+        """Waits until the daemon itself reads. Its start does not count."""
         until(lambda: self.readers("daemon"), "the daemon's turn")
 
     def forget(self):
@@ -128,7 +128,7 @@ def daemon(parser, backend):
     ("exit", r"ended with status 2"),
 ])
 def test_parser_that_dies(daemon, parser, backend, how, why):
-    """It costs the reload, nothing else, and the log says so."""
+    """The reload fails, nothing else happens, and the log has the reason."""
     with daemon.connect() as client:
         echo(client)
         with parser.told(how):
@@ -158,7 +158,7 @@ def test_nobody_waits_for_the_parser(daemon, parser, backend, role):
 
 
 def test_signals_meanwhile_are_one_more_reload(daemon, parser, backend):
-    """Never two at a time, never one lost: the last one reads what the file says in the end."""
+    """Reloads never run at the same time, and none is lost: the last one reads the final file."""
     with parser.told("hold-child"):
         daemon.signal(signal.SIGHUP)
         parser.wait_for_child()
@@ -166,9 +166,9 @@ def test_signals_meanwhile_are_one_more_reload(daemon, parser, backend):
         for _ in range(3):
             daemon.signal(signal.SIGHUP)
         with daemon.connect() as client:
-            echo(client)  # whose turns of the loop have heeded the signals
+            echo(client)  # the loop has handled the signals in between
         assert parser.times("child") == 1
-    # Not two lines "reloaded": the first reload may not be over when the second takes its place.
+    # Not two lines "reloaded": the second reload may replace the first one.
     until(lambda: parser.times("daemon") == 2, "one more reload")
     daemon.reload("services = 1;\n", "; keeping the old configuration$")
     assert parser.times("child") == 3
@@ -177,7 +177,7 @@ def test_signals_meanwhile_are_one_more_reload(daemon, parser, backend):
 
 
 def test_stop_kills_the_child(daemon, parser):
-    """A stop waits for no parser, and leaves no process behind."""
+    """A stop does not wait for the parser, and leaves no process behind."""
     with daemon.connect() as client:
         echo(client)
         with parser.told("hold-child"):
@@ -194,7 +194,7 @@ def test_stop_kills_the_child(daemon, parser):
 
 
 def test_stop_while_the_daemon_reads(daemon, parser):
-    """What is read then is not put into force, and its mistakes interest nobody."""
+    """A configuration that is read during a stop is not put into force, and its mistakes are not logged."""
     with daemon.connect() as client:
         echo(client)
         with parser.told("hold-daemon"):
@@ -210,7 +210,7 @@ def test_stop_while_the_daemon_reads(daemon, parser):
 
 
 def test_children_that_nobody_waits_for(parser):
-    """Who started the daemon ignored SIGCHLD, which is inherited."""
+    """The daemon inherited an ignored SIGCHLD."""
     wrapper = ["env", "--ignore-signal=CHLD"]
     with Daemon(config(), env=parser.env, wrapper=wrapper) as daemon:
         with parser.told("crash"):
@@ -219,7 +219,7 @@ def test_children_that_nobody_waits_for(parser):
 
 
 def test_told_when_it_begins(parser, tmp_path):
-    """The manager hears of the reload when the signal comes, not when the file has been read."""
+    """The service manager learns of the reload at the signal, not after the file has been read."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(DEADLINE)

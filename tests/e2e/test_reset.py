@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A client that resets, at any point: it is logged as that, and nobody else loses a byte."""
+"""A client resets at any point: the log says so, and no other client loses a byte."""
 import signal
 import socket
 import threading
@@ -14,7 +14,7 @@ def idle(daemon, sock):
 
 
 def mid_stream(daemon, sock):
-    """Resets with data under way both ways."""
+    """Resets while data is under way in both directions."""
     sock.sendall(pattern(200_000))
     assert sock.recv(1)
 
@@ -46,7 +46,7 @@ def test_reset(backend, scene, name):
 
 
 def test_gone_before_the_answer(backend):
-    """An orderly close, but the answer finds nobody there."""
+    """The client closes in order, and the answer then meets a closed socket."""
     text = config(service(send_delay=0.2, message_size=5), backend=backend)
     with Daemon(text) as daemon, daemon.connect() as other:
         client = daemon.connect()
@@ -58,7 +58,7 @@ def test_gone_before_the_answer(backend):
 
 
 def test_answer_before_a_reset(backend):
-    """What the upstream said before it reset, for it had not read all, is passed on before the reset."""
+    """The upstream answers, does not read everything, and closes. Its answer arrives before the reset."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
         with Daemon(config(service(mode="relay", upstream=upstream), backend=backend)) as daemon:
@@ -76,7 +76,7 @@ def test_answer_before_a_reset(backend):
 
 
 def test_many_at_once(backend):
-    """Resets from several sides while one is served: each is logged, the one loses nothing."""
+    """Several clients reset while one is served. Each reset is logged, and that client loses nothing."""
     threads, each = 4, 50
     with Daemon(config(backend=backend)) as daemon, Steady(daemon.connect()):
         def resets():

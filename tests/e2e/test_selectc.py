@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""selectc, the client: lines both ways at once, half-close at the end of input, round trips timed."""
+"""selectc sends and prints lines at the same time, half-closes at the end of input, and times round trips."""
 import os
 import pathlib
 import re
@@ -33,7 +33,7 @@ def test_last_line_without_a_newline_and_empty_ones(server):
 
 
 def test_name_of_a_host(server):
-    """localhost is ::1 first on many systems: the next address is tried."""
+    """On many systems, localhost is ::1 first. The next address is tried."""
     assert selectc(f"localhost:{server.port()}", stdin=b"x\n")[:2] == (0, "RECEIVE: x\n")
 
 
@@ -48,7 +48,7 @@ def test_unix_socket(tmp_path):
 
 
 def test_a_large_regular_file(server, tmp_path):
-    """Far more than fits into any buffer on the way, from a file that epoll would refuse."""
+    """The file is far larger than any buffer, and epoll would refuse it."""
     lines = [b"%08d " % i + b"x" * (i % 300) for i in range(60_000)]
     path = tmp_path / "input"
     path.write_bytes(b"\n".join(lines) + b"\n")
@@ -67,7 +67,7 @@ def test_a_line_longer_than_any_buffer(server, size):
 
 
 def test_bytes_are_printed_as_they_come(server):
-    """A carriage return is none of the line's end."""
+    """A carriage return is not part of the line end."""
     with subprocess.Popen([SELECTC, server.addresses()[0]], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         out, _ = process.communicate(b"a\r\n\r\n\xff\0\r", DEADLINE)
@@ -117,7 +117,7 @@ def test_server_goes_away(server):
 
 
 def test_server_resets_after_the_end_of_input():
-    """An end that is no end of stream is told, even when all had been sent."""
+    """A reset is reported even if everything had been sent."""
     with Server() as server, running_selectc(server.address) as client:
         peer = server.accept()
         client.stdin.write(b"x")
@@ -150,7 +150,7 @@ def test_help_and_version(option):
 
 
 def test_help_and_the_page_agree():
-    """On the options, and on what each exit status means."""
+    """The help and the page have the same options and exit statuses."""
     page = re.sub(r"\\f.|\\(?=-)", "", PAGE.read_text())
     text = selectc("--help")[1]
     options = set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z]*", text))
@@ -167,7 +167,9 @@ def test_help_and_the_page_agree():
 
 @pytest.mark.parametrize("n", range(4, 12))
 def test_the_system_refuses_descriptors(server, n):
-    """Whichever of them is not to be had: one line, and status 71. Its libraries take one."""
+    """Whichever descriptor is refused, selectc prints one line and exits with 71. A library opens one of
+    them.
+    """
     def few_descriptors():
         resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
     done = subprocess.run([SELECTC, server.addresses()[0]], input=b"x\n", capture_output=True,

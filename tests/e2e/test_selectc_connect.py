@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""selectc reaches a server by name: the first of its addresses that answers, in bounded time."""
+"""selectc connects to the first address of a name that answers, in bounded time."""
 import contextlib
 import re
 import socket
@@ -13,7 +13,7 @@ from harness import DEADLINE, Daemon, config, free_port, own_mounts, selectc, se
 
 @contextlib.contextmanager
 def mute(host, port):
-    """An address that does not answer: Linux drops what asks for a connection when a backlog is full."""
+    """An address that does not answer: Linux drops connection requests when the backlog is full."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket(family))
@@ -28,7 +28,7 @@ def mute(host, port):
 
 
 def files(tmp_path, **contents):
-    """A command that executes the one behind it where files of /etc hold this."""
+    """A command that executes another command with these files in /etc."""
     mounts = ""
     for name, content in contents.items():
         (tmp_path / name).write_text(content)
@@ -49,7 +49,7 @@ def test_address_of_a_name_is_shown(tmp_path):
 
 @pytest.mark.parametrize("args", [["-c", 1], []])
 def test_first_address_is_mute(tmp_path, args):
-    """The next one is used instead of waiting for minutes; it is the one that ping shows."""
+    """selectc uses the next address instead of waiting for minutes, and ping shows that address."""
     hosts, port = "::1 db.example\n127.0.0.1 db.example\n", free_port()
     with mute("::1", port), Daemon(config(service(listen=f"127.0.0.1:{port}"))):
         status, out, err = selectc(*args, f"db.example:{port}", stdin=b"x\n",
@@ -67,7 +67,7 @@ def test_timeout():
         assert time.monotonic() - began >= 0.3
 
 
-# Gives a network of its own, in which a name server is mute, to what it executes.
+# Executes a command in a network of its own, with a name server that does not answer.
 SILENT_NAME_SERVER = """
 import fcntl, socket, struct, subprocess, sys
 server = socket.socket(type=socket.SOCK_DGRAM)
@@ -78,7 +78,7 @@ sys.exit(subprocess.run(sys.argv[1:]).returncode)
 
 
 def test_timeout_of_a_look_up(tmp_path):
-    """It is a part of connecting."""
+    """The look-up is part of connecting."""
     wrapper = files(tmp_path, hosts="", resolv_conf="nameserver 127.0.0.1\n",
                     nsswitch_conf="hosts: files dns\n")
     network = ["unshare", "-n", sys.executable, "-c", SILENT_NAME_SERVER]

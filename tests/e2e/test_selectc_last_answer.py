@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A server that answers and closes while selectc still sends: its answer is printed all the same."""
+"""A server answers and closes while selectc still sends. selectc prints the answer."""
 import socket
 import subprocess
 
@@ -12,7 +12,7 @@ ANSWER = b"500 too much\n" * 1000
 
 
 def close(sock):
-    sock.close()  # with unread bytes: the system sends a reset
+    sock.close()  # there are unread bytes, so the system sends a reset
 
 
 def end_and_close(sock):
@@ -23,7 +23,7 @@ def end_and_close(sock):
 @pytest.mark.parametrize("leave", [close, end_and_close, reset])
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
 def test_last_answer(family, leave, tmp_path):
-    """Each time, whichever of send(2) and recv(2) sees the end first."""
+    """The answer is printed whether send(2) or recv(2) notices the end first."""
     path = str(tmp_path / "socket")
     with Server() if family == socket.AF_INET else Server(path) as server:
         for i in range(ROUNDS):

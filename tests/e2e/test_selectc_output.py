@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""selectc's standard streams: shared with programs that do not block, not read, or a terminal."""
+"""selectc's standard streams: shared with programs that do not block, not read, or on a terminal."""
 import fcntl
 import os
 import pty
@@ -20,7 +20,7 @@ def server():
 
 
 class Pipe:
-    """A pipe that holds little; each end blocks or not, as O_NONBLOCK is set."""
+    """A pipe with little room. Each end blocks or not, as O_NONBLOCK is set."""
 
     def __init__(self, reads_block=True, writes_block=True):
         self.reads, self.writes = os.pipe()
@@ -46,7 +46,7 @@ class Pipe:
         self.writes = -1
 
     def wait_until_full(self):
-        """The last of its four pages is in use."""
+        """Waits until the last of its four pages is in use."""
         poll = select.poll()
         poll.register(self.writes, select.POLLOUT)
         until(lambda: not poll.poll(0), "a full pipe")
@@ -59,7 +59,7 @@ class Pipe:
 
 @pytest.mark.parametrize("blocks", [False, True])
 def test_every_line_reaches_a_slow_reader(server, tmp_path, blocks):
-    """Whether or not standard output blocks; and which it is stays as it was."""
+    """Whether or not standard output blocks. selectc does not change that."""
     lines = b"".join(b"%d\n" % i for i in range(20_000))
     path = tmp_path / "input"
     path.write_bytes(lines)
@@ -74,7 +74,7 @@ def test_every_line_reaches_a_slow_reader(server, tmp_path, blocks):
 
 
 def test_what_is_said_reaches_a_slow_reader():
-    """Standard error too, here the same pipe: behind the last line."""
+    """Standard error, here the same pipe, comes after the last line."""
     with Server() as server, Pipe(writes_block=False) as out:
         with running_selectc(server.address, stdout=out.writes, stderr=out.writes) as client:
             with server.accept() as peer:
@@ -103,7 +103,7 @@ def memory_bytes(pid):
 
 @pytest.mark.parametrize("blocks", [False, True])
 def test_output_that_is_not_read(blocks):
-    """The server is read no more, so memory stays bounded; input is still sent."""
+    """selectc stops reading from the server, so that memory stays bounded. Input is still sent."""
     with Server() as server, Pipe(writes_block=blocks) as out:
         with running_selectc(server.address, stdout=out.writes) as client, server.accept() as peer:
             sent, = push([peer], (b"y" * 99 + b"\n") * (FILLS_ANY_LINE // 100))
@@ -123,7 +123,7 @@ def test_output_that_is_not_read(blocks):
 
 
 def test_round_trips_whose_output_is_not_read(server):
-    """Ctrl-C ends them all the same, and all that was printed comes out."""
+    """Ctrl-C still ends the run, and everything that was printed comes out."""
     with Pipe() as out:
         with running_selectc("-c", 0, "-i", "1ms", server.addresses()[0],
                              stdout=out.writes) as client:
@@ -173,7 +173,7 @@ class Terminal:
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C", "no such"])
 def test_control_characters_on_a_terminal(server, locale):
-    """They are shown, not obeyed. What text stays readable is the locale's matter."""
+    """Control characters are shown and have no effect. The locale decides which text is readable."""
     with Terminal(server.addresses()[0], locale) as terminal:
         terminal.client.stdin.write(TEXT.encode() + b"\n")
         shown = TEXT if locale == "C.UTF-8" else "".join(
@@ -189,7 +189,7 @@ def test_control_characters_on_a_terminal(server, locale):
 
 
 def test_control_characters_in_a_pipe(server):
-    """Pass unchanged."""
+    """Control characters are printed unchanged."""
     with running_selectc(server.addresses()[0]) as client:
         out, _ = client.communicate(DRIVES + b"\n", DEADLINE)
     assert out == b"RECEIVE: " + DRIVES + b"\n"

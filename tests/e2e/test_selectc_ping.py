@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""selectc times round trips, in the habits of ping(8)."""
+"""selectc times round trips, as ping(8) does."""
 import contextlib
 import re
 import signal
@@ -42,7 +42,7 @@ def test_ping_times_the_delay():
 
 
 class Play:
-    """A selectc that pings a server which the test plays, for a with block."""
+    """A selectc that pings a server played by the test, while a with block runs."""
 
     def __init__(self, *args):
         self.args = args
@@ -64,7 +64,7 @@ class Play:
         return self.client.stdout.readline().decode().removesuffix("\n")
 
     def line(self):
-        """The next line but for reports, which a busy machine may cause."""
+        """The next line, except reports of late answers, which a busy machine may cause."""
         while (line := self.any_line()).startswith("no answer yet"):
             pass
         return line
@@ -73,13 +73,13 @@ class Play:
         return recv_exactly(self.peer, 8)
 
     def answer(self, seq):
-        """Answers a message, and expects that to be printed."""
+        """Answers a message, and expects the answer to be printed."""
         self.peer.sendall(self.message())
         assert re.fullmatch(rf"8 bytes from {self.server.address}: seq={seq} time=[\d.]+ ms",
                             self.line())
 
     def end(self):
-        """Its status, the line with the counts, and the lines before the statistics."""
+        """The exit status, the line with the counts, and the lines before the statistics."""
         status, lines = self.client.wait(DEADLINE), self.client.stdout.read().decode().split("\n")
         at = lines.index(f"--- {self.server.address} ping statistics ---")
         assert lines[at - 1] == ""
@@ -121,7 +121,7 @@ def test_duplicates():
 
 
 def test_an_answer_that_is_left_out():
-    """Each answer goes to the message whose number it has."""
+    """Each answer belongs to the message whose number it has."""
     with Play("-c", 3, "-i", "1ms") as ping:
         messages = [ping.message() for _ in range(3)]
         ping.peer.sendall(messages[0] + messages[2])
@@ -134,7 +134,7 @@ def test_an_answer_that_is_left_out():
 @pytest.mark.parametrize("extra", [b"220 hello\r\n", b"hi", b"x" * 200_000],
                          ids=["longer", "shorter", "many"])
 def test_bytes_that_nobody_asked_for(extra):
-    """They shift no answer: those that come between two messages are left out."""
+    """Unsolicited bytes between two messages are dropped, and do not shift the answers."""
     with Play("-c", 2, "-i", "2s") as ping:
         ping.answer(1)
         ping.peer.sendall(extra)
@@ -178,10 +178,10 @@ def test_interrupted(server):
 
 
 def test_interrupted_while_an_answer_is_under_way():
-    """A message that has just left is not lost; one that was reported is."""
+    """A message that has just been sent does not count as lost. One that was reported as late does."""
     seen = []
     while "1 messages sent, 0 received, 1 under way, 0% lost, time N ms" not in seen:
-        assert len(seen) < 5, seen  # more than a second late each time
+        assert len(seen) < 5, seen  # each answer is more than a second late
         with Play("-c", 0, "-i", "1h") as ping:
             ping.message()
             ping.client.send_signal(signal.SIGINT)
@@ -195,7 +195,7 @@ def test_interrupted_while_an_answer_is_under_way():
 
 
 def test_a_silent_server_is_reported_per_message():
-    """And what comes late still counts."""
+    """A late answer still counts."""
     with Play("-c", 3, "-i", "1s") as ping:
         assert [ping.any_line() for _ in range(3)] == [f"no answer yet for seq={i}" for i in (1, 2, 3)]
         for i in (1, 2, 3):
@@ -211,7 +211,7 @@ def test_gives_up_on_a_silent_server():
 
 
 def test_waits_for_each_answer():
-    """Each is waited for anew: eight take longer than the wait for one."""
+    """The wait starts again at each answer: eight answers take longer than one wait."""
     with Daemon(config(service(send_delay=0.5, message_size=8))) as daemon:
         status, out, _ = selectc("-c", 8, "-i", "1ms", "-s", 8, "-W", "3s", daemon.addresses()[0])
     assert status == 0
@@ -220,7 +220,7 @@ def test_waits_for_each_answer():
 
 
 def test_deadline(server):
-    """It ends the run whatever is to come; without a count that is fine."""
+    """The deadline ends the run in any case. Without a count, that is a success."""
     address = server.addresses()[0]
     for count, expected in (0, 0), (100, 1):
         status, out, err = selectc("-c", count, "-i", "1h", "-w", "900ms", address)
@@ -232,7 +232,7 @@ def test_deadline(server):
 
 
 def test_deadline_of_a_silent_server():
-    """A bare number is seconds, as ping has it."""
+    """A bare number is seconds, as in ping."""
     with Play("-c", 0, "-i", "400ms", "-w", 1) as ping:
         status, counts, _ = ping.end()
         assert status == 1 and " 0 received, " in counts
@@ -258,7 +258,7 @@ def test_quiet_about_a_silent_server_and_strange_bytes():
 
 
 def test_statistics_so_far(server):
-    """SIGQUIT prints them in a line."""
+    """SIGQUIT prints the statistics in one line."""
     with running_selectc("-c", 0, "-i", "1h", server.addresses()[0]) as client:
         client.stdout.readline()
         assert b"seq=1 time=" in client.stdout.readline()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""send_delay: each message leaves that long after the one before it left, on its own connection only."""
+"""send_delay: each message leaves that long after the one before it, and delays only its own connection."""
 import contextlib
 import statistics
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from harness import EARLY, Daemon, config, echo, in_time, name_of, pattern, recv_exactly, reset, service
 
-LATE = 10  # how long a stalled machine may take on top; nothing below depends on its being short
+LATE = 10  # more time for a stalled machine; no test depends on a small value
 
 
 def delayed(delay, backend, **settings):
@@ -17,7 +17,7 @@ def delayed(delay, backend, **settings):
 
 def test_three_at_once(backend):
     delay = 0.4
-    text = delayed(delay, backend, message_size=9)  # or they could be read as one
+    text = delayed(delay, backend, message_size=9)  # otherwise one read might take both
     with Daemon(text) as daemon, daemon.connect() as client:
         began = time.monotonic()
         client.sendall(b"message 0message 1message 2")
@@ -42,12 +42,12 @@ def test_two_hundred_together(backend):
             assert recv_exactly(sock, 8) == b"%08d" % i
             assert time.monotonic() - sent[i] >= delay - EARLY
             sock.close()
-        # One after the other they would take 100 s.
+        # In sequence they would take 100 s.
         assert time.monotonic() - sent[0] < delay + LATE < clients * delay / 2
 
 
 def test_nobody_else_is_held_up(backend):
-    """One with many messages in line, one that asks later, and one of another service."""
+    """One client has many messages in line, one asks later, and one uses another service."""
     text = config(service(send_delay=0.2, message_size=1), service("fast"),
                   backend=backend, log_level="debug")
     with Daemon(text) as daemon:
@@ -102,7 +102,7 @@ def test_a_shorter_delay_holds_for_what_waits(backend, after):
 
 
 def test_accuracy(backend):
-    """To a millisecond. A busy machine makes many late, so the best of many tells what is possible."""
+    """Messages leave within a millisecond. A busy machine makes many late, so the best of many decides."""
     delay = 0.02
     with Daemon(config(service(send_delay=delay), backend=backend)) as daemon:
         with daemon.connect() as client:
@@ -119,9 +119,9 @@ def test_accuracy(backend):
 
 
 def test_accuracy_of_a_long_delay(backend):
-    """poll and select may oversleep by 0.1 % of what they are asked for: 4 ms here, and not one.
+    """poll and select may oversleep by 0.1 %, which is 4 ms here. The daemon does not.
 
-    Several daemons, each with one client, some time apart: the best of them met an idle machine.
+    There are several daemons with one client each, some time apart. The best of them met an idle machine.
     """
     delay = 4
     with contextlib.ExitStack() as stack:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""send_proxy: the header is the daemon's, not the client's. No condition touches it, no count has it."""
+"""The daemon sends a PROXY header of its own: conditions do not apply to it, and no counter includes it."""
 import socket
 
 import pytest
@@ -15,7 +15,7 @@ from harness import DEADLINE, Daemon, config, pattern, recv_exactly, recv_until_
     ({"stall_after": 5, "stall_for": "forever"}, 5),
 ], ids=["limit", "latency", "rate", "slices", "stall"])
 def test_conditions(backend, conditions, arrives):
-    """The whole header comes at once; of what the client sent, what the conditions let pass."""
+    """The whole header comes at once. Of the client's bytes, those come that the conditions let pass."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]
@@ -37,7 +37,7 @@ def test_conditions(backend, conditions, arrives):
 
 
 def test_lost(backend):
-    """A header that is on its way is no loss of the client's."""
+    """A header that is not delivered does not count as a loss."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         upstream = "127.0.0.1:%d" % listener.getsockname()[1]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Several hosts: HAProxy spreads clients over two selectd, and either may die or be stopped.
+"""Several hosts: HAProxy spreads clients over two selectd, and either of them may die or be stopped.
 
-Each host is a network namespace: HAProxy's has a link to each of the others, which have none among
-themselves. A namespace here is an open descriptor of this process and nothing else, so it goes when
-that is closed, however the test ends. The test is the client: its thread is in the client's.
+Each host is a network namespace. HAProxy's has a link to each of the others, which have none between
+them. Each namespace exists only as an open descriptor of this process, so it ends with the test. The
+test is the client: its thread is in the client's namespace.
 """
 import contextlib
 import csv
@@ -22,7 +22,7 @@ from harness import (DRAINING, Daemon, Steady, Visitor, cannot_run, config, conn
                      name_of, recv_until_eof, service, until)
 from harness.programs import start, tool
 
-# What an operator adds to Debian's /etc/haproxy/haproxy.cfg, as the README has it.
+# The lines that README adds to Debian's /etc/haproxy/haproxy.cfg.
 HAPROXY = """\
 listen selectd
     bind :8008
@@ -51,13 +51,13 @@ defaults
     option dontlog-normal
 """
 FRONT = "192.0.2.1:8008"
-LINKS = {  # HAProxy's address and the other's
+LINKS = {  # HAProxy's address and the other host's
     "a": ("10.0.0.1", "10.0.0.2"),
     "b": ("10.0.0.1", "10.0.0.3"),
     "client": ("192.0.2.1", "192.0.2.2"),
 }
-RISE = 2  # checks that must succeed
-# What a selectd says of clients, and of checks, in which HAProxy speaks for itself.
+RISE = 2  # the number of checks that must succeed
+# The log lines of selectd about clients, and about checks, whose client is HAProxy itself.
 CLIENT = r"^echo: 192\.0\.2\.2:\d+ connected by way of 10\.0\.0\.1:\d+$"
 CLIENT_LEFT = r"^echo: 192\.0\.2\.2:\d+ closed: end of stream, 5 B in, 5 B out, "
 CHECK = r"^echo: (10\.0\.0\.1:\d+) connected by way of \1$"
@@ -76,7 +76,7 @@ def _namespace_call(name, argument, *more):
 
 
 def enter(namespace):
-    """Moves this thread there; threads and processes it starts begin there too."""
+    """Moves this thread into a namespace. Threads and processes that it starts begin there too."""
     _namespace_call("setns", namespace, CLONE_NEWNET)
 
 
@@ -85,7 +85,7 @@ def current_namespace():
 
 
 def inside(namespace):
-    """A command that executes another one there."""
+    """A command that executes another command in a namespace."""
     return [tool("nsenter"), f"--net={path_of(namespace)}"]
 
 
@@ -107,7 +107,7 @@ def link(proxy, namespace, name, near, far):
 
 @contextlib.contextmanager
 def network():
-    """The four namespaces, by name; this thread is in the client's meanwhile."""
+    """The four namespaces by name. This thread is in the client's namespace meanwhile."""
     if os.geteuid() != 0:
         cannot_run("network namespaces take root")
     with contextlib.ExitStack() as stack:
@@ -131,7 +131,7 @@ def network():
 
 
 class Hosts:
-    """Two hosts with a selectd each, and HAProxy."""
+    """Two hosts with one selectd each, and HAProxy."""
 
     def __init__(self, **pairs):
         self.text = config(service(listen="*:8008", proxy_protocol="accept",
@@ -152,7 +152,7 @@ class Hosts:
         return self.stack.__exit__(*exception)
 
     def start(self, name):
-        """Starts the daemon of a host, or a new one."""
+        """Starts the daemon of a host, for the first time or again."""
         daemon = Daemon(self.text, wrapper=inside(self.namespaces[name]))
         self.daemons[name] = self.stack.enter_context(daemon)
         return daemon
@@ -180,7 +180,7 @@ class Hosts:
             return None
 
     def stat(self):
-        """What HAProxy counts of each host, by its names of what it counts."""
+        """HAProxy's counters of each host, by HAProxy's names."""
         with connect(f"unix:{self.control}") as sock:
             sock.sendall(b"show stat\n")
             rows = csv.DictReader(recv_until_eof(sock).decode().lstrip("# ").splitlines())
@@ -190,7 +190,7 @@ class Hosts:
         until(lambda: self.stat()[name][field] == str(value), f"{value} as the {field} of {name}")
 
     def connect(self, n):
-        """Clients, one after the other, each as (its socket, its host)."""
+        """Connects clients one after the other. Yields each as (its socket, its host)."""
         clients = []
         for _ in range(n):
             sock = connect(FRONT)
@@ -199,7 +199,7 @@ class Hosts:
         return clients
 
     def host_of(self, sock):
-        """The host that a client is at, who is known there by its own address."""
+        """The host of a client. It has the client's own address in its log."""
         line = rf"^echo: {re.escape(name_of(sock))} connected by way of 10\.0\.0\.1:\d+$"
         found = [name for name, daemon in self.daemons.items() if daemon.lines(line)]
         assert len(found) == 1, f"{name_of(sock)} is known to {found}"
@@ -207,7 +207,7 @@ class Hosts:
 
     @contextlib.contextmanager
     def visitors(self, n=4):
-        """Clients that come again and again. Let them pause: a port is used once in a minute."""
+        """Clients that come again and again. They pause, because a port can be used only once a minute."""
         some = [Visitor(FRONT, pause=0.005) for _ in range(n)]
         for visitor in some:
             visitor.start()
@@ -222,7 +222,7 @@ class Hosts:
 
 
 def test_spread():
-    """Each host has half of the clients, knows who they are, and finds no fault with checks."""
+    """Each host has half of the clients, knows their addresses, and logs no failed checks."""
     with Hosts() as hosts:
         clients = hosts.connect(10)
         assert Counter(name for _, name in clients) == {"a": 5, "b": 5}
@@ -252,16 +252,18 @@ def test_least_connections():
 
 
 def only_b(hosts, visitors):
-    """HAProxy sees in time that there is no a any more; then all clients are at b."""
+    """Waits until HAProxy considers a down. After that, all clients are at b."""
     hosts.wait_for("a", "status", "DOWN")
-    more_visits(visitors, 1)  # those that began before
+    more_visits(visitors, 1)  # clients that began before
     before = hosts.stat()["a"]["stot"]
     more_visits(visitors, 20)
     assert hosts.stat()["a"]["stot"] == before
 
 
 def test_killed():
-    """No client is lost but who was there when it died; it gets new ones once it passes checks."""
+    """No client is lost except those of the killed daemon. It gets new clients when it passes the checks
+    again.
+    """
     with Hosts() as hosts, contextlib.ExitStack() as stack:
         for sock, name in hosts.connect(6):
             stack.enter_context(Steady(sock) if name == "b" else sock)
@@ -283,7 +285,7 @@ def test_killed():
 
 
 def test_hung():
-    """One that no longer answers takes connections all the same: checks wait for their echo."""
+    """A daemon that hangs still accepts connections, so the checks wait for their echo."""
     with Hosts() as hosts, contextlib.ExitStack() as stack:
         a = hosts.daemons["a"]
         for number, status, name in (SIGSTOP, "DOWN", "b"), (SIGCONT, "UP", "a"):
@@ -297,7 +299,9 @@ def test_hung():
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_stopped(workers):
-    """Whom it has it serves to their end, new ones go to the other, and none at all is lost."""
+    """The stopped daemon serves its clients until they finish. New ones go to the other host, and none is
+    lost.
+    """
     with Hosts(workers=workers) as hosts, hosts.visitors() as visitors:
         a = hosts.daemons["a"]
         with contextlib.ExitStack() as stack:

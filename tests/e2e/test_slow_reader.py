@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Clients that send all they can and never read cost a bounded amount of memory, and hold up nobody."""
+"""Clients that send all they can and never read take a bounded amount of memory, and delay no other
+client.
+"""
 import pytest
 
 from harness import (FILLS_ANY_LINE, LOOP_KBYTES, WITHOUT_QUARANTINE, Daemon, config, echo, pattern, push,
                      reset, service, workers)
 
 CLIENTS = 50
-BOUND_BYTES = 400_000  # for each; what waits in the kernel's buffers is not selectd's
+BOUND_BYTES = 400_000  # for each client, without the kernel's buffers
 DATA = pattern(FILLS_ANY_LINE)
 
 

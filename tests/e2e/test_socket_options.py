@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Options of a service's sockets: keepalive, user_timeout, receive_buffer and send_buffer.
+"""Socket options of a service: keepalive, user_timeout, receive_buffer and send_buffer.
 
-A peer vanishes here when a filter on its socket drops every packet that arrives (socket(7)): its
-host neither acknowledges nor resets from then on, as after a power cut.
+A peer vanishes when a filter on its socket drops every packet that arrives (socket(7)). From then on its
+host neither acknowledges nor resets, as after a power failure.
 """
 import contextlib
 import ctypes
@@ -39,7 +39,7 @@ def options(sock):
 
 
 def is_sized(sock):
-    """Whether the size of its receive buffer is selectd's affair, not the system's."""
+    """Whether selectd, and not the system, sets the size of the receive buffer."""
     return bool(sock.getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK) & 2)
 
 
@@ -66,7 +66,7 @@ def relayed(backend="epoll", **keys):
 
 
 def vanish(sock):
-    """Every packet to this socket is lost from now on."""
+    """From now on, every packet to this socket is lost."""
     program = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # return 0: keep nothing
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER,
                     struct.pack("HxxxxxxP", 1, ctypes.addressof(program)))
@@ -83,7 +83,7 @@ def test_both_sides(backend, host):
                 assert recv_exactly(server, 1) == b"a"
                 assert len(socks) == 3
                 assert [options(sock) for sock in socks] == [SET] * 3
-                assert [is_sized(sock) for sock in socks].count(True) == 2  # the listening one is not
+                assert [is_sized(sock) for sock in socks].count(True) == 2  # the listening socket is not
 
 
 def test_defaults(backend):
@@ -93,7 +93,7 @@ def test_defaults(backend):
 
 
 def test_receive_buffer(backend):
-    """It grows with what is received, to twice the key at most, as Linux counts."""
+    """The buffer grows with the bytes received, to at most twice the key, as Linux counts."""
     data = pattern(8 << 20)
     with relayed(backend, receive_buffer="256K") as (daemon, client, server):
         with sending(client, data):
@@ -106,7 +106,7 @@ def test_receive_buffer(backend):
 @pytest.mark.parametrize("span, idle, interval, probes", [
     ("1ms", 1, 1, 1), (1, 1, 1, 1), ("1500ms", 2, 1, 2), (7, 7, 1, 5), ("32767s", 32767, 6553, 5)])
 def test_probes_follow_from_the_idle_time(span, idle, interval, probes):
-    """Whole seconds; at the last probe twice the idle time has passed, or less."""
+    """Probe times are whole seconds. The last probe comes at twice the idle time or earlier."""
     with relayed(keepalive=span) as (daemon, _, _), daemon.sockets() as socks:
         for sock in socks:
             assert options(sock) == {**DEFAULT, "idle": idle, "interval": interval, "probes": probes}
@@ -122,7 +122,7 @@ def test_off(backend):
 
 
 def test_reload(backend):
-    """A reload changes the options of connections that come later, and of no other."""
+    """A reload changes the options of later connections only."""
     def every_socket(daemon):
         with daemon.sockets() as socks:
             return [options(sock) for sock in socks]
@@ -148,7 +148,7 @@ def test_reload(backend):
 
 
 def test_passed_socket(backend):
-    """A socket from systemd gets the options too, and so do clients that connected before the start."""
+    """A passed socket gets the options, and so do clients that connected before the start."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         early = socket.create_connection(listener.getsockname(), timeout=20)
         with activated(config(service(**KEYS), backend=backend), [listener]) as daemon, early:
@@ -161,7 +161,7 @@ def test_passed_socket(backend):
 
 @pytest.mark.parametrize("side", ["client", "upstream"])
 def test_vanished_idle_peer(backend, side):
-    """It is noticed within twice the keepalive time, and the other side is reset."""
+    """The peer is noticed within twice the keepalive time, and the other side is reset."""
     def seconds():
         with relayed(backend, keepalive="1s") as (daemon, client, server):
             gone, other = (client, server) if side == "client" else (server, client)
@@ -179,7 +179,7 @@ def test_vanished_idle_peer(backend, side):
 
 @pytest.mark.parametrize("side", ["client", "upstream"])
 def test_vanished_peer_with_bytes_under_way(backend, side):
-    """It is noticed after user_timeout, and the next retransmission."""
+    """The peer is noticed at the first retransmission after user_timeout."""
     with relayed(backend, user_timeout="1s", keepalive=0) as (daemon, client, server):
         gone, other = (client, server) if side == "client" else (server, client)
         vanish(gone)
@@ -190,7 +190,7 @@ def test_vanished_peer_with_bytes_under_way(backend, side):
 
 
 def test_user_timeout_counts_while_the_peer_does_not_read():
-    """A peer that lives and reads nothing for so long is given up too, as the page says."""
+    """A peer that acknowledges but reads nothing for this time is reset too, as the page says."""
     with relayed(user_timeout="1s") as (daemon, _, server):
         server.setblocking(False)
         with contextlib.suppress(BlockingIOError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Started in an odd way: with standard descriptors closed, or told to reload or stop at once."""
+"""Unusual starts: with closed standard descriptors, and with a reload or a stop right away."""
 import os
 import pathlib
 import re
@@ -26,7 +26,7 @@ def try_connect(port):
 
 @pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "1>&- 2>&-", "2>&-", "0<&-"])
 def test_standard_descriptors_closed(closed, backend, tmp_path):
-    """Nothing of the log gets among the bytes of a client: 8 MB pass by way of the loop's pipe, too."""
+    """No log line gets into a client's bytes. 8 MB also pass through the loop's pipe."""
     port, data = free_port(), pattern(8 << 20)
     path = config_in(tmp_path, config(service(listen=f"127.0.0.1:{port}"), backend=backend))
     with subprocess.Popen(["sh", "-c", f'exec "$0" -c "$1" {closed}', SELECTD, path],
@@ -37,7 +37,7 @@ def test_standard_descriptors_closed(closed, backend, tmp_path):
                 sender = threading.Thread(target=client.sendall, args=(data,))
                 sender.start()
                 with socket.create_connection(("127.0.0.1", port), DEADLINE):
-                    pass  # which is logged
+                    pass  # the reload is logged
                 assert recv_exactly(client, len(data)) == data
                 sender.join()
             process.send_signal(signal.SIGTERM)
@@ -47,7 +47,7 @@ def test_standard_descriptors_closed(closed, backend, tmp_path):
 
 
 def test_selectc_without_standard_input():
-    """It has no input, and does not take its socket for one."""
+    """selectc has no input, and does not read from its socket instead."""
     with Daemon(config()) as daemon:
         done = subprocess.run(["sh", "-c", '"$0" "$1" 0<&-', SELECTC, daemon.addresses()[0]],
                               capture_output=True, timeout=DEADLINE)
@@ -59,7 +59,7 @@ def held_signals(pid):
     return int(re.search(r"^SigBlk:\s+(\S+)", status, re.M)[1], 16)
 
 
-# main() holds signals, then opens /dev/null in place of closed standard descriptors.
+# main() blocks signals, and then opens /dev/null in place of closed standard descriptors.
 STOP_ON_OPEN = """
 #include <dlfcn.h>
 #include <signal.h>
@@ -82,7 +82,7 @@ int open64(const char *path, int flags, ...) { return stop_on("open64", path, fl
 
 
 def test_stop_before_anything_else(tmp_path, backend):
-    """SIGTERM in the first instructions: the daemon starts, reads the signal and stops in order."""
+    """SIGTERM arrives in the first instructions: the daemon starts, reads the signal and stops in order."""
     env = preloaded(tmp_path, STOP_ON_OPEN)
     with Daemon(config(backend=backend), wait=None, env=env) as daemon:
         assert daemon.wait() == 0
@@ -100,7 +100,7 @@ def test_ignored_signal(number, backend):
 
 
 def test_relative_path_at_the_root():
-    """The path in the error is the one that the user would type."""
+    """The error has the path without a double slash."""
     done = subprocess.run([SELECTD, "-t", "-c", "nosuch.conf"], cwd="/", capture_output=True,
                           timeout=DEADLINE, env=environment())
     assert done.returncode == 78
@@ -109,7 +109,9 @@ def test_relative_path_at_the_root():
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_signal_while_it_reads_its_file(number):
-    """It waits until it can be heeded. The file is long, and wrong: signals are held before it is read."""
+    """The signal waits until the daemon can handle it: signals are blocked before the long, wrong file is
+    read.
+    """
     text = "# comment\n" * 390_000 + "services = { };\n"
     with Daemon(text, wait=None) as daemon:
         while not held_signals(daemon.pid) & 1 << (number - 1):
@@ -119,7 +121,7 @@ def test_signal_while_it_reads_its_file(number):
 
 
 def test_nobody_hears_of_the_mistakes(tmp_path):
-    """The exit status tells all the same."""
+    """The exit status still reports the mistakes."""
     path = config_in(tmp_path, "junk")
     for args in (["-t", "-c", path], ["-c", path]):
         with subprocess.Popen([SELECTD, *args], stderr=subprocess.PIPE, env=environment(),

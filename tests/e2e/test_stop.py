@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""SIGTERM and SIGINT: no new clients, the old ones are served to their end; a second one ends at once."""
+"""SIGTERM and SIGINT refuse new clients and serve existing ones until they finish. A second signal ends
+at once.
+"""
 import signal
 import socket
 import time
@@ -33,7 +35,7 @@ def test_drains(backend, number):
             with pytest.raises(ConnectionRefusedError):
                 daemon.connect(name)
         echo(client, pattern(30_000))
-        daemon.signal(signal.SIGHUP)  # too late for that
+        daemon.signal(signal.SIGHUP)  # the reload comes too late
         slow.shutdown(socket.SHUT_WR)
         assert recv_until_eof(slow) == b"under way"
         echo(client)
@@ -78,7 +80,7 @@ def test_second_one_ends_at_once(backend, number):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_to_the_very_end(number):
-    """Impatience, or a reload that comes too late, does not make a clean end a death by signal."""
+    """Further signals and late reloads do not turn a clean end into a death by signal."""
     for _ in range(10):
         with Daemon(config(drain_timeout=0)) as daemon, daemon.connect() as client:
             echo(client)
@@ -90,8 +92,8 @@ def test_signals_to_the_very_end(number):
 
 
 def test_backlog_is_served(backend):
-    """Who connected before the stop is a client, accepted yet or not: served, not reset."""
-    clients = 200  # more than are accepted in one turn
+    """A client that connected before the stop is served, accepted or not, and not reset."""
+    clients = 200  # more than one turn of the loop accepts
     with Daemon(config(backend=backend)) as daemon:
         daemon.halt()
         socks = [daemon.connect() for _ in range(clients)]
@@ -109,10 +111,10 @@ def test_backlog_is_served(backend):
 
 
 def test_nobody_is_lost(backend):
-    """Who comes while it stops is served or refused, never let in and then dropped.
+    """A client that connects during the stop is served or refused, but never accepted and then dropped.
 
-    A race, so it is run several times, with so many sockets that it takes a while to close them.
-    Those who come too late are refused; the next run doesn't wait for that.
+    This is a race, so the test runs several times, with so many sockets that closing them takes a while.
+    Clients that come too late are refused; the next run does not wait for that.
     """
     all_of_them, others = [], ["127.0.0.1:0"] * 50
     for _ in range(10):
@@ -131,10 +133,10 @@ def test_nobody_is_lost(backend):
 
 
 def test_handshake_is_finished(backend):
-    """Who is in the middle of connecting is a client too.
+    """A client in the middle of its handshake is served too.
 
-    Here one that, with TCP_QUICKACK off as HAProxy has it, keeps the last packet of its handshake
-    back in case there is data to go with it. Linux does so for 200 ms.
+    This client has TCP_QUICKACK off, as HAProxy does, and delays the last packet of its handshake to send
+    data with it. Linux does so for 200 ms.
     """
     with Daemon(config(backend=backend)) as daemon:
         with daemon.connect() as other, socket.socket() as client:
@@ -163,7 +165,7 @@ def test_exit_on_idle_does_not_cut_a_drain(backend):
 
 
 def test_unix_file_of_another_stays(tmp_path):
-    """Who has replaced the file meanwhile keeps it."""
+    """A process that has replaced the socket's file keeps its own."""
     path = tmp_path / "echo.sock"
     text = config(service(listen=f"unix:{path}"))
     with Daemon(text) as daemon:

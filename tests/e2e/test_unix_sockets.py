@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Unix sockets: who may connect, who gets a path, and the many ways to write one."""
+"""Unix sockets: who may connect, which process gets a path, and different spellings of a path."""
 import os
 import socket
 import stat
@@ -20,7 +20,7 @@ def assert_served(path):
 
 
 def some_group():
-    """One that this user may give to a file of its own."""
+    """A group that this user may give to a file."""
     return 12345 if os.geteuid() == 0 else os.getegid()
 
 
@@ -31,7 +31,7 @@ def mistakes(tmp_path, text):
 
 
 def test_two_starts_on_a_stale_file(backend, tmp_path):
-    """One of them gets it and is reached there; the other one says why it does not."""
+    """One daemon gets the path and is reached there. The other one logs why it does not."""
     path = tmp_path / "echo.sock"
     text = config(service(listen=f"unix:{path}"), backend=backend)
     for _ in range(5):
@@ -53,7 +53,7 @@ def test_two_starts_on_a_stale_file(backend, tmp_path):
 
 @pytest.mark.parametrize("spelling", ["{d}//echo.sock", "{d}/./echo.sock", "/.//{d}/././//echo.sock"])
 def test_spellings_of_one_path(backend, tmp_path, spelling):
-    """A reload that only writes the path in another way keeps the socket."""
+    """A reload that only spells the path differently keeps the socket."""
     texts = [config(service(listen=f"unix:{path}"), backend=backend)
              for path in (spelling.format(d=tmp_path), f"{tmp_path}/echo.sock")]
     with Daemon(texts[0]) as daemon:
@@ -64,7 +64,7 @@ def test_spellings_of_one_path(backend, tmp_path, spelling):
 
 
 def test_two_paths_to_one_directory(backend, tmp_path):
-    """As /var/run and /run are."""
+    """A symbolic link leads to the directory, as /var/run does to /run."""
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
     path = tmp_path / "run" / "echo.sock"
@@ -97,7 +97,7 @@ def test_access(backend, tmp_path):
         assert access(other)[0] == 0o666
         daemon.reload(text(socket_mode="600", socket_group=str(group)))
         assert access(path) == (0o600, group)
-        path.chmod(0o640)  # by hand
+        path.chmod(0o640)  # changed by hand
         daemon.reload(text(socket_mode="600", socket_group=group))
         assert access(path) == (0o640, group)
         daemon.reload(text())
@@ -107,7 +107,7 @@ def test_access(backend, tmp_path):
 
 
 def test_access_that_the_system_denies(tmp_path):
-    """A reload changes all or nothing."""
+    """The reload changes all of the access rights or none."""
     wrapper = ["setpriv", "--bounding-set", "-chown"] if os.geteuid() == 0 else []
     first, second = tmp_path / "first.sock", tmp_path / "second.sock"
 

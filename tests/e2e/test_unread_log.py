@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A log that nobody reads holds up no client and no stop; what it could not take is counted."""
+"""A log that nobody reads blocks no client and no stop. Lost lines are counted."""
 import contextlib
 import os
 import re
@@ -11,7 +11,7 @@ import subprocess
 from harness import (DEADLINE, SELECTD, config, config_in, die_with_parent, echo, environment,
                      free_port, recv_until_eof, service)
 
-PIPE_BYTES = 1 << 16  # what a pipe holds (pipe(7))
+PIPE_BYTES = 1 << 16  # the capacity of a pipe (pipe(7))
 
 
 def serve(port):
@@ -31,9 +31,9 @@ def read_line(pipe):
 
 @contextlib.contextmanager
 def writing_to_pipe(directory, **settings):
-    """A daemon that is ready: its port, its log so far and the end of the pipe where the rest comes.
+    """A daemon that is ready: its port, its log so far, and the pipe that the rest of the log goes to.
 
-    After the block, which may close that end, it must stop as it should.
+    After the block, which may close the pipe, the daemon must stop in order.
     """
     port = free_port()
     path = config_in(directory, config(service(listen=f"127.0.0.1:{port}"), **settings))
@@ -57,15 +57,15 @@ def writing_to_pipe(directory, **settings):
 def test_full_pipe(backend, tmp_path):
     with writing_to_pipe(tmp_path, backend=backend, log_level="debug") as (port, log, pipe):
         clients = 0
-        while clients < 20 + PIPE_BYTES / 200:  # each writes more than 200 bytes
+        while clients < 20 + PIPE_BYTES / 200:  # each visit writes more than 200 bytes
             serve(port)
             clients += 1
         with socket.create_connection(("127.0.0.1", port), DEADLINE) as late:
             echo(late)
-            while not re.search(r"\n\d+ records were lost: .*\n", log):  # the reader is back
+            while not re.search(r"\n\d+ records were lost: .*\n", log):  # the pipe is read again
                 log += read_line(pipe)
                 echo(late)
-        assert len(log) > PIPE_BYTES / 2  # it was full, if not each page of it
+        assert len(log) > PIPE_BYTES / 2  # it was full, although some of its pages had room
         assert all(line.endswith("\n") and line[:-1].isprintable()
                    for line in log.splitlines(keepends=True))
         for _ in range(clients):
@@ -73,7 +73,7 @@ def test_full_pipe(backend, tmp_path):
 
 
 def test_reader_gone(tmp_path):
-    """A line that nobody can read any more ends nobody's service."""
+    """A closed pipe ends no service."""
     with writing_to_pipe(tmp_path) as (port, _, pipe):
         pipe.close()
         for _ in range(3):

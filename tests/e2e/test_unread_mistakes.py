@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A long list of mistakes is written whole, however late it is read; who gives up on it can."""
+"""A long list of mistakes is written completely, however late it is read. A signal still ends selectd."""
 import fcntl
 import os
 import re
@@ -12,14 +12,14 @@ import pytest
 
 from harness import DEADLINE, SELECTD, config_in, die_with_parent, environment, until
 
-N = 1000  # no more are reported
-LIST = "".join(f"bogus{i}{'x' * 300} = 1;\n" for i in range(N))  # more than may wait in the log's queue
-PIPE_BYTES = 1 << 16  # what a pipe holds (pipe(7))
+N = 1000  # the most that are reported
+LIST = "".join(f"bogus{i}{'x' * 300} = 1;\n" for i in range(N))  # more than the log's queue holds
+PIPE_BYTES = 1 << 16  # the capacity of a pipe (pipe(7))
 
 
 @pytest.fixture(params=[["--check"], []])
 def listing(request, tmp_path):
-    """A selectd whose list is not read yet, and fills its pipe."""
+    """A selectd whose list of mistakes is not read yet and fills its pipe."""
     path = config_in(tmp_path, LIST)
     with subprocess.Popen([SELECTD, *request.param, "-c", path], stderr=subprocess.PIPE,
                           env=environment(), preexec_fn=die_with_parent) as process:
@@ -42,12 +42,12 @@ def test_read_late(listing):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_never_read(listing, number):
-    """Signals that a daemon holds until it serves end it here."""
+    """The signals end selectd, although a daemon blocks them until it serves."""
     listing.send_signal(number)
     assert listing.wait(DEADLINE) == -number
 
 
 def test_does_not_change_the_description(listing):
-    """Standard error is shared with the shell: O_NONBLOCK on it would break other programs."""
+    """The shell shares the open file: O_NONBLOCK on it would break other programs."""
     flags = open(f"/proc/{listing.pid}/fdinfo/2").read()
     assert not int(re.search(r"flags:\s+(\d+)", flags)[1], 8) & os.O_NONBLOCK

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Urgent data closes the connection, as in the article: also one that is not being read."""
+"""An echo closes a connection at urgent data, as the article's server does, even while it does not read."""
 import contextlib
 import socket
 
@@ -26,11 +26,11 @@ def test_urgent(backend):
 
 
 def test_urgent_amid_data(backend):
-    """To read past urgent data is to lose that it was there: a race, so with many in a row."""
+    """Reading past urgent data hides it. That is a race, so the test sends many urgent bytes in a row."""
     with Daemon(config(backend=backend)) as daemon, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(daemon.connect()) for _ in range(100)]
         for client in clients:
-            with contextlib.suppress(ConnectionError):  # it may be closed by now
+            with contextlib.suppress(ConnectionError):  # the daemon may have closed it
                 client.sendall(pattern(1000))
                 client.send(b"!", socket.MSG_OOB)
                 client.sendall(pattern(1000))
@@ -40,13 +40,13 @@ def test_urgent_amid_data(backend):
 
 
 def test_urgent_while_not_reading(backend):
-    """With as much held back as it holds, the daemon reads no further, and must see it all the same."""
+    """The daemon holds the maximum and does not read, but must still notice urgent data."""
     text = config(service(send_delay="1h", message_size="64K"), backend=backend, log_level="debug")
 
     with Daemon(text) as daemon, daemon.connect() as client:
         client.sendall(pattern(300_000))
         received, n = 0, 0
-        while received < 256 * 1024 - 4096:  # what it holds at most, less its book-keeping
+        while received < 256 * 1024 - 4096:  # the most that it holds, without book-keeping
             n += 1
             received += int(daemon.wait_for(r" received (\d+) bytes$", n)[1])
         client.send(b"!", socket.MSG_OOB)

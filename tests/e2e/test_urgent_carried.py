@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A relay and a hub carry an urgent byte in its place in the stream, both ways, and lose none.
+"""A relay and a hub pass on an urgent byte at its place in the stream, both ways, and lose none.
 
-A peer that reads urgent data inline (SO_OOBINLINE, as telnetd and FTP servers do) sees the byte in its
-place, and the mark in front of it where nothing held the byte up.
+A peer that reads urgent data inline (SO_OOBINLINE, as telnetd and FTP servers do) sees the byte at its
+place, with the mark in front of it unless something delayed the byte.
 """
 import contextlib
 import fcntl
@@ -30,7 +30,7 @@ def is_at_mark(sock):
 
 
 def await_urgent(sock):
-    """Waits until the peer's system knows of urgent data."""
+    """Waits until urgent data is pending in the peer's system."""
     poll = select.poll()
     poll.register(sock, select.POLLPRI)
     assert poll.poll(DEADLINE * 1000), "no urgent data"
@@ -38,7 +38,7 @@ def await_urgent(sock):
 
 @contextlib.contextmanager
 def ends(backend, kind, top=(), **pairs):
-    """Two ends of a relay or two members of a hub; yields (daemon, the sender, the receiver)."""
+    """Two ends of a relay or two members of a hub: yields (daemon, the sender, the receiver)."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.settimeout(DEADLINE)
@@ -61,7 +61,7 @@ def ends(backend, kind, top=(), **pairs):
 
 
 def expect_rest(kind, receiver, data):
-    """That this comes, and then the end; which a hub does not pass on to the other members."""
+    """Expects these bytes and then the end. A hub does not pass an end on to other members."""
     if kind == "hub":
         assert recv_exactly(receiver, len(data)) == data
     else:
@@ -98,7 +98,7 @@ def test_first_of_all(backend, kind):
 
 @KINDS
 def test_last_before_the_end(backend, kind):
-    """As the last byte of bulk, too, which is spliced: there a mark looks like the end of the stream."""
+    """Also as the last byte of spliced bulk, where the mark looks like the end of the stream."""
     data = pattern(3 << 20)
     with ends(backend, kind) as (_, sender, receiver):
         with sending(sender, data):
@@ -110,7 +110,7 @@ def test_last_before_the_end(backend, kind):
 
 @KINDS
 def test_a_peer_that_does_not_read_inline(backend, kind):
-    """It gets the byte by MSG_OOB, and the rest of the stream without it, as without selectd."""
+    """The peer gets the byte with MSG_OOB, and the rest of the stream without it, as without selectd."""
     with ends(backend, kind) as (_, sender, receiver):
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 0)
         sender.send(b"before!", socket.MSG_OOB)
@@ -122,7 +122,7 @@ def test_a_peer_that_does_not_read_inline(backend, kind):
 
 @KINDS
 def test_several_in_a_row(backend, kind):
-    """The kernel knows one at a time; the bytes are all there."""
+    """The kernel knows one urgent byte at a time. All bytes arrive."""
     with ends(backend, kind) as (_, sender, receiver):
         for i in range(200):
             sender.send(bytes([i]), socket.MSG_OOB)
@@ -132,7 +132,7 @@ def test_several_in_a_row(backend, kind):
 
 @KINDS
 def test_amid_bulk(backend, kind):
-    """Both ways of reading, copying and splicing, stop at a mark; the loop does not spin there."""
+    """Both copying and splicing stop at a mark, and the loop does not spin there."""
     pieces = [pattern(300_000)] * 20
     with ends(backend, kind) as (daemon, sender, receiver):
         def send():
@@ -149,7 +149,7 @@ def test_amid_bulk(backend, kind):
 
 @pytest.mark.parametrize("kind", ["to upstream", "to client"])
 def test_behind_a_standstill(backend, kind):
-    """The way is full of data that nobody reads yet; the byte follows in its place."""
+    """The way is full of unread data. The byte follows at its place."""
     data = pattern(FILLS_ANY_LINE)
     with ends(backend, kind) as (_, sender, receiver):
         taken, = push([sender], data, quiet=0.3)
@@ -166,7 +166,7 @@ def test_behind_a_standstill(backend, kind):
 
 @pytest.mark.parametrize("where", ["client", "upstream"])
 def test_unix(backend, where, tmp_path):
-    """Between a unix socket and a TCP socket; Linux knows urgent data of both."""
+    """Between a unix socket and a TCP socket. Linux supports urgent data on both."""
     path = f"{tmp_path}/sock"
     family = socket.AF_UNIX if where == "upstream" else socket.AF_INET
     with socket.create_server(path if where == "upstream" else ("127.0.0.1", 0), family=family) as listener:
@@ -182,7 +182,7 @@ def test_unix(backend, where, tmp_path):
                 sender.sendall(b"before")
                 try:
                     sender.send(b"!", socket.MSG_OOB)
-                except OSError:  # a kernel without urgent data of unix sockets
+                except OSError:  # this kernel has no urgent data on unix sockets
                     sender.sendall(b"!")
                 sender.sendall(b"after")
                 assert recv_exactly(receiver, 12) == b"before!after"
@@ -191,7 +191,7 @@ def test_unix(backend, where, tmp_path):
 @pytest.mark.parametrize("kind, way", [("to upstream", "to_upstream"), ("to client", "to_client"),
                                        ("hub", "to_client")])
 def test_through_conditions(backend, kind, way):
-    """It waits like every byte, and arrives as an ordinary one in its place."""
+    """The byte is delayed like any other, and arrives as an ordinary byte at its place."""
     with ends(backend, kind, **{way: dict(latency="100ms", slice_size=3)}) as (_, sender, receiver):
         sender.sendall(b"before")
         sender.send(b"!", socket.MSG_OOB)
@@ -202,7 +202,7 @@ def test_through_conditions(backend, kind, way):
 
 @KINDS
 def test_idle_after_the_mark(backend, kind):
-    """What has been read no more wakes the loop."""
+    """A mark that was read does not wake the loop again."""
     with ends(backend, kind) as (daemon, sender, receiver):
         for _ in range(3):
             sender.send(b"!", socket.MSG_OOB)
@@ -213,7 +213,7 @@ def test_idle_after_the_mark(backend, kind):
 
 
 def test_mode_changed_by_reload(backend):
-    """A listening socket goes on with its new service's habits."""
+    """The listening socket gets the options of its new service."""
     with Daemon(config(service("it"), backend=backend)) as daemon:
         listen = f"127.0.0.1:{daemon.port('it')}"
         daemon.reload(config(service("it", listen=listen, mode="hub"), backend=backend))
@@ -230,7 +230,7 @@ def test_mode_changed_by_reload(backend):
 
 
 def test_before_it_is_accepted(backend):
-    """Two urgent bytes are there when the daemon gets to accept: none is lost."""
+    """Two urgent bytes arrive before the daemon accepts the connection. None is lost."""
     with Daemon(config(service("it", mode="hub"), backend=backend)) as daemon:
         other = inline(daemon.connect("it"))
         daemon.wait_for(" connected$")

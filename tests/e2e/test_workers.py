@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""workers = N: connections are spread over N threads, and nobody who uses the daemon can tell.
+"""workers = N spreads connections over N threads, and clients cannot tell the difference.
 
-Which thread serves whom is read from /proc: each loop watches its connections with an epoll set,
-whose members the kernel lists.
+/proc shows which thread serves which client: each loop watches its connections with an epoll set, whose
+members the kernel lists.
 """
 import contextlib
 import os
@@ -24,22 +24,22 @@ BACKENDS = pytest.mark.parametrize("backend", ["epoll", "poll", "select"])
 
 
 def spread(daemon):
-    """The connections of each thread that has any: a list of the ports they came in by."""
+    """The connections of each thread that has any, as a list of the ports of their clients."""
     table = pathlib.Path(f"/proc/{daemon.pid}/net/tcp").read_text().splitlines()
     ports = {f"socket:[{fields[9]}]": int(fields[1].partition(":")[2], 16)
              for fields in map(str.split, table) if fields[3] == "01"}  # established
     of_all, sets = {}, set()
     for info in pathlib.Path(f"/proc/{daemon.pid}/fdinfo").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile: no connection
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime: no connection
             of_all[int(info.name)] = ports.get(os.readlink(f"/proc/{daemon.pid}/fd/{info.name}"))
             sets.add(frozenset(map(int, re.findall(r"^tfd:\s*(\d+)", info.read_text(), re.M))))
-    # Of a loop's two epoll sets, where there are two, the connections are the same.
+    # If a loop has two epoll sets, both have the same connections.
     sets = {frozenset(fd for fd in watched if of_all.get(fd)) for watched in sets}
     return [[of_all[fd] for fd in fds] for fds in sets if fds]
 
 
 def clients(daemon, n):
-    """n of them, who are being served."""
+    """n clients that are being served."""
     socks = [daemon.connect() for _ in range(n)]
     for sock in socks:
         echo(sock)
@@ -54,11 +54,11 @@ def test_as_many_as_asked_for(n):
     with Daemon(config(workers=n)) as daemon, daemon.connect() as client:
         echo(client)
         assert daemon.lines(rf"^ready: 1 service, epoll, {n} worker{'s' * (n > 1)}; ")
-        assert len(threads(daemon)) == (n if n > 1 else 0)  # one needs no thread of its own
+        assert len(threads(daemon)) == (n if n > 1 else 0)  # a single worker has no thread of its own
 
 
 def test_auto():
-    """As many as there are CPUs that it may use."""
+    """There are as many workers as CPUs that the daemon may use."""
     cpus = sorted(os.sched_getaffinity(0))
     for n in {1, len(cpus)}:
         wrapper = ["taskset", "-c", ",".join(map(str, cpus[:n]))]
@@ -70,7 +70,7 @@ def test_auto():
 
 
 def test_too_few_descriptors():
-    """Wherever they run out: what has been started by then ends in order."""
+    """Wherever the descriptors run out, the threads that have been started end in order."""
     for limit in range(20, 130, 11):
         wrapper = ["prlimit", f"--nofile={limit}:{limit}"]
         with Daemon(config(workers=64), wait=None, wrapper=wrapper) as daemon:
@@ -83,7 +83,7 @@ def test_even_spread(backend, manager):
     with Daemon(config(workers=N, backend=backend), env=manager.env) as daemon:
         socks = clients(daemon, 10 * N)
         assert [*map(len, spread(daemon))] == [10] * N
-        for sock in socks[::2]:  # two threads are left without any
+        for sock in socks[::2]:  # two threads have no connections
             sock.close()
         manager.wait_for_status(f"{5 * N} connections, 1 service")
         assert [*map(len, spread(daemon))] == [10] * (N // 2)
@@ -92,7 +92,7 @@ def test_even_spread(backend, manager):
 
 
 def test_a_hub_is_on_one():
-    """Several hubs on several threads, each with all its members; others fill the gaps."""
+    """Several hubs run on several threads, each with all its members. Other clients even out the numbers."""
     names = [f"hub{i}" for i in range(12)]
     with Daemon(config(*map(hub, names), service(), workers=N)) as daemon:
         socks = []
@@ -107,7 +107,7 @@ def test_a_hub_is_on_one():
         assert [*map(len, spread(daemon))] == [2 * len(names)] * N
 
 
-# What goes on in all of them
+# Events that concern all threads
 
 
 def test_reload_with_another_number():
@@ -138,13 +138,13 @@ def test_reload_reaches_all(backend):
 
 
 def test_reloaded_is_told_when_all_have_it():
-    """Not as long as one of them has not put it into force."""
+    """The line "reloaded" waits until every thread uses the new configuration."""
     with Daemon(config(workers=N)) as daemon:
         with halted(threads(daemon)[0]):
             config_in(daemon.directory.name, config(service(), service("new"), workers=N))
             daemon.signal(signal.SIGHUP)
             daemon.wait_for("^new: listening on ")
-            daemon.reload("services = 1;\n", "; keeping")  # by whose end the other has been heeded
+            daemon.reload("services = 1;\n", "; keeping")  # its end shows that the other signal was handled
             assert not daemon.lines("^reloaded ")
         daemon.wait_for("^reloaded ")
 
@@ -174,7 +174,7 @@ def test_second_signal_ends_all():
 
 
 def test_exit_on_idle():
-    """Not while any thread has a connection."""
+    """The daemon stays while any thread has a connection."""
     timeout = 0.5
     with Daemon(config(workers=N)) as daemon:
         socks = clients(daemon, N)
@@ -195,12 +195,12 @@ def test_exit_on_idle():
 
 
 def test_kill_leaves_nothing(tmp_path):
-    """Who takes its place serves at once, at the same addresses."""
+    """The next daemon serves at once at the same addresses."""
     listen = [f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/echo.sock"]
     text = config(service(listen=listen), workers=N)
     with Daemon(text, check=False) as daemon:
         socks = [connect(address) for address in listen * N]
-        push(socks[:N], pattern(1 << 20), quiet=0.1)  # who read nothing back
+        push(socks[:N], pattern(1 << 20), quiet=0.1)  # clients that read nothing
         for sock in socks[N:]:
             echo(sock)
         daemon.signal(signal.SIGKILL)
@@ -229,7 +229,7 @@ def test_descriptors_come_back(backend):
 
 
 def test_too_many_for_select(crowd):
-    """libevent's select aborts on descriptor 1024, whichever thread has it."""
+    """libevent's select backend aborts at descriptor 1024, in whichever thread."""
     with Daemon(config(workers=N, backend="select")) as daemon:
         admitted = served(crowd(daemon, MORE_THAN_SELECT_HOLDS))
         assert 900 < len(admitted) < 1024
@@ -238,7 +238,7 @@ def test_too_many_for_select(crowd):
 
 
 def test_lines_are_whole():
-    """Nobody writes into another's line."""
+    """Threads do not write into each other's lines."""
     with Daemon(config(workers=N, log_level="debug")) as daemon, contextlib.ExitStack() as stack:
         for _ in range(2 * N):
             stack.enter_context(Steady(daemon.connect()))
@@ -250,16 +250,16 @@ def test_lines_are_whole():
         assert [line for line in done if not whole.fullmatch(line)] == []
 
 
-# When one of them hangs
+# A thread that hangs
 
 
 def test_one_that_hangs(manager):
-    """It is seen by the watchdog, and not by those whom other threads serve."""
+    """The watchdog notices it, and clients of other threads do not."""
     period = 0.8
     env = {**manager.env, "WATCHDOG_USEC": str(int(period * 1e6))}
     with Daemon(config(workers=N), env=env) as daemon:
         socks = clients(daemon, N)
-        manager.left()  # or the daemon would wait for that some day
+        manager.left()  # otherwise the daemon might wait for that thread
         with halted(threads(daemon)[0]):
             for sock in socks:
                 sock.sendall(b"?")
@@ -270,7 +270,7 @@ def test_one_that_hangs(manager):
             manager.sock.settimeout(2 * period)
             alive = 0
             with pytest.raises(TimeoutError):
-                while alive < 2:  # one may still tell of the time before
+                while alive < 2:  # one message may be from before the halt
                     alive += manager.next() == {"WATCHDOG": "1"}
             for sock in fine:
                 assert recv_exactly(sock, 1) == b"?"
@@ -284,13 +284,13 @@ def test_one_that_hangs(manager):
 
 
 def test_what_is_told_too_late():
-    """Threads that answer the watchdog when the main one has stopped listening do no harm."""
-    env = {"WATCHDOG_USEC": "4"}  # so they are asked all the time
+    """Threads that answer the watchdog after the main thread has stopped listening do no harm."""
+    env = {"WATCHDOG_USEC": "4"}  # so that the watchdog asks all the time
     with Daemon(config(workers=2), env=env) as daemon:
         first, second = sorted(threads(daemon))
         with halted(second):
             with halted(first):
-                daemon.reload("services = 1;\n", "; keeping")  # by whose end both have been asked
+                daemon.reload("services = 1;\n", "; keeping")  # its end shows that both were asked
                 daemon.signal(signal.SIGTERM)
                 daemon.wait_for("^stopped$")
             stat = pathlib.Path(f"/proc/{daemon.pid}/stat")

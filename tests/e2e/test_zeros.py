@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conditions of 0 mean what they say: reset at once, not a byte, no burst."""
+"""Conditions of 0 have their literal meaning: reset at once, no byte, no burst."""
 import contextlib
 import socket
 import time
@@ -15,14 +15,14 @@ RATE = 100_000  # bytes a second
 
 @contextlib.contextmanager
 def upstream():
-    """A socket that listens, and the relay's key that leads to it."""
+    """A listening socket, and the relay's key with its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(DEADLINE)
         yield listener, {"mode": "relay", "upstream": "127.0.0.1:%d" % listener.getsockname()[1]}
 
 
 def expect_reset(daemon):
-    """A client is reset: as soon as it connects, or when it reads."""
+    """Checks that a client is reset, when it connects or when it reads."""
     with pytest.raises(ConnectionResetError):
         with daemon.connect() as client:
             client.recv(1)
@@ -60,7 +60,7 @@ def test_reset_at_once_by_a_reload(backend):
 
 
 def test_limit_of_zero(backend):
-    """The connection ends in order when the first byte would pass; until then it stays."""
+    """The connection stays until a byte would pass, and then ends in order."""
     with Daemon(config(service(to_client={"limit": 0}), backend=backend)) as daemon:
         with daemon.connect() as first, daemon.connect() as second:
             daemon.wait_for(" connected$", 2)
@@ -74,7 +74,7 @@ def test_limit_of_zero(backend):
 
 @pytest.mark.parametrize("way", ["to_client", "to_upstream"])
 def test_limit_of_zero_of_a_relay(backend, way):
-    """What goes the other way passes, and the first byte of this way ends both in order."""
+    """Bytes of the other direction pass. The first byte of this direction ends both in order."""
     with upstream() as (listener, keys):
         text = config(service(**keys, **{way: {"limit": 0}}), backend=backend)
         with Daemon(text) as daemon, daemon.connect() as client:
@@ -91,7 +91,7 @@ def test_limit_of_zero_of_a_relay(backend, way):
 
 
 def test_limit_of_zero_of_a_hub(backend):
-    """A member leaves when the first byte would pass to it; who sends only stays."""
+    """A member leaves when the first byte would pass to it. A member that only sends stays."""
     text = config(service(mode="hub", to_client={"limit": 0}), backend=backend)
     with Daemon(text) as daemon, daemon.connect() as talks, daemon.connect() as listens:
         daemon.wait_for(" connected$", 2)
@@ -104,7 +104,7 @@ def test_limit_of_zero_of_a_hub(backend):
 
 
 def test_no_burst(backend):
-    """At no time more than the rate has given since the first byte came."""
+    """At no time have more bytes arrived than the rate allows since the first one."""
     size = 50_000
     text = config(service(to_client={"rate": RATE, "burst": 0}), backend=backend)
     with Daemon(text) as daemon, daemon.connect() as client:
@@ -117,7 +117,7 @@ def test_no_burst(backend):
 
 
 def test_no_burst_of_a_message(backend):
-    """However long it was quiet, each message waits until its own bytes are paid for."""
+    """However long the connection was quiet, each message waits for the time of its own bytes."""
     text = config(service(to_client={"rate": RATE, "burst": 0}), backend=backend)
     with Daemon(text) as daemon, daemon.connect() as client:
         for _ in range(5):
@@ -127,7 +127,7 @@ def test_no_burst_of_a_message(backend):
 
 
 def test_no_burst_shared(backend):
-    """One rate for all of the service's connections, and no burst for any."""
+    """All connections of the service share one rate, and none has a burst."""
     size = 20_000
     text = config(service(to_client={"rate": 4 * RATE, "burst": 0, "shared": True}), backend=backend)
     with Daemon(text) as daemon:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What holds for every file of the sources and the tests."""
+"""Rules for every file of the sources and the tests."""
 import ast
 import pathlib
 import re
@@ -37,7 +37,7 @@ def test_every_folder_is_a_layer():
 
 
 def imported_names(path):
-    """Every part of every name that a Python file imports: of "from a.b import c", these are a, b and c."""
+    """Every part of every imported name: for "from a.b import c", these are a, b and c."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for alias in node.names:
@@ -45,7 +45,7 @@ def imported_names(path):
 
 
 def test_no_test_is_imported():
-    """Helpers that several tests share are in tests/harness."""
+    """Helpers that several tests share belong in tests/harness."""
     files = sorted((ROOT / "tests").rglob("*.py"))
     assert files
     wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in files for name in imported_names(path)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A model of the article's server: one select loop, a queue of messages for each client, and a pause before each send.
+"""A model of the article's server: one select loop, a queue of messages for each client, and a pause
+before each send.
 
-Written from the article's description, in today's Python. It shares the original's flaw that a pause
-stops everyone. It differs in one thing: an empty read ends the connection, where the original would
-turn in circles for ever.
+It is written from the article's description, in today's Python. It shares the original's flaw that a
+pause stops everything. It differs in one point: an empty read ends the connection, where the original
+would loop forever.
 
-What it does is told as events: (kind, client, bytes), the client by its address.
+It reports events: (kind, client, bytes), the client by its address.
 """
 import queue
 import select
@@ -18,7 +19,7 @@ BACKLOG = 10
 
 
 class ArticleServer:
-    """A context manager that serves from a thread of its own; on_event is called for each event."""
+    """A context manager that serves in a thread of its own. on_event is called for each event."""
 
     def __init__(self, delay, on_event):
         self.delay, self.on_event = delay, on_event
@@ -72,7 +73,7 @@ class ArticleServer:
     def _receive(self, client):
         try:
             data = client.recv(MESSAGE_BYTES)
-        except BlockingIOError:  # only urgent data came: it is the exceptional list's
+        except BlockingIOError:  # only urgent data arrived, for the exception list
             return
         except OSError:
             data = b""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The article's server and selectd under conf/article.conf, given the same conversations.
+"""The article's server and selectd with conf/article.conf have the same conversations.
 
 Each conversation is a function of a server, whose clients connect in a fixed order. Afterwards both
-servers must have returned the same bytes and told the same events for each client. Events are
-compared in full order where the conversation leaves only one: where it waits for the queue to be
-empty before it goes on. Where messages are under way together they are compared kind by kind, for
-the model says "sending" before its pause and selectd after it.
+servers must have returned the same bytes and reported the same events for each client. Where the
+conversation allows only one order, because it waits for the queue to be empty, the events must have that
+order. Where several messages are under way at once, events are compared for each kind, because the model
+reports "sending" before its pause, and selectd after it.
 """
 import pathlib
 import re
@@ -32,7 +32,7 @@ def shown(data):
 
 
 class Server:
-    """What both have in common: clients, and a wait for the nth event of a kind."""
+    """The common part of both: clients, and a wait for the nth event of a kind."""
 
     def __init__(self):
         self.clients = []
@@ -42,7 +42,7 @@ class Server:
         return self.clients[-1]
 
     def ask(self, client, message):
-        """Sends a message and waits for the answer, and for the server to be done with it."""
+        """Sends a message, and waits for the answer and for the server to finish."""
         empty = self.count("queue empty") + 1
         client.sendall(message)
         answer = harness.recv_exactly(client, len(message))
@@ -50,7 +50,7 @@ class Server:
         return answer
 
     def by_client(self):
-        """The events of each client, clients in order of their first."""
+        """The events of each client. Clients are in the order of their first event."""
         clients = {}
         for kind, client, *rest in self.events:
             clients.setdefault(client, []).append((kind, *rest))
@@ -114,7 +114,7 @@ class Selectd(Server):
 
 
 def converse(server_class, conversation):
-    """Returns what the clients got, and the events of each."""
+    """Returns what each client received, and its events."""
     with server_class() as server:
         got = conversation(server)
         for client in server.clients:
@@ -173,14 +173,14 @@ def test_same_bytes_and_events_in_the_same_order(conversation):
 
 
 def large(server):
-    """More than a message: it is cut at 1,024 bytes."""
+    """More bytes than a message has. They are cut at 1,024 bytes."""
     client = server.connect()
     client.sendall(harness.pattern(3000))
     return harness.recv_exactly(client, 3000)
 
 
 def three_at_once(server):
-    """Messages that leave a pause apart, each one whole."""
+    """Messages leave a pause apart, each one whole."""
     client = server.connect()
     began = time.monotonic()
     client.sendall(harness.pattern(3 * 1024))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Run inside the booted Debian: selectd as its users know it, through systemctl, its file and its journal."""
+"""Runs in the booted Debian, and uses selectd as its users do: through systemctl, its file and its
+journal.
+"""
 
 import json
 import os
@@ -29,7 +31,7 @@ def prop(name, unit="selectd.service"):
 
 
 def until(what, condition):
-    """Waits for what only systemd knows, and tells nobody when it happens."""
+    """Polls for a state that only systemd knows and does not announce."""
     end = time.monotonic() + DEADLINE
     while not (result := condition()):
         assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
@@ -38,11 +40,11 @@ def until(what, condition):
 
 
 def journal(since, unit="selectd"):
-    """The records since a cursor that journalctl -u selects; unit=None: those of any selectd.
+    """The records since a cursor that journalctl -u selects. unit=None: those of any selectd.
 
-    The journal looks up the unit when it gets to a record, and under load the process may be gone
-    by then, if all it does is say what is wrong. Selected here, for journalctl (252) skips the first
-    one it selects itself if the cursor's own record is none of them.
+    The journal looks up the unit when it receives a record. Under load, a process that only reports a mistake
+    may be gone by then. The records are selected here, because journalctl (252) skips the first record that
+    it selects itself if the cursor's own record is not selected.
     """
     run("journalctl --sync")
     records = map(json.loads, run(f"journalctl -o json --after-cursor='{since}'").stdout.splitlines())
@@ -79,7 +81,7 @@ def cursor():
 
 @pytest.fixture(autouse=True)
 def fresh():
-    """Every check begins with the shipped file, and nothing running."""
+    """Every check begins with the shipped file and without a running daemon."""
     CONF.write_text(ORIGINAL)
     yield
     run("systemctl stop 'selectd*.socket' 'selectd*.service'", check=False)
@@ -99,7 +101,7 @@ def drop_in(text):
 
 
 def halt(pid):
-    """Stops a process in its tracks."""
+    """Stops a process until SIGCONT."""
     os.kill(pid, signal.SIGSTOP)
     until("the halt", lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
 
@@ -180,7 +182,7 @@ def test_bad_file_fails_the_reload_with_the_reason(cursor):
             assert record["CONFIG_FILE"] == str(CONF)
             assert record["CONFIG_LINE"] == str(line)
             assert record["MESSAGE"].startswith(f"{CONF}:{line}: services.echo.")
-        # The signal alone, past the check: nothing changes, and it says so.
+        # The signal without the check: nothing changes, and the log says so.
         os.kill(int(pid), signal.SIGHUP)
         until("the refusal", lambda: any(
             m.endswith("keeping the old configuration") for m in messages(cursor)))
@@ -208,7 +210,7 @@ def test_port_in_use_fails_the_start(cursor):
 
 
 def test_kill_9_while_a_client_connects():
-    """With the socket unit nobody is refused: clients wait for the next daemon."""
+    """With the socket unit no client is refused: clients wait for the next daemon."""
     run("systemctl start selectd.socket selectd.service")
     for _ in range(5):
         pid = int(until("a daemon", lambda: prop("MainPID") != "0" and prop("MainPID")))
@@ -221,7 +223,7 @@ def test_kill_9_while_a_client_connects():
 
 
 def test_restart_behind_the_socket_unit_waits_for_the_drain(cursor):
-    """An idle client holds up those who connect during the restart, for as long as drain_timeout."""
+    """An idle client makes clients that connect during the restart wait for drain_timeout."""
     CONF.write_text(ORIGINAL.replace('drain_timeout = "30s"', 'drain_timeout = "1s"'))
     run("systemctl start selectd.socket selectd.service")
     pid = prop("MainPID")
@@ -262,7 +264,8 @@ def test_stop_drains(cursor):
 
 
 def test_socket_activation_and_exit_on_idle(cursor):
-    """The first client starts it, idleness ends it, again and again, and no limit is tripped."""
+    """The first client starts the daemon and idleness ends it, repeatedly, without reaching the start limit.
+    """
     CONF.write_text(ORIGINAL.replace('exit_on_idle = "0"', 'exit_on_idle = "100ms"'))
     run("systemctl start selectd.socket")
     assert prop("ActiveState") == "inactive"
@@ -291,7 +294,7 @@ def test_watchdog_ends_a_daemon_that_hangs():
 
 
 def test_watchdog_leaves_a_daemon_that_turns_alone():
-    drop_in("[Service]\nWatchdogSec=2\n")  # in which a slow machine comes round, too
+    drop_in("[Service]\nWatchdogSec=2\n")  # long enough for a slow machine
     run("systemctl start selectd")
     fed = {int(prop("WatchdogTimestampMonotonic"))}
     until("four signs of life", lambda: fed.add(int(prop("WatchdogTimestampMonotonic"))) or len(fed) > 4)
@@ -299,7 +302,7 @@ def test_watchdog_leaves_a_daemon_that_turns_alone():
 
 
 def test_a_journal_that_hangs_holds_up_nobody(cursor):
-    """What it does not take is counted, and told as soon as it is back."""
+    """Records that the journal does not take are counted, and the number is logged when it is back."""
     run("systemctl start selectd")
     journald = int(prop("MainPID", "systemd-journald.service"))
     halt(journald)
@@ -358,7 +361,7 @@ def test_fifteen_hundred_clients_under_select(cursor):
 # The packages that tests need
 
 POLICY = Path("/usr/sbin/policy-rc.d")
-# Installs a package with a service, the way Debian's packages do, in place of apt-get.
+# In place of apt-get, installs a package with a service, as Debian's packages do.
 APT = """#!/bin/sh
 case "$*" in
 *--yes*) ;;
@@ -374,7 +377,7 @@ touch /run/installed
 
 
 def install_packages(ending):
-    """Runs tests/packages with an apt-get that comes to such an end."""
+    """Runs tests/packages with an apt-get that ends in this way."""
     apt = Path("/usr/local/bin/apt-get")
     apt.write_text(APT + ending)
     apt.chmod(0o755)
@@ -393,7 +396,7 @@ def installed():
 @pytest.mark.parametrize("ending, status", [("exit 0", 0), ("exit 100", 1), ("sleep inf", 143)])
 @pytest.mark.parametrize("policy", [None, "#!/bin/sh\nexit 0\n"])
 def test_packages_leave_no_service_behind(policy, ending, status):
-    """Whether they are installed, fail, or are interrupted."""
+    """No service is left, whether the installation succeeds, fails or is interrupted."""
     if policy:
         POLICY.write_text(policy)
         POLICY.chmod(0o755)
@@ -428,7 +431,7 @@ def start_instances():
 
 
 def said_by(unit):
-    """What a unit file says, line by line, without comments."""
+    """The lines of a unit file without comments."""
     return [line for line in run(f"systemctl cat {unit}").stdout.splitlines()
             if line and not line.startswith("#")]
 
@@ -452,7 +455,7 @@ def test_instances_are_no_more_exposed():
 
 
 def clients_of(unit, since):
-    """Who connected to an instance, as it names them."""
+    """The clients of an instance, by their names in the log."""
     return {r["SELECTD_CLIENT"] for r in journal(since, unit=unit) if r["MESSAGE"].endswith(" connected")}
 
 
@@ -461,7 +464,7 @@ def name_of(client):
 
 
 def greeted(n):
-    """So many clients, each of them connected and answered."""
+    """That many clients, each connected and answered."""
     clients = [connect() for _ in range(n)]
     for i, client in enumerate(clients):
         assert exchange(client, b"client %d" % i) == b"client %d" % i
@@ -470,7 +473,7 @@ def greeted(n):
 
 @pytest.mark.parametrize("kind", ["socket", "service"])
 def test_instances_share_a_port(cursor, kind):
-    """Started by their first clients, or as services."""
+    """The instances are started by their first clients, or as services."""
     run(f"systemctl enable --now {ONE}.{kind} {TWO}.{kind}")
     clients = greeted(200)
     one, two = clients_of(ONE, cursor), clients_of(TWO, cursor)
@@ -485,9 +488,9 @@ def test_instances_share_a_port(cursor, kind):
 
 
 class Callers:
-    """Clients that connect, say something, hear it and go, again and again while a with block runs.
+    """Clients that connect, send, receive and leave, repeatedly while a with block runs.
 
-    Whether any are reset is for the test to judge; nothing else may happen to them.
+    The test judges whether any may be reset. Nothing else may happen to them.
     """
 
     def __init__(self, n=4):
@@ -510,7 +513,7 @@ class Callers:
             self.errors.append(error)
 
     def wait_for_more(self):
-        """Until each has been served several times more: at both instances, in all likelihood."""
+        """Waits until each has been served several times more, in all likelihood by both instances."""
         before = list(self.served)
         until("clients", lambda: self.errors or all(
             now >= then + 20 for now, then in zip(self.served, before)))
@@ -528,7 +531,7 @@ class Callers:
 
 
 def quietly():
-    """Logs no connections: Callers are more than the journal takes from one unit."""
+    """Does not log connections, because Callers make more records than the journal takes from one unit."""
     CONF.write_text(ORIGINAL.replace('log_level = "info"', 'log_level = "notice"'))
 
 
@@ -547,7 +550,7 @@ def test_restart_of_an_instance_loses_nobody():
 
 
 def test_stop_of_an_instance_drains(cursor):
-    """Its clients are served to their end, new ones by the other."""
+    """The instance serves its clients until they finish. The other one gets new clients."""
     start_instances()
     clients = greeted(40)
     left = len(clients_of(ONE, cursor))
@@ -566,10 +569,10 @@ def test_stop_of_an_instance_drains(cursor):
 
 
 def test_instances_come_and_go():
-    """Clients are served all the time. Linux may reset one that is connecting when a socket closes.
+    """Clients are served all the time. Linux may reset a client that is connecting while a socket closes.
 
-    (Measured with a server that does little else: at one closing in forty, or in three hundred with
-    net.ipv4.tcp_migrate_req=1.)
+    (Measured with a server that does little else: at one closing in forty, or with net.ipv4.tcp_migrate_req=1
+    at one in three hundred.)
     """
     quietly()
     start_instances()
@@ -583,7 +586,7 @@ def test_instances_come_and_go():
 
 
 def test_another_service_of_the_instances():
-    """A socket unit of its own, as the shipped one says."""
+    """The service has a socket unit of its own, as the shipped unit's comment says."""
     CONF.write_text(ORIGINAL.replace("services = {", '''services = {
         other = { listen = "127.0.0.1:8009"; };'''))
     unit_file("selectd-other@.socket", "[Socket]\nListenStream=127.0.0.1:8009\nReusePort=yes\n"
