@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Errors of accept4(2), which stands here in place of the C library's: those of one client who is
- * gone, and those of the system, which pause the listener.
+ * Errors of accept4(2), which this test replaces: errors of one client that has left, and errors of
+ * the system, which pause the listener.
  */
 #include "listener.h"
 #include "turning.h"
@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <sys/syscall.h>
 
-static int next_error; /* of the next call; 0: none */
+static int next_error; /* what the next call fails with; 0: it succeeds */
 static int calls, accepted, reported;
 
 int accept4(int fd, __SOCKADDR_ARG address, socklen_t *length, int flags)
@@ -75,7 +75,7 @@ static int come_with_error(struct listener *listener, int error)
         return client;
 }
 
-/* Nobody hears of them, and the next client is accepted. */
+/* Errors of a client are not reported, and the next client is accepted. */
 static void of_a_client(void **state)
 {
         static const int errors[] = { ECONNABORTED, EINTR,  EPROTO,       ENETDOWN,   ENOPROTOOPT,
@@ -93,7 +93,10 @@ static void of_a_client(void **state)
         listener_free(listener);
 }
 
-/* They are reported once; the listener does not spin, and goes on when it is told to. */
+/*
+ * Errors of the system are reported once. The listener does not spin, and continues when it is
+ * resumed.
+ */
 static void of_the_system(void **state)
 {
         static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EINVAL };

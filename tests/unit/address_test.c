@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Addresses as they are typed, as they are shown, and when two are the same. */
+/* Addresses: parsing, formatting and comparing. */
 #include "address.h"
 #include "unit.h"
 
@@ -70,7 +70,7 @@ static void good(void **state)
 static void bad(void **state)
 {
         static const char *const texts[] = {
-                /* no address */
+                /* not addresses */
                 "",
                 " ",
                 ":",
@@ -204,7 +204,7 @@ static void unnamed_and_abstract(void **state)
         assert_string_equal(address_format(&a, text), "unix:\\x00xy");
         assert_int_equal(address_port(&a), 0);
 
-        /* the longest of all: no byte of 108 is printable */
+        /* the longest text: none of the 108 bytes is printable */
         text[ADDRESS_TEXT_SIZE] = '!';
         memset(a.un.sun_path, 1, sizeof(a.un.sun_path));
         a.length = sizeof(a.un);
@@ -312,7 +312,7 @@ static void reaches(void **state)
                 { "[::1]:7", "[::]:7", true },
                 { "[::1]:7", "0.0.0.0:7", false },
                 { "192.0.2.1:7", "192.0.2.1:7", true },
-                { "192.0.2.1:7", "*:7", false }, /* it may be another host's */
+                { "192.0.2.1:7", "*:7", false }, /* the address may be another host's */
                 { "0.0.0.0:7", "127.0.0.1:7", true },
                 { "0.0.0.0:7", "*:7", true },
                 { "0.0.0.0:7", "192.0.2.1:7", false },

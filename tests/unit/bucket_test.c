@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The token bucket grants exactly the burst and what the rate has added since, in the order of the
- * reservations, from any thread and for the largest numbers.
+ * The token bucket grants exactly the burst and the tokens that the rate has added since, in the
+ * order of the reservations, from any thread and for the largest numbers.
  *
  * The tests compare it with an exact level in millionths of a byte. The bucket counts in whole
  * nanoseconds, and may be wrong by one for each reservation.
@@ -30,7 +30,7 @@ static int release(void **state)
         return 0;
 }
 
-/* Return: how long @n bytes have to wait that are reserved @usec after the beginning. */
+/* Reserves @n bytes @usec after the beginning. Return: how long they have to wait. */
 static uint64_t wait_of(uint64_t usec, size_t n, uint64_t rate, uint64_t burst)
 {
         uint64_t now = BEGAN_USEC + usec, leave = bucket_reserve(bucket, now, n, rate, burst);
@@ -83,7 +83,7 @@ static void returned(void **state)
         bucket_return(bucket, 300, 1000);
         assert_int_equal(wait_of(0, 100, 1000, 1000), 200 * USEC_PER_MSEC);
 
-        /* exactly the returned tokens are there again */
+        /* exactly the returned tokens are available */
         assert_int_equal(wait_of(10 * USEC_PER_SEC, 1000, 1000, 1000), 0);
         assert_int_equal(wait_of(10 * USEC_PER_SEC, 1000, 1000, 1000), USEC_PER_SEC);
         bucket_return(bucket, 1000, 1000);
@@ -100,7 +100,7 @@ static void filled(void **state)
         assert_int_equal(wait_of(0, 1, 1, 65536), USEC_PER_SEC);
 }
 
-/* Moments are rounded up to microseconds: no fraction is given away. */
+/* Moments are rounded up to microseconds, so that no fraction is lost to the rate. */
 static void fractions(void **state)
 {
         const uint64_t rate = 3000000; /* 0.33 µs a byte */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The bound of the bytes that all hold: who counts, who waits, and who is told of room. */
+/*
+ * The budget of held bytes: which holders count, which wait, and which are called when there is
+ * room.
+ */
 #include "budget.h"
 #include "turning.h"
 
@@ -31,7 +34,7 @@ static void turns(unsigned n)
                 assert_int_equal(loop_turn(loop), 0);
 }
 
-/* The holders of several loops share the bound; what one counts anew replaces what it counted. */
+/* The holders of several loops share the bound. A holder's new count replaces its old one. */
 static void counts(void **state)
 {
         struct holders *holders = loop_holders(loop), others;
@@ -68,7 +71,10 @@ static void no_bound(void **state)
         assert_false(holders_are_full(holders));
 }
 
-/* Those that wait are told in order once there is room, those that gave up are not. */
+/*
+ * Waiting holders are called in order when there is room. Those that have stopped waiting are not
+ * called.
+ */
 static void waits(void **state)
 {
         struct holders *holders = loop_holders(loop);
@@ -81,7 +87,7 @@ static void waits(void **state)
         assert_int_equal(holder_wait(&c, holders, on_room), 0);
         assert_int_equal(holder_wait(&a, holders, on_room), 0);
         holder_stop_waiting(&b, holders);
-        turns(20); /* of 2 ms at most: long enough to look */
+        turns(20); /* at most 2 ms each: long enough for a check */
         assert_int_equal(n_told, 0);
         holder_count(&full, holders, MAX_BYTES - 1);
         for (int i = 0; n_told < 2 && i < 1000; i++)

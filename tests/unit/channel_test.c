@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client's connection: all bytes both ways, the end behind everything that came, and system calls
- * that are interrupted or fail.
+ * A client's connection: all bytes both ways, the end after everything that arrived, and system
+ * calls that are interrupted or fail.
  *
- * recv() and writev() here stand in for the C library's, also for libevent.
+ * This test replaces the C library's recv() and writev(), for libevent as well.
  */
 #include "channel.h"
 #include "turning.h"
@@ -16,7 +16,7 @@
 #define BYTES ((size_t)4 * 1024 * 1024) /* more than the sockets hold */
 
 static bool interrupt_each; /* every second call fails with EINTR */
-static int send_error;      /* what writev() fails with; 0: it does not */
+static int send_error;      /* what writev() fails with; 0: it succeeds */
 static unsigned n_interrupts;
 
 static bool interrupted(void)
@@ -49,7 +49,7 @@ ssize_t writev(int fd, const struct iovec *pieces, int n)
 }
 
 static struct channel *channel;
-static int pair[2]; /* the channel's end; the peer's */
+static int pair[2]; /* the channel's socket; the peer's */
 static uint8_t data[BYTES], received[BYTES];
 static size_t n_received;
 static int n_ends, end_error;
@@ -105,7 +105,7 @@ static void close_peer(void)
         pair[1] = -1;
 }
 
-/* Reads what the peer has, into @received. Return: whether it has come to the end. */
+/* Reads what the peer has received into @received. Return: whether the stream has ended. */
 static bool peer_reads(void)
 {
         ssize_t n = 1;
@@ -171,9 +171,9 @@ static void answer_before_a_reset(void **state)
         (void)state;
         assert_int_equal(channel_send(channel, "x", 1), 0);
         assert_int_equal(write(pair[1], data, n), n);
-        close_peer(); /* with one byte not read: that is a reset */
+        close_peer(); /* one byte is unread, so this resets */
         assert_int_equal(channel_send(channel, "y", 1), 0);
-        assert_int_equal(n_ends, 0); /* never from within a call */
+        assert_int_equal(n_ends, 0); /* on_end() is not called from within a call */
         turn_until(n_ends == 1);
         assert_true(end_error < 0);
         assert_int_equal(n_received, n);
@@ -182,7 +182,7 @@ static void answer_before_a_reset(void **state)
         assert_int_equal(n_ends, 1);
 }
 
-/* Of a failure that the socket does not know of, too; and of one while reading pauses. */
+/* Also a failure that the socket does not know of, and one while reading is paused. */
 static void answer_before_a_failed_send(void **state)
 {
         (void)state;
@@ -196,12 +196,12 @@ static void answer_before_a_failed_send(void **state)
         turn_until(n_ends == 1);
         assert_int_equal(end_error, -ENOMEM);
         assert_int_equal(n_received, 60000);
-        assert_int_equal(channel_resume(channel), 0); /* does nothing any more */
+        assert_int_equal(channel_resume(channel), 0); /* has no effect any more */
         turn_a_while();
         assert_int_equal(n_ends, 1);
 }
 
-/* A reset that nobody has seen before the end is no end in good order. */
+/* A reset that is noticed only at the end is not an orderly end. */
 static void end_after_a_reset(void **state)
 {
         const struct linger none = { .l_onoff = 1 };
@@ -212,7 +212,7 @@ static void end_after_a_reset(void **state)
         assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &none, sizeof(none)), 0);
         close_peer();
         assert_int_equal(getsockopt(pair[0], SOL_SOCKET, SO_ERROR, &error, &length), 0);
-        assert_int_equal(error, ECONNRESET); /* and now the socket has forgotten it */
+        assert_int_equal(error, ECONNRESET); /* which clears the socket's error */
         channel_end(channel);
         turn_until(n_ends == 1);
         assert_true(end_error < 0);

@@ -72,7 +72,7 @@ static bool names_a_key(const char *name)
         return false;
 }
 
-/* Every fault has a name of its own, which a user finds among the keys. */
+/* Every fault has a name of its own, which is a key or the beginning of keys. */
 static void fault_names(void **state)
 {
         char names[N_FAULTS][CONDITIONS_TEXT_SIZE];

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Connecting, as RFC 8305 has it. A server is mute when its backlog is full: Linux then drops the
- * segments that ask for a connection.
- */
+/* Connecting as in RFC 8305. A server with a full backlog is mute: Linux drops the SYN segments. */
 #include "dial.h"
 #include "loop.h"
 #include "unit.h"
@@ -17,10 +14,10 @@
 
 #define DELAY_USEC (250 * USEC_PER_MSEC)
 
-/* An address, and what is behind it. */
+/* An address, and its server. */
 struct server {
         struct address address;
-        int fd;       /* bound; listens, or does not */
+        int fd;       /* bound, and perhaps listening */
         int fills[4]; /* connections that fill its backlog; -1: none */
 };
 
@@ -160,7 +157,7 @@ static void refused_addresses(void **state)
                 stop_server(&servers[i]);
 }
 
-/* Others are tried while a mute one may still answer. */
+/* Other addresses are tried while a mute one may still answer. */
 static void mute_addresses(void **state)
 {
         uint64_t began = now_usec();
@@ -175,7 +172,7 @@ static void mute_addresses(void **state)
                 stop_server(&servers[i]);
 }
 
-/* The second is live, but of the same family as the first: the third comes before it. */
+/* The second address works, but has the family of the first, so the third is tried before it. */
 static void families_take_turns(void **state)
 {
         (void)state;
@@ -203,7 +200,7 @@ static int count_unanswered(const struct address *address)
 
 static int n_unanswered; /* before dial() */
 
-/* Once dial() has asked the first server for a connection, makes room for it. */
+/* Makes room in the first server's backlog when dial() has sent it a SYN. */
 static void *answer_late(void *arg)
 {
         while (count_unanswered(&servers[0].address) <= n_unanswered)
@@ -212,7 +209,7 @@ static void *answer_late(void *arg)
         return arg;
 }
 
-/* The first address may win even when others have been tried since. */
+/* The first address may win even after attempts at others have begun. */
 static void first_address_answers_late(void **state)
 {
         pthread_t thread;
@@ -288,7 +285,7 @@ static void on_alarm(int number)
         (void)number;
 }
 
-/* A signal every millisecond, to a handler after which no system call is restarted. */
+/* A signal arrives every millisecond, and its handler restarts no system call. */
 static void interrupt(uint64_t interval_usec)
 {
         const struct sigaction action = { .sa_handler = on_alarm };

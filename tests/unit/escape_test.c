@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Escaping: of every byte, of any mixture, and never longer than ESCAPE_SIZE. */
+/* Escaping of every byte and of any mixture, never longer than ESCAPE_SIZE. */
 #include "escape.h"
 #include "unit.h"
 
 #include <ctype.h>
 #include <locale.h>
 
-/* What one byte becomes, written down once more. */
+/* The escaped form of one byte, by a second implementation. */
 static void expected_of(unsigned char byte, char *out)
 {
         const char *word = byte == '\n'   ? "\\n"
@@ -53,7 +53,7 @@ static void nothing(void **state)
         assert_int_equal(out[0], '\0');
 }
 
-/* One byte behind the bound stays as it was, and the worst input fills the bound. */
+/* The byte after ESCAPE_SIZE is unchanged, and the worst input fills ESCAPE_SIZE. */
 static void bound(void **state)
 {
         unsigned char data[64];
@@ -87,7 +87,7 @@ static void assert_shown(const char *text, const char *expected)
         assert_int_equal(n, strlen(expected));
 }
 
-/* Text stays readable; whatever could drive a terminal does not get there. */
+/* Text stays readable, and nothing that could control a terminal is left. */
 static void for_terminal(void **state)
 {
         (void)state;
@@ -103,13 +103,13 @@ static void for_terminal(void **state)
                      "1m \xff \xc3",
                      "\\x9b1m \\xff \\xc3");
         assert_shown("\xe4\xb8", "\\xe4\\xb8");          /* cut short */
-        assert_shown("\xc0\x9b", "\\xc0\\x9b");          /* not the shortest form */
+        assert_shown("\xc0\x9b", "\\xc0\\x9b");          /* an overlong form */
         assert_shown("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* a surrogate */
         assert_non_null(setlocale(LC_CTYPE, "C"));
         assert_shown("caf\xc3\xa9", "caf\\xc3\\xa9");
 }
 
-/* No byte below 0x20 but a tab, no DEL, no C1; and a NUL does not end it. */
+/* The output has no byte below 0x20 except tabs, no DEL and no C1. A NUL does not end the input. */
 static void random_for_terminal(void **state)
 {
         unsigned char data[64];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that are read whole, and those that are refused. */
+/* Reading of whole files, and refused files. */
 #include "file.h"
 #include "unit.h"
 
@@ -26,7 +26,7 @@ static void refused(void **state)
         expect_refused("missing", -ENOENT, "No such file or directory");
 }
 
-/* The bytes up to @max, a NUL among them, and a NUL behind them. */
+/* Up to @max bytes are read, NUL bytes included, and a NUL is added. */
 static void read_whole(void **state)
 {
         static const char bytes[] = "one\0two\n";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gate: its limit, and its records of clients that were turned away, which are read from
- * standard error.
+ * The gate: its limit, and its log lines about clients that were turned away, read from standard
+ * error.
  */
 #include "gate.h"
 #include "turning.h"
@@ -33,7 +33,7 @@ static int drop_gate(void **state)
         return stop_loop(state);
 }
 
-/* What has been logged since this was last asked. */
+/* Return: the log lines since the last call. */
 static const char *logged(void)
 {
         static char text[8192];
@@ -87,7 +87,7 @@ static void one_record_for_many(void **state)
         assert_string_equal(logged(), "");
 }
 
-/* A limit that has changed since is not the one that turned anybody away. */
+/* The line has the limit that turned the clients away, not a later one. */
 static void the_limit_of_then(void **state)
 {
         (void)state;
@@ -107,7 +107,7 @@ static void the_limit_of_then(void **state)
                                       "echo: 127.0.0.1:4 turned away: Cannot allocate memory\n");
 }
 
-/* However many services there are, there are few records, and everyone is counted. */
+/* With many services there are still few lines, and every client is counted. */
 static void many_services(void **state)
 {
         char name[16], client[16];

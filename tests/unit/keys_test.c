@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables of keys, and that what is written of a key elsewhere agrees with them: the shipped
- * selectd.conf, its manual page, and the words of the fuzzer.
+ * The tables of keys agree with the shipped selectd.conf, its manual page and the fuzzer's
+ * dictionary.
  */
 #include "config.h"
 #include "keys.h"
@@ -9,7 +9,7 @@
 
 #include <ctype.h>
 
-/* A file's text; the test's until its end. */
+/* The text of a file; free_text() frees it at the end of the test. */
 static char *text;
 
 static void read_source(const char *name)
@@ -30,7 +30,7 @@ static int free_text(void **state)
         return 0;
 }
 
-/* Calls @check for each key there is; it returns whether the key is as it should be. */
+/* Calls @check for each key. @check returns whether the key is right. */
 static void for_each_key(bool (*check)(const struct key *key))
 {
         size_t n_wrong = 0;
@@ -46,7 +46,7 @@ static void for_each_key(bool (*check)(const struct key *key))
         assert_int_equal(n_wrong, 0);
 }
 
-/* Whether the line at @line says @words, and not as a part of longer ones. */
+/* Whether the line at @line has @words as whole words. */
 static bool says(const char *line, const char *words)
 {
         size_t end = strcspn(line, "\n"), n = strlen(words);
@@ -72,7 +72,7 @@ static bool is_complete(const struct key *key)
                 const struct key *found = keys_find(&key_groups[i], key->name);
 
                 if (found && found != key)
-                        return false; /* a name means one thing everywhere */
+                        return false; /* a name has one meaning in all groups */
         }
         return key->read && key->legal && (!key->word || strstr(key->legal, key->word)) &&
                (!key->required || !key->value);
@@ -95,7 +95,7 @@ static void tables(void **state)
         assert_null(keys_find(&key_groups[GROUP_TOP], ""));
 }
 
-/* What the rest of the code takes for "nothing is done" is what a file does that says nothing. */
+/* A file without conditions gives conditions_none. */
 static void conditions(void **state)
 {
         static const char minimal[] = "services = { a = { listen = \"127.0.0.1:0\"; }; };",
@@ -118,9 +118,9 @@ static void conditions(void **state)
         config_unref(config);
 }
 
-/* What is written elsewhere */
+/* Files that must agree with the tables */
 
-/* "KEY = DEFAULT;" stands there, or where there is no default, or a group, "KEY =". */
+/* The file has "KEY = DEFAULT;", or "KEY =" for a group or a key without a default. */
 static bool is_in_conf(const struct key *key)
 {
         bool exact = key->value && key->value[0] != '(';
@@ -144,7 +144,7 @@ static void conf(void **state)
         for_each_key(is_in_conf);
 }
 
-/* The key heads a paragraph. */
+/* The page has a paragraph for the key. */
 static bool is_in_page(const struct key *key)
 {
         for (const char *line = text; line; line = next_line(line)) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The listener: a bounded number of clients a turn, all of them in the end; files of unix sockets.
+/*
+ * The listener accepts a bounded number of clients in one turn, and all of them in the end. Also
+ * files of unix sockets.
  */
 #include "listener.h"
 #include "turning.h"
@@ -45,7 +47,7 @@ static struct listener *listen_on(const char *text)
         return listener;
 }
 
-/* Clients that come faster than they are accepted must not keep the loop from all else. */
+/* Clients that connect faster than they are accepted must not block the loop. */
 static void batches(void **state)
 {
         struct listener *listener = listen_on("127.0.0.1:0");
@@ -70,7 +72,7 @@ static void batches(void **state)
         listener_free(listener);
 }
 
-/* Those who wait at the end are accepted all the same, and by a paused listener too. */
+/* Clients that wait when the listener closes are accepted, even by a paused listener. */
 static void pending(void **state)
 {
         struct listener *listener = listen_on("127.0.0.1:0");
@@ -90,7 +92,7 @@ static void pending(void **state)
         listener_free(listener);
 }
 
-/* A file that nobody listens on is replaced, one that is in use or no socket is not. */
+/* A stale socket file is replaced. A file that is in use or not a socket is not. */
 static void unix_files(void **state)
 {
         char directory[] = "/tmp/selectd-XXXXXX", text[128], path[64];
@@ -109,7 +111,7 @@ static void unix_files(void **state)
         assert_int_equal(access(path, F_OK), -1);
 
         assert_int_equal(listener_bind(&address, &everyone, 1, false, &fd), 0);
-        assert_int_equal(close(fd), 0); /* as a crash leaves it */
+        assert_int_equal(close(fd), 0); /* as after a crash */
         listener_free(listen_on(text));
 
         assert_int_equal(mknod(path, S_IFREG | 0600, 0), 0);

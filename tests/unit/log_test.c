@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log: which lines are written at which level, what stands in one, the fields of a journal
- * record, and the catalog that explains each kind.
+ * The log: which lines are written at which level, their words, the fields of journal records, and
+ * the catalog's entry for each kind.
  *
- * Standard error is a file while a line is written; what goes to the journal a function here takes.
+ * Standard error is a file while a line is written. A function of this test takes the records for
+ * the journal.
  */
 #include "log.h"
 #include "unit.h"
@@ -15,12 +16,12 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-static char journal[1 << 20]; /* the fields of the records, a line each */
+static char journal[1 << 20]; /* the fields of the records, one on each line */
 
-static int journal_error; /* that a record meets; 0: it is taken */
-static size_t n_asked;    /* how often it was tried to send one */
+static int journal_error; /* what sending a record fails with; 0: it succeeds */
+static size_t n_asked;    /* how often a record was sent */
 
-/* In place of the system's. */
+/* Replaces the C library's. */
 ssize_t sendto(int fd, const void *record, size_t length, int flags, const struct sockaddr *address,
                socklen_t address_length)
 {
@@ -39,7 +40,7 @@ ssize_t sendto(int fd, const void *record, size_t length, int flags, const struc
         return (ssize_t)length;
 }
 
-/* Standard error goes to a file from here on. Return: what brings it back. */
+/* Redirects standard error to a file. Return: a descriptor that restores it. */
 static int divert_stderr(void)
 {
         int file = open("stderr", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -57,7 +58,10 @@ static void restore_stderr(int saved)
         (void)close(saved);
 }
 
-/* What @kind about @about writes on standard error, until the next one; and in journal[]. */
+/*
+ * Return: the line of @kind about @about on standard error, valid until the next call. Sets
+ * journal[].
+ */
 static const char *write_line(enum log_kind kind, const struct log_about *about, const char *words)
 {
         static char written[16384];
@@ -103,7 +107,7 @@ static void levels(void **state)
         };
 
         (void)state;
-        assert_true(log_wants(LOG_CONNECTED)); /* info, until it is set */
+        assert_true(log_wants(LOG_CONNECTED)); /* info is the first level */
         assert_false(log_wants(LOG_WAITING));
         for (enum log_level at = LOG_LEVEL_ERROR; at <= LOG_LEVEL_DEBUG; at++) {
                 log_set_level(at);
@@ -136,7 +140,7 @@ static void line(void **state)
         assert_string_equal(journal, "");
 }
 
-/* Cut, but a line still, whichever part of it is long; and of the right beginning. */
+/* A long line is cut, whichever part of it is long. It stays one line, and keeps its beginning. */
 static void long_lines(void **state)
 {
         static char words[20000];
@@ -155,13 +159,12 @@ static void long_lines(void **state)
                 assert_in_range(n, 8000, 8192);
                 assert_int_equal(strcspn(text, "\n"), n - 1);
         }
-        /* just around the limit nothing is lost too early */
+        /* just around the limit nothing is cut too early */
         words[8000] = '\0';
         assert_int_equal(strlen(write_line(LOG_READY, NULL, words)), 8001);
 }
 
-/* Sets JOURNAL_STREAM to the file that write_line() writes to, or, with @device or @more, to not
- * quite that one. */
+/* Sets JOURNAL_STREAM to the file that write_line() writes to. @device and @more make it wrong. */
 static void set_journal_stream(unsigned device, const char *more)
 {
         char value[64];
@@ -235,7 +238,7 @@ static size_t count(const char *text, const char *word)
         return n;
 }
 
-/* Whatever the error, records wait in order, and none is lost as long as there is room. */
+/* Whatever the error, records wait in order, and none is lost while the queue has room. */
 static void journal_that_comes_back(void **state)
 {
         static const int errors[] = { EAGAIN, ECONNREFUSED, ENOENT, ENOBUFS };
@@ -262,7 +265,7 @@ static void journal_that_comes_back(void **state)
         }
 }
 
-/* What finds no room is counted, and that is said in its place. */
+/* Records that find no room are counted, and a line reports them at their place. */
 static void journal_that_is_gone_for_long(void **state)
 {
         static const struct {
@@ -300,7 +303,7 @@ static void journal_that_is_gone_for_long(void **state)
         }
 }
 
-/* One that no datagram can hold is lost, and keeps no other from being written. */
+/* A record that no datagram can hold is lost. The others are written. */
 static void record_too_large(void **state)
 {
         (void)state;
@@ -313,7 +316,7 @@ static void record_too_large(void **state)
         assert_non_null(strstr(journal, "MESSAGE=small\n"));
 }
 
-/* Somebody else's JOURNAL_STREAM, or junk: standard error it is. */
+/* With another program's JOURNAL_STREAM, or junk, lines go to standard error. */
 static void not_the_journal(void **state)
 {
         static const char *const junk[] = { "", "1", ":", "1:", "x:y", "-1:-1" };
@@ -385,7 +388,7 @@ static void catalog(void **state)
                 missing++;
         }
         assert_int_equal(missing, 0);
-        assert_int_equal(entries.n, kinds.n); /* none for what is no more */
+        assert_int_equal(entries.n, kinds.n); /* no entries for kinds that do not exist */
         free(code);
         free(text);
 }

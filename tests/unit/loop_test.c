@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop on each backend: its name, what is deferred, what other threads post, and the watch of
+ * The loop on each backend: its name, deferred work, posts from other threads, and the watch of
  * descriptors.
  */
 #include "turning.h"
@@ -23,7 +23,7 @@ static void names(void **state)
         assert_null(untouched);
         assert_null(loop_free(NULL));
 
-        /* the environment has no say */
+        /* the environment has no influence */
         assert_int_equal(setenv("EVENT_NOEPOLL", "1", 1), 0);
         assert_int_equal(loop_new("auto", &other), 0);
         assert_string_equal(loop_backend(other), "epoll");
@@ -45,7 +45,7 @@ static void values(void **state)
 
 struct job {
         struct loop_task task;
-        struct job *next; /* deferred by this one */
+        struct job *next; /* a job that this one defers */
 };
 
 static int runs;
@@ -59,7 +59,7 @@ static void job_run(struct loop_task *task)
         runs++;
         if (job->next)
                 loop_defer(loop, &job->next->task);
-        free(job); /* the loop must not look at it again */
+        free(job); /* the loop must not use it again */
 }
 
 static struct job *job_new(struct job *next)
@@ -89,7 +89,7 @@ static void deferred(void **state)
         runs = 0;
         assert_int_equal(event_base_once(loop_base(loop), -1, EV_TIMEOUT, on_defer, NULL, NULL), 0);
         turn_until(runs > 0);
-        assert_int_equal(runs, 4); /* in one turn, what a task defers too */
+        assert_int_equal(runs, 4); /* in one turn, including work that a task defers */
         turn_a_while();
         assert_int_equal(runs, 4);
         /* and without a turn */
@@ -103,20 +103,22 @@ static void deferred(void **state)
 #define POSTERS 8
 #define POSTS   20000
 
-/* One task that a thread posts again and again; @done follows @asked, which is why it is posted. */
+/*
+ * A task that a thread posts repeatedly. The thread raises @asked, and the task raises @done to it.
+ */
 struct poster {
         struct loop_task task;
         pthread_t thread;
         _Atomic unsigned asked;
         _Atomic unsigned done;
         unsigned runs;
-        bool elsewhere; /* it ran on another thread */
+        bool elsewhere; /* the task ran on another thread */
 };
 
 /* A task that is posted once. */
 struct letter {
         struct loop_task task;
-        unsigned text; /* plain: the task must see what was written before the post */
+        unsigned text; /* not atomic: the post itself must order these accesses */
 };
 
 static pthread_t home;
@@ -150,7 +152,7 @@ static void *post(void *arg)
         return NULL;
 }
 
-/* Each task finds all there is to do, on the loop's thread; the last post is not lost. */
+/* Each task sees everything that was asked, on the loop's thread. The last post is not lost. */
 static void posted_by_many(void **state)
 {
         struct poster posters[POSTERS] = { 0 };
@@ -186,7 +188,7 @@ static void *post_one_by_one(void *arg)
         return NULL;
 }
 
-/* Each post is the last for the time being, and comes when the loop has just found no more. */
+/* The loop has just found no more tasks when the next post comes. */
 static void posted_one_by_one(void **state)
 {
         struct poster poster = { .task.run = poster_run };
@@ -214,7 +216,7 @@ static void *send_letters(void *arg)
         return NULL;
 }
 
-/* None is lost among others, and all that was written before the post is seen. */
+/* No task is lost among others, and each sees everything that was written before its post. */
 static void posted_once_each(void **state)
 {
         pthread_t threads[POSTERS];
@@ -229,7 +231,7 @@ static void posted_once_each(void **state)
         assert_int_equal(delivered, POSTERS * ELEMENTS(letters[0]));
 }
 
-/* Before it runs a task is posted but once, and after that anew; others keep their place. */
+/* A task that waits is not posted again, and one that has run is. Other tasks keep their order. */
 static void posted_twice(void **state)
 {
         struct poster first = { .task.run = poster_run }, second = { .task.run = poster_run };
@@ -241,7 +243,8 @@ static void posted_twice(void **state)
                 loop_post(loop, &second.task);
                 loop_post(loop, &first.task);
                 loop_post(loop, &second.task);
-                assert_int_equal(first.runs, i - 1); /* not yet, though this is its thread */
+                assert_int_equal(first.runs,
+                                 i - 1); /* not yet, although this is the loop's thread */
                 turn_until(first.done == i && second.runs == i);
                 turn_a_while();
                 assert_int_equal(first.runs, i);
@@ -249,7 +252,7 @@ static void posted_twice(void **state)
         }
 }
 
-/* Posts itself again, for as long as @until lies ahead. */
+/* Posts itself again until @until. */
 struct storm {
         struct loop_task task;
         uint64_t until;
@@ -272,11 +275,11 @@ static void on_little_time(evutil_socket_t fd, short what, void *arg)
         (void)fd;
         (void)what;
         if (!storm->over)
-                storm->until = 0; /* it has seen enough */
+                storm->until = 0; /* ends the storm */
         runs++;
 }
 
-/* However fast tasks come, timers and sockets get their turn too. */
+/* However fast tasks are posted, timers and sockets are served in between. */
 static void posts_do_not_starve(void **state)
 {
         const struct timeval wait = loop_timeval(5 * USEC_PER_MSEC);
@@ -327,7 +330,7 @@ static void watch(void **state)
         assert_int_equal(watched.urgent + watched.errors, 0);
         assert_int_equal(send(pair[1], "!", 1, MSG_OOB), 1);
         turn_until(watched.urgent);
-        turn_a_while(); /* once, though nobody reads it */
+        turn_a_while(); /* reported once, although nobody reads it */
         assert_int_equal(watched.urgent, 1);
 
         assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &none, sizeof(none)), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges of addresses: what is one, and which addresses lie in it. */
+/* Ranges of addresses: parsing, and which addresses they contain. */
 #include "network.h"
 #include "unit.h"
 
@@ -52,7 +52,7 @@ static void good(void **state)
 static void bad(void **state)
 {
         static const char *const texts[] = {
-                /* no addresses */
+                /* not addresses */
                 "",
                 " ",
                 "/",
@@ -101,7 +101,7 @@ static void bad(void **state)
                 "::/256",
                 "fd00::/",
                 "fd00::/a",
-                /* bits behind the prefix */
+                /* host bits */
                 "10.0.0.1/8",
                 "10.128.0.0/8",
                 "1.2.3.5/31",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output: all of it, in order, without blocking the loop, whatever the descriptor is.
+ * Output arrives completely and in order, without blocking the loop, whatever the descriptor is.
  *
- * writev() here stands in for the C library's, also for libevent.
+ * This test replaces the C library's writev(), for libevent as well.
  */
 #include "output.h"
 #include "turning.h"
@@ -33,7 +33,7 @@ ssize_t writev(int fd, const struct iovec *pieces, int n)
 }
 
 static struct output *output;
-static int reads, writes; /* the ends of what is written to */
+static int reads, writes; /* the two ends of the pipe, terminal or socket */
 static uint8_t data[BYTES], got[BYTES];
 static size_t n_got;
 static int n_rooms, n_failures, failure;
@@ -112,7 +112,7 @@ static void make_socket(void)
 
 static void (*const makes[])(void) = { make_pipe, make_terminal, make_socket };
 
-/* Each comes out whole; before it is read, the loop turns on. */
+/* Everything arrives, and the loop goes on before it is read. */
 static void writes_all(void **state)
 {
         (void)state;
@@ -179,7 +179,7 @@ static void nobody_reads(void **state)
         assert_int_equal(close(reads), 0);
         reads = -1;
         output_write(output, data, 100);
-        assert_int_equal(n_failures, 0); /* never from within a call */
+        assert_int_equal(n_failures, 0); /* on_failed() is not called from within a call */
         turn_until(n_failures == 1);
         assert_int_equal(failure, -EPIPE);
         output_write(output, data, 100);
@@ -226,6 +226,6 @@ int main(void)
 
         (void)signal(SIGPIPE, SIG_IGN);
         seed_random();
-        backend = "poll"; /* as the clients have it: input and output may be files */
+        backend = "poll"; /* as in the clients, whose input and output may be files */
         return cmocka_run_group_tests(tests, enter_directory, leave_directory);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Probes: each is recognized as itself and as no other, however short. */
+/* Probes: each is recognized, however short, and not taken for another. */
 #include "probe.h"
 #include "unit.h"
 
@@ -21,7 +21,7 @@ static void recognized(void **state)
                 }
 }
 
-/* A long one tells its number itself. */
+/* A long probe holds its own number. */
 static void number_in_it(void **state)
 {
         uint64_t number = 0;
@@ -34,7 +34,7 @@ static void number_in_it(void **state)
         assert_false(probe_recognize(message, 7, 9, &number));
 }
 
-/* A change is not taken for the same message. Changed in its number, it may be another one. */
+/* A corrupted probe is not recognized as itself. If its number changed, it may be another probe. */
 static void each_byte_counts(void **state)
 {
         (void)state;

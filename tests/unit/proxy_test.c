@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The PROXY protocol against its specification: what is a header, at which byte other bytes are
- * refused, and that a header that is written is read back as the same.
+ * The PROXY protocol against its specification: which bytes are a header, at which byte others are
+ * refused, and that a written header is read back unchanged.
  */
 #include "escape.h"
 #include "proxy.h"
@@ -12,7 +12,7 @@
 
 #define UNTOUCHED 0xaa
 
-/* A literal that may contain NUL. */
+/* A string literal that may contain NUL bytes. */
 struct bytes {
         const char *data;
         size_t n;
@@ -199,7 +199,7 @@ static void not_lines(void **state)
                 /* the end */
                 B(ENDS "1 2 "), B(ENDS "1 2\n"), B(ENDS "1 2\0"), B(ENDS "1 2\r\r"),
                 B(ENDS "1 2\r "), B(ENDS "1 2\r\0"),
-                /* too long for what must still come */
+                /* too long for the rest that must follow */
                 B(TCP6 IP_45 " " IP_45), B(TCP6 IP_44 " " IP_45 " 10"),
                 B(TCP6 IP_45 " " IP_44 " 0 10"), B("PROXY UNKNOWN " NINETY "xx"),
                 B("PROXY UNKNOWN " NINETY "x\rx"),
@@ -301,7 +301,7 @@ static void local(void **state)
                 expect_v2(0x20, 0x11, lengths[i], NOBODY, NOBODY);
 }
 
-/* A length below @least is refused, at the last byte of the length. */
+/* A length below @least is refused at the last byte of the length. */
 static void expect_least(uint8_t protocol, size_t least, const char *source,
                          const char *destination)
 {
@@ -310,7 +310,7 @@ static void expect_least(uint8_t protocol, size_t least, const char *source,
 
         expect_v2(0x21, protocol, least, source, destination);
         for (size_t length = 0; length < least + 6; length++) {
-                /* one or two bytes behind the addresses are too few for a TLV */
+                /* one or two bytes after the addresses are too few for a TLV */
                 bool good = length == least || length >= least + 3;
 
                 (void)make_v2(data, 0x21, protocol, length, &nothing);
@@ -346,7 +346,7 @@ static void protocols(void **state)
         expect_least(0x32, 216, NOBODY, NOBODY);
 }
 
-/* TLVs for the @space bytes behind the addresses. */
+/* TLVs for the @space bytes after the addresses. */
 struct tlvs {
         size_t space;
         struct bytes bytes;

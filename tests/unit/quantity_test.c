@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Durations as in systemd.time(7), sizes, and the writing of durations. */
+/* Parsing of durations and sizes, and formatting of durations. */
 #include "quantity.h"
 #include "unit.h"
 
@@ -111,7 +111,7 @@ static void spans(void **state)
                 { "1y 12month", YEAR + 12 * MONTH },
                 { "55s500ms", 55500 * USEC_PER_MSEC },
                 { "300ms20s 5day", 300 * USEC_PER_MSEC + 20 * USEC_PER_SEC + 5 * DAY },
-                /* nothing, in several spellings */
+                /* zero, in several spellings */
                 { "0", 0 },
                 { "0s", 0 },
                 { "0.0", 0 },

@@ -67,7 +67,7 @@ static void rows_of_their_own(void **state)
                 assert_true(numbers[i] != numbers[i - 1]);
 }
 
-/* The first numbers of similar sequences are spread: each bit is set in about half of them. */
+/* The first numbers of similar sequences differ: each bit is set in about half of them. */
 static void first_numbers(void **state)
 {
         unsigned set[64] = { 0 };
@@ -84,7 +84,7 @@ static void first_numbers(void **state)
                 assert_in_range(set[bit], 1800, 2200); /* six standard deviations */
 }
 
-/* Both ends of a range, and nothing beyond them. */
+/* Both ends of a range occur, and nothing beyond them. */
 static void ends(void **state)
 {
         static const uint64_t most[] = { 0, 1, 2, 999, 65536, UINT64_MAX - 1, UINT64_MAX };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The resolver, with a getaddrinfo(3) of the test's own: names that begin with "stuck" are looked
- * up until the test lets them go.
+ * The resolver, with a getaddrinfo(3) of the test's own. The look-up of a name that begins with
+ * "stuck" blocks until the test releases it.
  */
 #include "resolver.h"
 #include "turning.h"
@@ -95,11 +95,11 @@ static unsigned count_tasks(void)
         return n - 2; /* . and .. */
 }
 
-static unsigned tasks; /* of the process while no resolver has any */
+static unsigned tasks; /* the process's threads without those of a resolver */
 
 static int start(void **state)
 {
-        /* A thread of the test before may be about to end. */
+        /* A thread of the previous test may still be ending. */
         for (uint64_t end = now_usec() + DEADLINE_USEC; count_tasks() > tasks;) {
                 if (now_usec() > end)
                         return -1;
@@ -120,10 +120,10 @@ static int stop(void **state)
         return stop_loop(state);
 }
 
-/* One who asks. */
+/* A client that asks for a name. */
 struct client {
         struct query *query;
-        struct client *frees; /* when it is told */
+        struct client *frees; /* freed when this one's answer is reported */
         unsigned told;
 };
 
@@ -233,7 +233,7 @@ static void answers_are_shared_for_a_while(void **state)
                 } while (n_calls < calls + 2);
                 assert_true(now_usec() - before >= cases[i].usec);
                 assert_true(asked_anew - before < cases[i].usec + DEADLINE_USEC);
-                /* what is shared is there at once, and nobody is told */
+                /* a shared answer is returned at once, without a callback */
                 client_ask(&client, cases[i].host);
                 assert_true(query_is_answered(client.query));
                 turn_a_while();
@@ -242,7 +242,7 @@ static void answers_are_shared_for_a_while(void **state)
         }
 }
 
-/* Who gives up is not told. The answer comes, and is for others. */
+/* A client that has given up is not called. Others get the answer. */
 static void query_given_up(void **state)
 {
         struct client gone = { 0 }, other = { 0 };
@@ -260,7 +260,7 @@ static void query_given_up(void **state)
         query_free(other.query);
 }
 
-/* One who is told frees another whose answer is there as well. */
+/* The callback of one client frees another one whose answer has arrived too. */
 static void query_freed_by_another(void **state)
 {
         struct client first = { 0 }, second = { 0 };
@@ -284,12 +284,13 @@ static void query_freed_before_it_is_told(void **state)
         client_ask(&client, "good");
         while (n_returned == 0)
                 (void)usleep(1000);
-        query_free(client.query); /* told or not: the loop has not turned */
+        query_free(client.query); /* the loop has not turned since then, so it may or may not have
+                                     been called */
         turn_a_while();
         assert_int_equal(client.told, 0);
 }
 
-/* As many as that are stuck; those behind them wait, and are not looked up once nobody asks. */
+/* All threads are stuck. Further names wait, and are not looked up if nobody asks any more. */
 static void bound(void **state)
 {
         struct client stuck[RESOLVER_THREADS] = { 0 }, behind[8] = { 0 }, same = { 0 };
@@ -297,7 +298,7 @@ static void bound(void **state)
 
         (void)state;
         for (unsigned i = 0; i < RESOLVER_THREADS; i++) {
-                /* With one thread fewer stuck another name is served. */
+                /* When one thread is free, another name is looked up. */
                 if (i == RESOLVER_THREADS - 1)
                         assert_int_equal(ask_and_wait("good"), 0);
                 (void)snprintf(host, sizeof(host), "stuck%u", i);
@@ -308,7 +309,7 @@ static void bound(void **state)
                 (void)snprintf(host, sizeof(host), "behind%u", i);
                 client_ask(&behind[i], host);
         }
-        client_ask(&same, "stuck0"); /* takes no thread */
+        client_ask(&same, "stuck0"); /* needs no thread of its own */
         turn_a_while();
         assert_int_equal(n_calls, RESOLVER_THREADS + 1);
         assert_int_equal(count_tasks() - tasks, RESOLVER_THREADS);
@@ -332,18 +333,18 @@ static void threads_end_when_idle(void **state)
         assert_int_equal(ask_and_wait("good"), 0);
         assert_int_equal(count_tasks() - tasks, 1);
         turn_until(count_tasks() == tasks);
-        assert_int_equal(ask_and_wait("good"), 0); /* and start again */
+        assert_int_equal(ask_and_wait("good"), 0); /* and threads start again */
         resolver = resolver_free(resolver);
         turn_until(count_tasks() == tasks);
 }
 
-/* It is not waited for a look-up that hangs; its thread ends after it. */
+/* The resolver does not wait for a look-up that hangs. Its thread ends later. */
 static void freed_while_a_look_up_hangs(void **state)
 {
         struct client client = { 0 };
 
         (void)state;
-        assert_int_equal(ask_and_wait("good"), 0); /* a thread that is idle by then */
+        assert_int_equal(ask_and_wait("good"), 0); /* its thread is idle then */
         client_ask(&client, "stuck");
         turn_until(n_stuck == 1);
         query_free(client.query);
@@ -377,7 +378,7 @@ int main(void)
         const struct CMUnitTest slow[] = { TEST(threads_end_when_idle) };
         pthread_t thread;
 
-        /* ThreadSanitizer starts a thread of its own with the first one. */
+        /* ThreadSanitizer starts a thread of its own with the first thread. */
         if (pthread_create(&thread, NULL, nothing, NULL) != 0 || pthread_join(thread, NULL) != 0)
                 return 1;
         tasks = count_tasks();

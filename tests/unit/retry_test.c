@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Retries: who tries when, what a failure and a success do, and who leaves. */
+/*
+ * Retries: which client tries when, the effect of failures and successes, and clients that leave.
+ */
 #include "retry.h"
 #include "turning.h"
 
@@ -51,7 +53,7 @@ static struct client *who_tries(void)
         return NULL;
 }
 
-/* One at a time, in turn, after pauses that double. */
+/* One client tries at a time, in turn, after pauses that double. */
 static void failures(void **state)
 {
         uint64_t pause = RETRY_FIRST_USEC, began = now_usec();
@@ -72,7 +74,7 @@ static void failures(void **state)
         leave_all();
 }
 
-/* Each success lets two more try, and in the end all have been served. */
+/* Each success lets two more clients try, and in the end all have been served. */
 static void successes(void **state)
 {
         struct client *client;
@@ -93,10 +95,10 @@ static void successes(void **state)
         for (size_t i = 0; i < N; i++)
                 assert_int_equal(clients[i].turns, 1);
         assert_true(now_usec() - first < DEADLINE_USEC);
-        retries_succeeded(&retries, "a"); /* nobody waits any more */
+        retries_succeeded(&retries, "a"); /* no client waits any more */
 }
 
-/* Somebody who never waited has reached the upstream. */
+/* A client that never waited has reached the upstream. */
 static void success_of_another(void **state)
 {
         (void)state;

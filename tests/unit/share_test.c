@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One share for several streams, of which some take all of it, some a part and some nothing: every
- * peer gets the same bytes, whole and in order, and what waits is kept once.
+ * One share for several streams, which take all of it, a part or nothing: every peer gets the same
+ * bytes, complete and in order, and waiting bytes are stored once.
  *
- * The bytes come from the scratch buffer, as a hub's do, and are wiped as soon as the share is
- * over.
+ * The bytes are in the scratch buffer, as in a hub, and are overwritten when the share is over.
  */
 #include "link.h"
 #include "turning.h"
@@ -13,7 +12,7 @@
 #include <malloc.h>
 #include <signal.h>
 
-#define PERIOD 251 /* of the pattern that bytes count up in */
+#define PERIOD 251 /* the period of the pattern in which bytes count up */
 #define MANY   100
 
 /* A stream, its link, and the far end of its socket. */
@@ -26,8 +25,8 @@ struct member {
 
 static struct member members[MANY];
 static size_t n_members;
-static uint64_t given;                               /* bytes, to each */
-static uint8_t pattern[PERIOD + LOOP_SCRATCH_BYTES]; /* to be looked at from any place */
+static uint64_t given;                               /* the bytes given to each */
+static uint8_t pattern[PERIOD + LOOP_SCRATCH_BYTES]; /* the pattern from any of its bytes on */
 
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
 {
@@ -86,7 +85,7 @@ static int set_delay(struct link *link, uint64_t usec)
         return link_set_shaping(link, &shaping, &(struct random){ 0 });
 }
 
-/* One whose socket takes about @room bytes at once. */
+/* Makes a member whose socket takes about @room bytes at once. */
 static struct member *join(int room)
 {
         struct member *member = &members[n_members++];
@@ -126,7 +125,7 @@ static int end(void **state)
         return stop_loop(state);
 }
 
-/* Gives the next @n bytes to all but the one that has failed. Return: whether a copy was made. */
+/* Gives the next @n bytes to all members except the failed one. Return: whether a copy was made. */
 static bool give(size_t n)
 {
         struct share share = { .data = loop_scratch(loop), .n = n };
@@ -137,7 +136,7 @@ static bool give(size_t n)
                 if (members[i].errors)
                         continue;
                 link_put_shared(&members[i].link, &share);
-                assert_true(!copy || share.copy == copy); /* one for all */
+                assert_true(!copy || share.copy == copy); /* one copy for all */
                 copy = share.copy;
         }
         share_deinit(&share);
@@ -146,7 +145,7 @@ static bool give(size_t n)
         return copy;
 }
 
-/* A peer receives up to @n bytes of what there is. */
+/* A peer receives up to @n bytes. */
 static void receive(struct member *member, size_t n)
 {
         static uint8_t data[LOOP_SCRATCH_BYTES];
@@ -166,14 +165,14 @@ static void receive_all(void)
                         turn_until((receive(&members[i], SIZE_MAX), members[i].received == given));
 }
 
-/* Until nothing is taken any more: all that is given from then on waits. */
+/* Gives bytes until no socket takes any more. Bytes that are given after that wait. */
 static void fill(struct member *member)
 {
         while (stream_queued(&member->stream) == 0)
                 (void)give(LOOP_SCRATCH_BYTES);
 }
 
-/* Peers that read at every pace, shares of every size. */
+/* Peers read at different speeds, and shares have different sizes. */
 static void random_sizes(void **state)
 {
         unsigned copies = 0, parts = 0, rounds = 300;
@@ -188,7 +187,7 @@ static void random_sizes(void **state)
 
                 copies += give(n >> random_between(0, 12) ?: 1);
                 parts += was == 0 && stream_queued(last) > 0;
-                for (size_t i = 0; i < n_members; i++) /* the first ones read best */
+                for (size_t i = 0; i < n_members; i++) /* the first ones read most */
                         if (random_between(0, 2 * n_members) > i)
                                 receive(&members[i], random_between(1, 60000));
                 if (random() % 16 == 0)
@@ -200,7 +199,7 @@ static void random_sizes(void **state)
         assert_in_range(parts, 1, rounds - 1);
 }
 
-/* Nobody needs a copy of what every socket takes. */
+/* If every socket takes all of a share, it is not copied. */
 static void taken_by_all(void **state)
 {
         (void)state;
@@ -212,7 +211,10 @@ static void taken_by_all(void **state)
         }
 }
 
-/* What waits for many is one copy, and for each 1 KB, the least that libevent takes. */
+/*
+ * Waiting bytes are stored in one copy, with 1 KB for each member, the least that libevent
+ * allocates.
+ */
 static void kept_once(void **state)
 {
         const size_t shares = 3;
@@ -224,7 +226,7 @@ static void kept_once(void **state)
         fill(&members[0]);
         for (size_t i = 0; i < MANY; i++)
                 queued[i] = stream_queued(&members[i].stream);
-        before = mallinfo2().uordblks; /* 0, and no help, where a sanitizer allocates */
+        before = mallinfo2().uordblks; /* 0 under a sanitizer, which replaces malloc() */
         for (size_t i = 0; i < shares; i++)
                 assert_true(give(LOOP_SCRATCH_BYTES));
         assert_in_range(mallinfo2().uordblks - before, 0,
@@ -235,7 +237,7 @@ static void kept_once(void **state)
         receive_all();
 }
 
-/* Those who go while bytes wait for them take nothing from those who stay. */
+/* Members that leave while bytes wait for them do not affect the others. */
 static void left_by_some(void **state)
 {
         (void)state;
@@ -246,11 +248,11 @@ static void left_by_some(void **state)
                 leave(&members[--n_members]);
         assert_true(give(5000));
         receive_all();
-        /* and some never get it, for it all ends here */
+        /* the last bytes still wait when the test ends */
         fill(&members[0]);
 }
 
-/* One whose peer is gone fails alone; also when bytes wait for it. */
+/* A member whose peer has left fails alone, even when bytes wait for it. */
 static void failed_for_some(void **state)
 {
         (void)state;
@@ -269,7 +271,7 @@ static void failed_for_some(void **state)
                 assert_int_equal(members[i].errors, i == 1 || i == 2);
 }
 
-/* Some by a shaper, some straight through. */
+/* Some members have a shaper, and others do not. */
 static void delayed_for_some(void **state)
 {
         (void)state;
@@ -282,7 +284,9 @@ static void delayed_for_some(void **state)
                 assert_int_equal(link_held(&members[i].link), 0);
 }
 
-/* What falls due while a share is given leaves, and the share is the same for the next ones. */
+/*
+ * Bytes that fall due while a share is given leave, and do not change the share for later members.
+ */
 static void due_meanwhile(void **state)
 {
         uint64_t due = now_usec() + 2000;
@@ -309,6 +313,6 @@ int main(void)
                 cmocka_unit_test_setup_teardown(due_meanwhile, start, end),
         };
 
-        (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: bufferevents use writev(2) */
+        (void)signal(SIGPIPE, SIG_IGN); /* as in the daemon, because bufferevents use writev(2) */
         return run_on_all_backends(tests);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sink: what a reader gets who is slow, or who reads nothing for long, is whole records, in
- * order, and what is missing has been counted.
+ * The sink: a slow reader gets whole records in order, and all missing records have been counted.
  */
 #include "sink.h"
 #include "unit.h"
@@ -16,7 +15,7 @@ static uint8_t queue[SINK_QUEUE_BYTES];
 static struct sink sink = SINK_INIT(queue);
 static int saved_stderr;
 
-/* A reader that takes a stream of lines apart. Each is its number and as many letters. */
+/* A reader that parses a stream of lines. Each line is its number and as many letters. */
 struct reader {
         int fd;
         char line[LINE_SIZE + 1];
@@ -46,7 +45,7 @@ static void take_line(struct reader *reader)
         reader->n++;
 }
 
-/* Reads at most @n bytes of what is there. */
+/* Reads up to @n bytes. */
 static void read_some(struct reader *reader, size_t n)
 {
         char bytes[65536];
@@ -64,7 +63,7 @@ static void read_some(struct reader *reader, size_t n)
         }
 }
 
-/* @reads: one in so many records is followed by a read. */
+/* @reads: one of so many records is followed by a read. */
 static void run(int reader_fd, size_t reads)
 {
         struct reader reader = { .fd = reader_fd };
@@ -125,7 +124,7 @@ static void to_pipe(void **state)
         on_pipe(SINK_WRITE);
 }
 
-/* As where it can't be opened again. */
+/* As if standard error could not be opened again. */
 static void to_pipe_of_another_user(void **state)
 {
         (void)state;

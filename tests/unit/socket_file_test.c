@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of unix sockets: one of many who want a path gets it, with the access that was asked for.
- */
+/* Files of unix sockets: one of several processes gets a path, with the requested access. */
 #include "socket_file.h"
 #include "unit.h"
 
@@ -42,7 +41,7 @@ static void leave_stale(const struct address *address)
         int fd = -1;
 
         assert_int_equal(listen_at(address, &everyone, &fd), 0);
-        assert_int_equal(close(fd), 0); /* as a crash does */
+        assert_int_equal(close(fd), 0); /* as after a crash */
 }
 
 static bool can_connect(const struct address *address)
@@ -52,7 +51,7 @@ static bool can_connect(const struct address *address)
         return connect(fd, &address->sa, address->length) == 0;
 }
 
-/* One of those who want a path: says whether it listens, and keeps on until it is told to end. */
+/* A process that wants a path. It reports whether it listens, and runs until it is told to end. */
 static pid_t start_rival(const struct address *address, int begin, int said, int end)
 {
         pid_t child = fork();
@@ -69,7 +68,7 @@ static pid_t start_rival(const struct address *address, int begin, int said, int
         _exit(0);
 }
 
-/* Return: how many listen. */
+/* Return: how many processes listen. */
 static int race(const struct address *address)
 {
         int begin[2], said[2], end[2], listening = 0;
@@ -107,7 +106,7 @@ static void one_of_many(void **state)
 
         (void)state;
         leave_stale(&address);
-        for (int i = 0; i < ROUNDS; i++) /* each of which leaves a stale file */
+        for (int i = 0; i < ROUNDS; i++) /* each round leaves a stale file */
                 assert_int_equal(race(&address), 1);
         assert_int_equal(access("contested.lock", F_OK), -1);
         assert_int_equal(unlink("contested"), 0);
@@ -122,14 +121,14 @@ static void lock_of_another(void **state)
         assert_true(lock >= 0);
         assert_int_equal(flock(lock, LOCK_EX), 0);
         assert_int_equal(listen_at(&address, &everyone, &fd), -EADDRINUSE);
-        assert_int_equal(close(lock), 0); /* as a crash leaves it */
+        assert_int_equal(close(lock), 0); /* as after a crash */
         assert_int_equal(listen_at(&address, &everyone, &fd), 0);
         assert_int_equal(access("locked.lock", F_OK), -1);
         assert_int_equal(close(fd), 0);
         assert_int_equal(unlink("locked"), 0);
 }
 
-/* A file that somebody needs, and that happens to have the name, is left alone. */
+/* A file of another program that happens to have the lock's name is left alone. */
 static void no_lock_file(void **state)
 {
         struct address address = address_of("s");
@@ -158,7 +157,7 @@ static void expect_access(const char *path, const struct socket_access *expected
 
 static void access_is_as_asked(void **state)
 {
-        /* Root can have any group, others their own. */
+        /* Root can use any group, other users only their own. */
         const struct socket_access group = { .mode = 0660,
                                              .group = geteuid() == 0 ? 12345 : getegid(),
                                              .has_group = true };
@@ -182,16 +181,16 @@ static void access_is_as_asked(void **state)
         write_text("s", "");
         assert_int_equal(socket_file_set_access(&file, &address, &owner), -ENOENT);
         socket_file_remove(&file, &address);
-        assert_int_equal(access("s", F_OK), 0); /* it is another's */
+        assert_int_equal(access("s", F_OK), 0); /* it is another process's file */
         socket_file_remove(&file, &other);
         assert_int_equal(access("other", F_OK), -1);
 
-        assert_int_equal(umask(mask), 027); /* it is as before */
+        assert_int_equal(umask(mask), 027); /* the umask is restored */
         assert_int_equal(close(fd), 0);
         assert_int_equal(unlink("s"), 0);
 }
 
-/* A group that one may not give leaves no file behind. */
+/* A group that this user cannot set leaves no file behind. */
 static void access_that_is_denied(void **state)
 {
         const struct socket_access group = { .mode = 0660, .group = 12345, .has_group = true };

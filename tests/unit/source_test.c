@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gathering of configuration text: what is an include and what only looks like one, files that
- * can't be read, wide integers, and where each line came from.
+ * The text of a configuration: what is an include and what only looks like one, files that cannot
+ * be read, wide integers, and the origin of each line.
  *
- * The tests find a line by a word on it, so that they do not depend on what the source puts between
- * files.
+ * The tests find a line by a word on it, so that they do not depend on the text that the source
+ * puts between files.
  */
 #include "mistakes.h"
 #include "source.h"
@@ -84,7 +84,7 @@ static void expect_absent(const char *word)
 /* Expects the text @expected, apart from spaces at the ends of lines. */
 static void expect_text(const char *expected)
 {
-        const char *text = source_text(source) + 1; /* it begins with an empty line */
+        const char *text = source_text(source) + 1; /* the text begins with an empty line */
 
         while (*expected) {
                 size_t n = strcspn(text, "\n"), m = strcspn(expected, "\n"), end = n;
@@ -140,7 +140,7 @@ static void relative_and_absolute(void **state)
         expect_at("top", "main", 1);
         expect_at("in_second", "./sub/second", 1);
         expect_at("in_first", "./first",
-                  1); /* relative to the first file, not to the including one */
+                  1); /* relative to the main file, not to the including one */
         expect_at("first_last", "./first", 3);
         expect_at("second_last", "./sub/second", 3);
         expect_at("middle", "main", 3);
@@ -332,7 +332,7 @@ static void nul_byte(void **state)
         refuse_text("\n@include \"part\"\n", "./part:1: a NUL byte: this is not a text file\n");
 }
 
-/* Lines with a number, and what becomes of them. */
+/* Lines with a number, and the resulting lines. */
 static void wide_integers(void **state)
 {
         static const struct {
@@ -422,7 +422,7 @@ static void open_ended(void **state)
                     "./part:1: a string that does not end on its line\n");
 }
 
-/* The delimiter behind a string moves to the line of the string; the rest stays in place. */
+/* The delimiter after a string moves to the line of the string. Everything else stays in place. */
 static void delimiters(void **state)
 {
         static const struct {
@@ -449,7 +449,7 @@ static void delimiters(void **state)
         expect_at("]", "main", 3);
 }
 
-/* Text behind an include begins a line, as in libconfig. */
+/* Text after an include begins a line, as in libconfig. */
 static void two_on_a_line(void **state)
 {
         (void)state;

@@ -14,15 +14,15 @@
 static struct alarm {
         struct timer timer;
         uint64_t due_usec;
-        unsigned rings, again; /* how often it is to be set once more */
-        struct alarm *stops;   /* another one that it stops */
+        unsigned rings, again; /* how many more times it sets itself */
+        struct alarm *stops;   /* another alarm, which this one stops */
 } alarms[ALARMS];
 
 static unsigned rings;
-static uint64_t last_rung_usec; /* the moment of the last one that rang */
+static uint64_t last_rung_usec; /* the moment of the last alarm that rang */
 static bool in_order;
 
-/* Counted, to see when the timerfd is set. */
+/* Replaces the C library's, and counts calls. */
 static unsigned n_settime;
 
 int timerfd_settime(int fd, int flags, const struct itimerspec *new_value,
@@ -90,7 +90,7 @@ static void a_few(void **state)
         turn_until(rings == 5);
 
         set_alarm(&alarms[0], 1);
-        set_alarm(&alarms[0], 20 * USEC_PER_MSEC); /* instead */
+        set_alarm(&alarms[0], 20 * USEC_PER_MSEC); /* replaces the earlier moment */
         set_alarm(&alarms[1], 1);
         timer_stop(&alarms[1].timer);
         timer_stop(&alarms[1].timer);
@@ -102,12 +102,12 @@ static void a_few(void **state)
         turn_until(rings == 7);
         turn_a_while();
         assert_int_equal(rings, 7);
-        set_alarm(&alarms[0], 1000); /* as exact as at first: none is counted that is over */
+        set_alarm(&alarms[0], 1000); /* as precise as at first: timers that are over do not count */
         assert_int_equal(alarms[0].timer.until_usec, alarms[0].due_usec);
         stop_alarms();
 }
 
-/* None early. As to late: a busy machine may delay any one, but hardly each of them. */
+/* No timer is early. A busy machine may delay any of them, but hardly all. */
 static void punctual(void **state)
 {
         uint64_t least_late = UINT64_MAX;
@@ -125,7 +125,7 @@ static void punctual(void **state)
         assert_in_range(least_late, 0, USEC_PER_MSEC);
 }
 
-/* They meet at few moments, each soon after it is due. */
+/* Timers are grouped at few moments, soon after they are due. */
 static void many(void **state)
 {
         unsigned moments = 0;
@@ -141,7 +141,7 @@ static void many(void **state)
                 moments += alarms[i].timer.until_usec != last;
                 last = alarms[i].timer.until_usec;
         }
-        /* 100 ms of half a millisecond, and what setting took */
+        /* 100 ms in steps of half a millisecond, and the time for setting them */
         assert_in_range(moments, 100, 300);
         turn_until(rings == ALARMS);
         turn_a_while();
@@ -150,7 +150,7 @@ static void many(void **state)
                 assert_int_equal(alarms[i].rings, 1);
 }
 
-/* The timerfd is set for the earliest only, not for each timer nor in each turn. */
+/* The timerfd is set when the earliest timer changes, not for each timer or in each turn. */
 static void few_system_calls(void **state)
 {
         unsigned before;
@@ -182,7 +182,7 @@ static void stopped_by_another(void **state)
                 assert_int_equal(alarms[i].rings + alarms[ALARMS - 1 - i].rings, 1);
 }
 
-/* Whatever is set, moved and stopped, what rings is what is still set, in order. */
+/* Timers are set, moved and stopped. Those that are still set fire, in order. */
 static void at_random(void **state)
 {
         unsigned set = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The trial. It executes /proc/self/exe, which here is this test: as the child it ends in the way
- * that the name of the file asks for.
+ * The trial. It executes /proc/self/exe, which here is this test. As the child, the test ends in
+ * the way that the file's name says.
  */
 #include "trial.h"
 #include "unit.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The budget of a turn: heavy streams share it, in whatever order they ask; light ones do not wait.
+/*
+ * The budget of a turn: heavy streams share it, in whatever order they ask, and light streams do
+ * not wait.
  */
 #include "stream.h"
 #include "turning.h"
@@ -8,7 +10,7 @@
 
 #define STREAMS 40
 #define READ_BYTES \
-        LOOP_SCRATCH_BYTES /* of each stream, before it is to be heavy, and then at a time */
+        LOOP_SCRATCH_BYTES /* each stream reads so much before it is heavy, and then at a time */
 
 /* Asks for @n streams in this order, as a turn does; each reads @read_bytes. Return: how many read.
  */
@@ -28,7 +30,7 @@ static size_t ask_all(struct turn *turn, uint32_t *rounds, size_t *reads, size_t
         return admitted;
 }
 
-/* None is left out, however many there are and whoever asks first. */
+/* No stream is left out, however many there are and whichever asks first. */
 static void rounds_are_fair(void **state)
 {
         static const size_t counts[] = { 1, 3, 4, 5, 37, 300 };
@@ -37,7 +39,8 @@ static void rounds_are_fair(void **state)
         for (size_t c = 0; c < ELEMENTS(counts); c++) {
                 uint32_t rounds[300] = { 0 };
                 size_t reads[300] = { 0 }, n = counts[c], least = SIZE_MAX, most = 0;
-                size_t turns = (n + 3) / 4; /* of a round, and one more in which all have read */
+                size_t turns =
+                        (n + 3) / 4; /* the turns of a round, and one more in which all have read */
                 struct turn turn = { 0 };
 
                 for (int i = 0; i < 1000; i++)
@@ -51,7 +54,7 @@ static void rounds_are_fair(void **state)
         }
 }
 
-/* One that nobody waits for may read on, to the end of the budget. */
+/* A stream may read up to the whole budget if no other one waits. */
 static void alone(void **state)
 {
         struct turn turn = { 0 };
@@ -79,7 +82,7 @@ struct reader {
         size_t bytes;
 };
 
-static size_t turn_bytes; /* read in this turn, by all */
+static size_t turn_bytes; /* read in this turn by all streams */
 
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
 {
@@ -124,7 +127,7 @@ static void reader_deinit(struct reader *reader)
         assert_int_equal(close(reader->peer), 0);
 }
 
-/* Sends all that the socket takes. Return: how much. */
+/* Sends as much as the socket takes. Return: the number of bytes. */
 static size_t fill(const struct reader *reader)
 {
         static const uint8_t data[LOOP_SCRATCH_BYTES];
@@ -141,8 +144,10 @@ static void turn_once(void)
         assert_int_equal(loop_turn(loop), 0);
 }
 
-/* Streams that always have more to read: no turn reads more than the budget and a read, and a light
- * stream is read in the very turn in which it has something. */
+/*
+ * Some streams always have more to read. No turn reads more than the budget and one read, and a
+ * light stream is read in the turn in which it has bytes.
+ */
 static void turns_are_short(void **state)
 {
         static struct reader readers[STREAMS], light;
@@ -153,7 +158,7 @@ static void turns_are_short(void **state)
         reader_init(&light);
         for (size_t i = 0; i < STREAMS; i++)
                 assert_true(fill(&readers[i]) > READ_BYTES);
-        turn_once(); /* in which all become heavy */
+        turn_once(); /* all streams become heavy */
         for (int i = 0; i < 200; i++) {
                 for (size_t j = 0; j < STREAMS; j++)
                         (void)fill(&readers[j]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loop that is turned until something is so. A tick ends each turn, so that a wait for what never
- * comes ends in a failure.
+ * A loop that is turned until a condition holds. A tick ends each turn, so that a wait in vain ends
+ * in a failure.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 static const char *const all_backends[] = { "epoll", "poll", "select" };
 
-static const char *backend = "auto"; /* of the tests that run now */
+static const char *backend = "auto"; /* the backend of the tests that run now */
 static struct loop *loop;
 static struct event *tick;
 
@@ -47,7 +47,10 @@ static inline int stop_loop(void **state)
         return 0;
 }
 
-/* Runs a group of tests on each backend; gives how many failed. A macro, for cmocka counts them. */
+/*
+ * Runs a group of tests on each backend. Value: how many failed. A macro, because cmocka counts the
+ * tests.
+ */
 #define run_on_all_backends(tests)                                                          \
         ({                                                                                  \
                 int failed_ = 0;                                                            \
@@ -64,7 +67,7 @@ static inline void turn(void)
         assert_int_equal(loop_turn(loop), 0);
 }
 
-/* Turns until @condition; fails when it takes too long. */
+/* Turns the loop until @condition holds, and fails if that takes too long. */
 #define turn_until(condition)                                                     \
         do {                                                                      \
                 uint64_t deadline_ = now_usec() + DEADLINE_USEC;                  \

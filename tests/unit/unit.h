@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the unit tests share: cmocka with what must come before it, a directory of the test's own to
- * keep files in, and seeds that a failure can be repeated with.
+ * Common parts of the unit tests: cmocka and the headers that it needs, a directory for the test's
+ * files, and seeds to repeat a failure with.
  */
 #pragma once
 
@@ -16,10 +16,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Machines are slow: this much later a thing will not happen any more. */
+/* A wait that takes longer than this fails. */
 #define DEADLINE_USEC (20 * USEC_PER_SEC)
 
-/* The directory of the test; also the working directory. Absolute, without symbolic links. */
+/*
+ * The directory of the test, which is also the working directory. An absolute path without symbolic
+ * links.
+ */
 static char test_directory[4096];
 
 /* Group set-up: makes the directory and goes there. */
@@ -66,7 +69,7 @@ static inline void write_text(const char *path, const char *text)
         write_bytes(path, text, strlen(text));
 }
 
-/* Return: the whole file, NUL-terminated and the caller's; NULL: it can't be read. */
+/* Return: the whole file with a NUL, for the caller to free; NULL: it cannot be read. */
 static inline char *read_text(const char *path)
 {
         _cleanup_(fclosep) FILE *file = fopen(path, "re");
@@ -79,7 +82,9 @@ static inline char *read_text(const char *path)
         return text;
 }
 
-/* A seed for random(): SEED of the environment, or a new one; printed, so that it can be repeated.
+/*
+ * A seed for random(): SEED of the environment, or a new one. It is printed, so that a failure can
+ * be repeated.
  */
 static inline void seed_random(void)
 {
@@ -94,7 +99,7 @@ static inline void seed_random(void)
         srandom(seed);
 }
 
-/* A number from @min to @max. */
+/* Return: a random number from @min to @max. */
 static inline size_t random_between(size_t min, size_t max)
 {
         return min + (size_t)random() % (max - min + 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Posts to a loop whose eventfd cannot be written: a task that was posted runs all the same. Here
- * write(2) fails as often as a test wants.
+ * Posts to a loop whose eventfd cannot be written: a posted task still runs. This test makes
+ * write(2) fail as often as it needs.
  */
 #include "turning.h"
 
@@ -12,10 +12,10 @@
 
 #define ALWAYS UINT32_MAX
 
-static _Atomic unsigned failures; /* so many of the next writes fail, */
-static _Atomic int failure;       /* with this errno */
+static _Atomic unsigned failures; /* so many of the next writes fail */
+static _Atomic int failure;       /* the errno of these failures */
 
-/* In place of the system's; of what is written here only an eventfd's counter has 8 bytes. */
+/* Replaces the C library's. Only writes of 8 bytes are to an eventfd. */
 ssize_t write(int fd, const void *bytes, size_t n)
 {
         unsigned left = atomic_load(&failures);
@@ -58,7 +58,7 @@ static void post_from_thread(struct job *job, unsigned n, int error)
         atomic_store(&failures, 0);
 }
 
-/* A loop that wakes for a post, and otherwise only after the deadline. */
+/* A loop that wakes at a post, and otherwise only after the deadline. */
 static int start_quiet_loop(void **state)
 {
         const struct timeval interval = { .tv_sec = DEADLINE_USEC / USEC_PER_SEC + 1 };
@@ -73,7 +73,7 @@ static int start_ticking_loop(void **state)
         return start_loop(state) == 0 ? loop_open_posts(loop) : -1;
 }
 
-/* The wake-up is tried again at once. */
+/* A failed wake-up is tried again at once. */
 static void fails_now_and_then(void **state)
 {
         static const int errors[] = { EINTR, EIO, ENOMEM };
@@ -86,7 +86,7 @@ static void fails_now_and_then(void **state)
         }
 }
 
-/* A wake-up that could not be had is made good by the next post. */
+/* The next post makes up for a failed wake-up. */
 static void fails_for_a_while(void **state)
 {
         struct job first = { .task.run = job_run }, second = { .task.run = job_run };
@@ -97,7 +97,7 @@ static void fails_for_a_while(void **state)
         turn_until(first.runs == 1 && second.runs == 1);
 }
 
-/* Or by the next turn, whatever wakes the loop; however many tasks there are. */
+/* The next turn of the loop makes up for it too, however many tasks there are. */
 static void fails_always(void **state)
 {
         static struct job jobs[1000];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A stream that is gone is told nothing any more, even if a duplicate of its socket lives on, as in
- * a child process that has been forked and has not executed its program yet. */
+/*
+ * A stream gets no callbacks after its end, even if a duplicate of its socket stays open, as in a
+ * forked child that has not executed its program yet.
+ */
 #include "stream.h"
 #include "turning.h"
 
@@ -27,7 +29,7 @@ static void ends_with_the_stream(void **state)
         duplicate = dup(pair[0]);
         assert_true(duplicate >= 0);
         stream_deinit(&stream);
-        stream.watch.on_exception = on_exception; /* whoever looks at freed memory finds this */
+        stream.watch.on_exception = on_exception; /* an access to the freed stream calls this */
         assert_int_equal(send(pair[1], "!", 1, MSG_OOB), 1);
         turn_a_while();
         assert_false(told);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The limit on epoll's watches (ENOSPC) is reported as such, not as a shortage of memory. */
+/* The limit on epoll watches (ENOSPC) is reported as such, and not as a shortage of memory. */
 #include "listener.h"
 #include "turning.h"
 
@@ -9,7 +9,7 @@
 
 static bool full;
 
-/* In place of the C library's, for libevent too. */
+/* Replaces the C library's, for libevent as well. */
 int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
         if (full && op == EPOLL_CTL_ADD) {

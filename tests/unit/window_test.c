@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The receive window: it grows with what was received, in doublings, up to its bound. */
+/* The receive window doubles as bytes are received, up to its bound. */
 #include "unit.h"
 #include "window.h"
 
@@ -19,7 +19,7 @@ static int option(int fd, int name)
         return value;
 }
 
-/* Grows a window in steps that a stream takes, and checks when and to what. */
+/* Grows a window in the steps of a stream, and checks when it grows and to which size. */
 static void grows(void **state)
 {
         static const struct {
@@ -53,7 +53,7 @@ static void grows(void **state)
         assert_int_equal(close(fd), 0);
 }
 
-/* The system goes on sizing it. */
+/* The system keeps setting the size. */
 static void left_to_the_system(void **state)
 {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -66,7 +66,7 @@ static void left_to_the_system(void **state)
         assert_int_equal(close(fd), 0);
 }
 
-/* The least window is what a socket has anyway. */
+/* The smallest window is the one that a socket has anyway. */
 static void least(void **state)
 {
         int fd = socket(AF_INET, SOCK_STREAM, 0), first = option(fd, SO_RCVBUF);
@@ -80,7 +80,7 @@ static void least(void **state)
         assert_int_equal(close(fd), 0);
 }
 
-/* A size that somebody fixed stays, and stays fixed: systemd's ReceiveBuffer= and SendBuffer=. */
+/* A fixed size stays fixed, as set by systemd's ReceiveBuffer= and SendBuffer=. */
 static void fixed_sizes_stay(void **state)
 {
         static const int options[] = { SO_RCVBUF, SO_SNDBUF };
