@@ -3,8 +3,8 @@
 
     python3 tests/bench/activation.py BUILD_DIR [--runs 11]
 
-A client connects to a listening socket, and the relay is started with it, as systemd does. The
-upstream runs already. Each relay in turn, each run the median of several starts.
+A client connects to a listening socket, and the relay is started with this socket, as systemd does. The
+upstream runs already. The relays take turns, and each run is the median of several starts.
 """
 import contextlib
 import socket
@@ -16,7 +16,7 @@ import measure
 import relay
 from table import Table, Target
 
-STARTS = 5  # a run
+STARTS = 5  # starts in a run
 NAMES = "selectd", "systemd-socket-proxyd"
 
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The article's second alternative: an echo server that asks every non-blocking socket in turn
- * whether there is something to read, and never waits. What a socket does not take is dropped: the
- * load never has that much under way. Prints its port and serves until it is killed.
+ * The article's second alternative: an echo server that polls every non-blocking socket in turn,
+ * and never waits. Bytes that a socket does not take are dropped; the load never has so many in
+ * flight. Prints its port, and serves until it is killed.
  */
 #include "serve.h"
 

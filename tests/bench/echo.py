@@ -3,7 +3,7 @@
 
     python3 tests/bench/echo.py BUILD_DIR [--runs 11] [--quick]
 
-How it is measured: see measure.py.
+See measure.py for the method.
 """
 import measure
 from measure import MESSAGE_BYTES

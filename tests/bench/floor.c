@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor: the least an echo server on epoll can do, to measure selectd against.
+ * The floor: the simplest echo server on epoll, to compare selectd with.
  *
- * Level-triggered, one buffer for all clients, what is read is written at once. What the socket
- * does not take is kept, and nothing more is read from that client until it has gone. No
- * configuration, log, limits or time-outs. Prints its port and serves until it is killed.
+ * It is level-triggered and has one buffer for all clients. Bytes are written as soon as they are
+ * read. If the socket does not take all of them, the rest is kept, and the client is not read until
+ * the rest has been written. There is no configuration, log, limit or timeout. Prints its port, and
+ * serves until it is killed.
  */
 #include "serve.h"
 
@@ -19,7 +20,7 @@
 
 struct client {
         int fd;
-        uint8_t *rest; /* read but not written; NULL: nothing, and the client is read from */
+        uint8_t *rest; /* bytes that were read but not written; NULL: none */
         size_t start, end;
 };
 
@@ -48,7 +49,7 @@ static ssize_t client_write(const struct client *c, const uint8_t *data, size_t 
         return sent < 0 && errno == EAGAIN ? 0 : sent;
 }
 
-/* Return: 0; -1: the client has to go. */
+/* Return: 0; -1: the client must be closed. */
 static int client_keep(struct client *c, const uint8_t *data, size_t n)
 {
         c->rest = malloc(n);

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What a hub costs: one member sends, all others receive.
+"""What a hub costs: one member sends, and all others receive.
 
     python3 tests/bench/hub.py BUILD_DIR [--runs 11]
 
-The load checks every byte of every member (fan.c). How it is measured: see measure.py.
+The load checks every byte of every member ("fan" in load.c). See measure.py for the method.
 """
 import measure
 from measure import MESSAGE_BYTES
 from table import Table
 
 MEMBERS = 100, 1_000
-DELIVERIES = 100_000  # a turn
-TURNS = 5  # a run
+DELIVERIES = 100_000  # deliveries in a turn
+TURNS = 5  # turns in a run
 CONFIG = """
 log_level = "warning";
 services = { hub = { listen = "127.0.0.1:0"; mode = "hub"; quota = "16M"; }; };

@@ -3,9 +3,9 @@
 
     python3 tests/bench/latency.py BUILD_DIR [--runs 11]
 
-A run starts a fresh server with a latency of 100 ms, for 1,000 connections and for 5,000. Each sends
-a message of 64 bytes every 100 ms, on a schedule (paced.c): how late a message is counts the load's
-own delay in. How it is measured otherwise: see measure.py.
+A run starts a new server with a latency of 100 ms, for 1,000 connections and for 5,000. Each connection
+sends a message of 64 bytes every 100 ms, on a schedule (paced.c), so that the lateness of a message
+includes the load's own delay. See measure.py for the rest of the method.
 """
 import collections
 
@@ -15,7 +15,7 @@ from table import Table, Target
 
 LATENCY_USEC = 100_000
 MESSAGES = 20  # of each connection, a round
-ROUNDS = 3     # that count, after one to warm up
+ROUNDS = 3     # rounds that count, after one to warm up
 CONFIG = """
 log_level = "warning";
 services = { echo = { listen = "127.0.0.1:0"; to_client = { latency = "100ms"; }; }; };

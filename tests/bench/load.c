@@ -29,13 +29,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES  (256 * 1024)
-#define MESSAGE_BYTES (64 * 1024) /* at most: the socket buffers hold it, so that send() ends */
-#define EVENTS_MAX    256
+#define BUFFER_BYTES (256 * 1024)
+#define MESSAGE_BYTES \
+        (64 * 1024) /* the most that the socket buffers hold, so that send() does not block */
+#define EVENTS_MAX 256
 
 struct connection {
         int fd;
-        uint64_t to_send, to_receive; /* in this round, or of this message */
+        uint64_t to_send, to_receive; /* of this round, or of this message */
 };
 
 struct load;
@@ -43,7 +44,7 @@ struct load;
 struct mode {
         const char *name, *arguments;
         void (*open)(struct load *load);
-        void (*begin)(struct load *load, struct connection *c); /* a round */
+        void (*begin)(struct load *load, struct connection *c); /* begins a round */
         void (*go_on)(struct load *load, struct connection *c, uint32_t ready);
 };
 
@@ -51,9 +52,9 @@ struct load {
         const struct mode *mode;
         struct connection *connections;
         size_t n, busy;
-        uint64_t messages, bytes, size; /* what a round is, and the size of a message */
+        uint64_t messages, bytes, size; /* the extent of a round, and the size of a message */
         uint64_t messages_left;
-        size_t waiting; /* members of a hub that have not got all of the message yet */
+        size_t waiting; /* members of a hub that have not received the whole message */
         int epoll, listener;
         uint16_t port;
 };
@@ -66,7 +67,7 @@ static void fail(const char *what, const char *why)
         exit(EXIT_FAILURE);
 }
 
-/* Return: how many bytes came; 0: none at this time. */
+/* Return: how many bytes were received; 0: none at present. */
 static size_t receive_some(const struct connection *c, size_t max, int flags)
 {
         ssize_t n = recv(c->fd, received, max, flags);
@@ -78,7 +79,7 @@ static size_t receive_some(const struct connection *c, size_t max, int flags)
         return (size_t)n;
 }
 
-/* Return: how many bytes went; 0: none at this time. */
+/* Return: how many bytes were sent; 0: none at present. */
 static size_t send_some(const struct connection *c, size_t max, int flags)
 {
         ssize_t n = send(c->fd, pattern, max, flags | MSG_NOSIGNAL);
@@ -103,7 +104,10 @@ static void connection_open(const struct load *load, struct connection *c)
         const struct sockaddr_in address = { .sin_family = AF_INET,
                                              .sin_port = htons(load->port),
                                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        /* Ends with a reset: thousands in TIME_WAIT would use up the ports of later runs. */
+        /*
+         * Closes with a reset: thousands of sockets in TIME_WAIT would use up the ports of later
+         * runs.
+         */
         const struct linger reset = { .l_onoff = 1 };
         const int on = 1;
 
@@ -115,7 +119,7 @@ static void connection_open(const struct load *load, struct connection *c)
         wait_for(load, c, EPOLLIN, EPOLL_CTL_ADD);
 }
 
-/* Sees a first byte across, and so all that has to be opened in between. */
+/* Exchanges a first byte, so that everything in between has been opened. */
 static void greet(const struct connection *from, const struct connection *to)
 {
         if (send_some(from, 1, 0) != 1 || receive_some(to, sizeof(received), 0) != 1)
@@ -156,7 +160,7 @@ static void ping_go_on(struct load *load, struct connection *c, uint32_t ready)
                 ping_begin(load, c);
 }
 
-/* Bulk: reading comes first, so that neither side ever waits for the other with full buffers. */
+/* Bulk. Reading comes first, so that the two sides never wait for each other with full buffers. */
 
 static void bulk_begin(struct load *load, struct connection *c)
 {
@@ -186,7 +190,7 @@ static void bulk_go_on(struct load *load, struct connection *c, uint32_t ready)
                 bulk_send(load, c);
 }
 
-/* One way: of the two ends of a relayed connection one sends and the other receives. */
+/* One way: one end of a relayed connection sends, and the other receives. */
 
 enum { CLIENT, UPSTREAM, ENDS };
 
@@ -206,7 +210,7 @@ static void end_begin(struct load *load, struct connection *c, bool sends)
 {
         c->to_send = sends ? load->bytes : 0;
         c->to_receive = sends ? 0 : load->bytes;
-        load->busy -= sends; /* the round ends when all is received */
+        load->busy -= sends; /* the round ends when everything has been received */
         wait_for(load, c, sends ? EPOLLIN | EPOLLOUT : EPOLLIN, EPOLL_CTL_MOD);
 }
 
@@ -224,7 +228,7 @@ static void download_begin(struct load *load, struct connection *c)
 
 static void connect_open(struct load *load)
 {
-        (void)load; /* a round does */
+        (void)load; /* a round opens the connections */
 }
 
 static void connect_begin(struct load *load, struct connection *c)
@@ -250,7 +254,7 @@ static void connect_go_on(struct load *load, struct connection *c, uint32_t read
 
 /* Fan */
 
-/* Each member says one byte, so that all of them have joined when the last byte is there. */
+/* Each member sends one byte, so that all members have joined when the last byte has arrived. */
 static void fan_open(struct load *load)
 {
         for (size_t i = 0; i < load->n; i++) {

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the benchmarks share: servers and loads on their CPUs, and what a server used meanwhile.
+"""Common parts of the benchmarks: servers and loads on their CPUs, and the resources that a server used.
 
-Machines differ and drift, so servers are compared, never timed alone: a run starts a fresh one of
-each kind on a CPU of their own, where there are two, and lets them take short turns, each first in
-its turn. CPU time is what the kernel charged to the server's processes: neither start-up nor, but
-where that is measured, connecting is in it. Memory is the growth of their private pages.
+Machines differ and drift, so servers are compared and never timed alone. A run starts a new server of
+each kind, on a CPU of its own if there are two, and gives them short turns in rotation. CPU time is what
+the kernel charged to the server's processes, without start-up, and without connecting unless that is
+measured. Memory is the growth of their private pages.
 """
 
 import argparse
@@ -26,13 +26,13 @@ import table
 
 MESSAGE_BYTES = 64
 SPARE_DESCRIPTORS = 64
-BUSY = 0.05  # more than this, and others' work shows in the figures
-TIMEOUT = 300  # seconds; a step takes about one, on a machine with nothing else to do
+BUSY = 0.05  # above this, the work of other programs shows in the figures
+TIMEOUT = 300  # seconds; a step takes about one on an idle machine
 CLOCK_TICK = 1 / os.sysconf("SC_CLK_TCK")
 AS_SYSTEMD = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null'
 PR_SET_PDEATHSIG = 1
 
-# listener: where it finds its upstream, if that is the load; else None
+# listener: the socket on which it finds its upstream, if the load is the upstream; else None
 Server = collections.namedtuple("Server", "pid port listener", defaults=[None])
 
 _libc = ctypes.CDLL(None)
@@ -65,7 +65,7 @@ class Load:
 
 
 class Paced(Load):
-    """A load on a schedule; see paced.c. A round returns in ms how late messages were."""
+    """A load on a schedule; see paced.c. A round returns how late messages were, in ms."""
 
     def round(self):
         self.process.stdin.write("\n")
@@ -84,14 +84,14 @@ class Bench:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.selectd = selectd or os.path.join(build_dir, "selectd")
         self.build_dir = build_dir
-        self.used = self.waited = 0  # seconds, by selectd: others' processes wait for each other
+        self.used = self.waited = 0  # seconds, for selectd: processes of the others wait for each other
         cpus = sorted(os.sched_getaffinity(0))
         self.server_cpu = cpus[-1]
         os.sched_setaffinity(0, {cpus[0]})  # this process and the load
 
     @contextlib.contextmanager
     def start(self, command, pinned=True, **options):
-        """Starts a server; with all it has forked, it is killed at the end."""
+        """Starts a server. It is killed at the end, with all processes that it has forked."""
         def prepare():
             die_with_parent()
             os.setpgid(0, 0)
@@ -120,9 +120,9 @@ class Bench:
 
     @contextlib.contextmanager
     def start_passed(self, command, listener, before=None, **options):
-        """Passes the socket as systemd does, so that nobody waits for a server to listen.
+        """Passes the socket as systemd does, so that nobody has to wait until the server listens.
 
-        before: called with the port, before the server is started
+        before: called with the port before the server is started
         """
         port = listener.getsockname()[1]
         listener.setblocking(False)
@@ -130,7 +130,7 @@ class Bench:
             before(port)
         with self.start(["sh", "-c", AS_SYSTEMD, "sh", *command], stdin=listener,
                         **options) as process:
-            listener.close()  # if the server ends, clients are not to wait for it
+            listener.close()  # if the server ends, clients must not wait for it
             yield Server(process.pid, port)
 
     @contextlib.contextmanager
@@ -146,7 +146,9 @@ class Bench:
 
 
     def count(self, before, after):
-        """Takes in what selectd used and waited between two readings. Returns what it used."""
+        """Adds up the CPU time that selectd used, and waited for, between two readings. Returns the time
+        used.
+        """
         used, waited = (now - then for now, then in zip(after, before))
         self.used += used
         self.waited += waited
@@ -164,7 +166,7 @@ def die_with_parent():
 
 
 def listen():
-    """A listening socket; those it accepts are TCP_NODELAY like itself."""
+    """A listening socket. Accepted sockets inherit its TCP_NODELAY."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
@@ -190,7 +192,7 @@ def thread_seconds(pid):
     """CPU time of all threads of a process, and how long they waited for the CPU."""
     used = waited = 0
     paths = glob.glob(f"/proc/{pid}/task/*/schedstat")
-    if not paths:  # a kernel without it
+    if not paths:  # this kernel does not have it
         return sum(stat_seconds(pid)[:2]), 0
     for path in paths:
         with open(path, encoding="ascii") as file:
@@ -202,8 +204,9 @@ def thread_seconds(pid):
 def cpu_seconds(pid):
     """CPU time of a process and its descendants, dead or alive, and how long these waited for it.
 
-    The dead are in their parent's account in whole clock ticks, once it has reaped them. It is read
-    first: who ends meanwhile is missed, not counted twice, and found by the next reading.
+    Dead processes are in their parent's account in whole clock ticks when the parent has reaped them. The
+    account is read first: a process that ends meanwhile is missed by this reading and found by the next one,
+    and not counted twice.
     """
     used, waited = sum(stat_seconds(pid)[2:]), 0
     for process in processes(pid):
@@ -214,7 +217,7 @@ def cpu_seconds(pid):
 
 
 def private_bytes(pid):
-    """Memory that only this process has, and each of its descendants."""
+    """Private memory of a process and its descendants."""
     total = 0
     for process in processes(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -225,10 +228,11 @@ def private_bytes(pid):
 
 
 def measure_cpu(bench, servers, turns, *load):
-    """CPU seconds a turn of each server: the median's, after one to warm up. selectd is the first.
+    """CPU seconds per turn of each server, the first of which is selectd: the median of the turns after one
+    to warm up.
 
-    Read only when each has had its turn: what a server has left to do when its round is over, such
-    as closing connections, it does in the turns of the others.
+    They are read only when each server has had its turn. The work that a server still has when its round is
+    over, such as closing connections, is done during the turns of the others.
     """
     with contextlib.ExitStack() as stack:
         loads = [stack.enter_context(bench.load(server, *load)) for server in servers]
@@ -244,7 +248,7 @@ def measure_cpu(bench, servers, turns, *load):
 
 
 def idle_count(wanted):
-    """How many connections there can be."""
+    """The possible number of connections."""
     return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS)
 
 
@@ -261,7 +265,7 @@ def idle_bytes(bench, servers, count):
 
 
 def parse(description):
-    """Reads the command line and lifts the limit on descriptors. Returns both Bench and runs."""
+    """Reads the command line and raises the descriptor limit. Returns the Bench and the number of runs."""
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("build_dir")
     parser.add_argument("--runs", type=int, default=11)

@@ -37,7 +37,7 @@ static size_t n_connections, n_messages;
 static int64_t interval_usec, latency_usec;
 static int64_t *late_usec;
 static size_t n_late;
-static uint64_t first_byte; /* of this round, of each connection */
+static uint64_t first_byte; /* in this round, for each connection */
 static uint8_t pattern[2 * PATTERN_BYTES];
 static int epoll;
 
@@ -55,7 +55,7 @@ static int64_t now_usec(void)
         return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* When the connection of that index sends its message of that number. */
+/* When this connection sends this message. */
 static int64_t moment(int64_t began_usec, size_t index, uint64_t message)
 {
         return began_usec + (int64_t)message * interval_usec +
@@ -67,7 +67,10 @@ static void open_one(struct connection *c, uint16_t port)
         const struct sockaddr_in address = { .sin_family = AF_INET,
                                              .sin_port = htons(port),
                                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-        /* Ends with a reset: thousands in TIME_WAIT would use up the ports of later runs. */
+        /*
+         * Closes with a reset: thousands of sockets in TIME_WAIT would use up the ports of later
+         * runs.
+         */
         const struct linger reset = { .l_onoff = 1 };
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
         const int on = 1;

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The article's question: what do many idle connections cost, and how long does a pause hold up others?
+"""The article's question: what do many idle connections cost, and how long does a pause delay others?
 
     python3 tests/bench/question.py BUILD_DIR [--runs 11]
 
 50 connections exchange messages, while others are open and idle. selectd on each backend is compared
-with the article's alternatives, a thread for each connection (threads.c) and a loop that asks every
-socket again and again (busy.c), and with a model of its select server (article.c). Then 100 clients
-send at the same moment to a server that pauses before each send: how long does the last one wait?
-How it is measured: see measure.py.
+with the article's alternatives, a thread for each connection (threads.c) and a loop that polls every
+socket all the time (busy.c), and with a model of its select server (article.c). Then 100 clients send at
+the same moment to a server that pauses before each send: how long does the last one wait? See measure.py
+for the method.
 """
 import contextlib
 import select
@@ -20,7 +20,7 @@ from table import Table
 
 ACTIVE = 50
 IDLE = 10, 100, 1_000, 10_000, 18_000
-SELECT_MAX = 1024 - 64  # descriptors of select(2), but for those that are no clients
+SELECT_MAX = 1024 - 64  # descriptors of select(2), without those that are not clients
 MESSAGES = 5_000  # a turn
 TURNS = 3  # a run
 CONFIG = """
@@ -51,7 +51,7 @@ def can_hold(server, idle):
 
 
 def message_usec(bench, server, idle):
-    """CPU of a message, beside so many idle connections."""
+    """CPU time per message, beside that many idle connections."""
     with contextlib.ExitStack() as stack:
         started = stack.enter_context(start(bench, *SERVERS[server]))
         stack.enter_context(bench.load(started, "idle", idle))
@@ -60,11 +60,11 @@ def message_usec(bench, server, idle):
 
 
 def last_wait_seconds(bench, kind, what):
-    """How long the last of CLIENTS waits that send at once."""
+    """How long the last of CLIENTS that send at once waits."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(start(bench, kind, what, DELAY_SECONDS))
         socks = []
-        for _ in range(CLIENTS):  # one after the other, for the article's backlog is 10
+        for _ in range(CLIENTS):  # one after the other, because the article's backlog is 10
             socks.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port))))
             time.sleep(0.002)
         began = time.monotonic()
@@ -95,7 +95,7 @@ def measure_idle(bench, runs, idle_counts=IDLE):
 
 
 def measure_pause(bench):
-    """Yields the table of the last client's wait: once, for it is long, and all but exact."""
+    """Yields the table of the last client's wait: measured once, because it is long and nearly exact."""
     values = {name: [last_wait_seconds(bench, kind, what)]
               for name, kind, what in (("selectd", "selectd", "auto"),
                                        ("the article's select", "program", "article"))}

@@ -3,11 +3,11 @@
 
     python3 tests/bench/relay.py BUILD_DIR [--runs 11]
 
-Each has one worker and the configuration an expert would give it for what is measured: no log, no
-delay, no limit in the way, and for bulk data what was measured to make that cheapest, though it
-costs small messages more. How it is measured: see measure.py. The upstream is on the load's CPU and
-always the same program, but each relay has one of its own: some leave thousands of connections in
-TIME_WAIT, and to find a free port among these is to be nobody else's cost.
+Each has one worker and the configuration that an expert would choose for the measured figure: no log, no
+delay, no limit in the way, and for bulk data the settings that were measured to be cheapest, although
+small messages then cost more. See measure.py for the method. The upstream runs on the load's CPU and is
+always the same program, but each relay has its own: some relays leave thousands of connections in
+TIME_WAIT, and the search for a free port among these must not be charged to others.
 """
 
 import collections
@@ -27,7 +27,7 @@ BULK_BYTES = 100_000_000  # a turn
 NEW_CONNECTIONS = 500  # a turn
 TURNS = 20  # a run
 IDLE_PAIRS, IDLE_LIMIT_BYTES = 2_000, 2_458
-DESCRIPTORS = 6  # of a relayed pair, in the relay that needs most: two sockets and two pipes
+DESCRIPTORS = 6  # descriptors of a relayed pair in the relay that needs most: two sockets and two pipes
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/lib/systemd"
 
 SELECTD = """
@@ -69,7 +69,7 @@ listen relay
 HAPROXY_BULK = """
     option splice-request
     option splice-response
-"""  # splice-auto is sometimes slow to notice
+"""  # splice-auto sometimes notices late
 SOCAT_BUFFER_BYTES = 65536
 
 # bulk: what counts is bytes; one_way: the load is the upstream too; higher: the better
@@ -94,7 +94,7 @@ def start_selectd(bench, _, upstream, *__, **options):
 
 
 def start_nginx(bench, relay, upstream, directory, bulk):
-    """It takes the socket for one that the nginx before it listened on."""
+    """The new nginx inherits the socket as if from an earlier nginx."""
     listener = measure.listen()
     text = NGINX.format(module=NGINX_MODULE, directory=directory, upstream=upstream,
                         port=listener.getsockname()[1], options=NGINX_BULK if bulk else "")
@@ -116,7 +116,7 @@ def is_listening(port):
 
 @contextlib.contextmanager
 def start_socat(bench, relay, upstream, *_):
-    """It can't be passed a socket. Nothing announces that it listens, but the kernel knows."""
+    """socat cannot be passed a socket. It does not announce that it listens, but the kernel knows."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [relay.program, "-b", str(SOCAT_BUFFER_BYTES),
@@ -137,7 +137,7 @@ def start_proxyd(bench, relay, upstream, *_, **options):
 
 
 def find_relays():
-    """selectd, and those of the others that are here. Says which are not."""
+    """selectd and the installed peers. Prints which ones are missing."""
     relays = [Relay("selectd", None, start_selectd)]
     for name, start in (("nginx", start_nginx), ("haproxy", start_haproxy), ("socat", start_socat),
                         ("systemd-socket-proxyd", start_proxyd)):
@@ -151,7 +151,7 @@ def find_relays():
 
 @contextlib.contextmanager
 def serve(bench, relays, figure):
-    """A fresh server of each, with an upstream."""
+    """A new server of each kind, with an upstream."""
     with contextlib.ExitStack() as stack:
         servers = []
         for relay in relays:
@@ -165,7 +165,7 @@ def serve(bench, relays, figure):
         yield servers
 
 
-# The figures: each returns one for each server
+# The figures: each function returns one for each server
 
 
 def message_usec(bench, servers):

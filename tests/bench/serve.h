@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the servers to compare with share: a listening socket on a free port, and how they fail.
- */
+/* Common parts of the servers for comparison: a listening socket on a free port, and errors. */
 #pragma once
 
 #include <netinet/in.h>

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a benchmark gives: tables, each of one figure of several servers in several runs.
+"""Results of the benchmarks: tables, each with one figure of several servers in several runs.
 
-A target is a limit for the figure of the first server, selectd, or for its ratio to the others: the
-median of the runs' ratios, or the ratio of the medians. A table that misses its target says so.
+A target is a limit for the figure of the first server, selectd, or for its ratio to the best of the
+others: the median of the runs' ratios, or the ratio of the medians. A table that misses its target says
+so.
 """
 import dataclasses
 import statistics
@@ -10,16 +11,16 @@ import statistics
 
 @dataclasses.dataclass
 class Target:
-    """limit: what the figure or the ratio may be at most, or for higher=True must be at least."""
+    """limit: the most that the figure or the ratio may be, or with higher=True the least."""
     limit: float
-    ratio: bool = True   # to the best of the others; else the figure itself
-    strict: bool = False  # level with the limit is not enough
+    ratio: bool = True   # the ratio to the best of the others; else the figure itself
+    strict: bool = False  # must be better than the limit, not equal
     medians: bool = False  # the ratio of medians, not the median of each run's ratio
 
 
 @dataclasses.dataclass
 class Table:
-    group: str             # the file it is from: "echo", "relay", …
+    group: str             # the file of the figure: "echo", "relay", …
     name: str              # "CPU per 64-byte message"
     unit: str              # "µs"
     digits: int
@@ -29,7 +30,7 @@ class Table:
     note: str = ""
 
     def ratios(self):
-        """selectd's figure to the best of the others', for each run; none without such a target."""
+        """selectd's figure divided by the best of the others', for each run; empty without such a target."""
         if not self.target or not self.target.ratio:
             return []
         own, *others = self.values.values()
@@ -37,7 +38,7 @@ class Table:
         return [mine / best(run) for mine, *run in zip(own, *others)] if others else []
 
     def reached(self):
-        """What is compared with the target's limit."""
+        """The value that is compared with the target's limit."""
         own, *others = self.values.values()
         if not self.target.ratio:
             return statistics.median(own)
@@ -47,7 +48,7 @@ class Table:
         return statistics.median(self.ratios())
 
     def met(self):
-        """Whether the target is met; None: there is none, or nobody to compare with."""
+        """Whether the target is met; None: there is no target, or nothing to compare with."""
         if self.target is None or (self.target.ratio and len(self.values) < 2):
             return None
         reached, limit = self.reached(), self.target.limit
@@ -90,7 +91,7 @@ def show(table):
 
 
 def markdown(tables):
-    """All tables as one of Markdown, a row a figure."""
+    """All tables as one table in Markdown, with one row for each figure."""
     lines = ["| figure | server | median | least–most | selectd to the best | target |",
              "|---|---|---|---|---|---|"]
     for table in tables:

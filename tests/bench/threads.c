@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The article's first alternative: an echo server with a thread for each connection, which blocks
- * in recv(2) and send(2). Prints its port and serves until it is killed.
+ * in recv(2) and send(2). Prints its port, and serves until it is killed.
  */
 #include "serve.h"
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What a second worker brings.
+"""The gain of a second worker.
 
     python3 tests/bench/workers.py BUILD_DIR [--runs 11]
 
-The CPU time of a message with one worker and with two, each server on all CPUs: two workers could
-serve 2 * (time with one) / (time with two) times as much, if the CPUs had nothing else to do. How it
-is measured: see measure.py.
+Measures the CPU time of a message with one worker and with two, each server on all CPUs. Two workers
+could serve 2 * (time with one) / (time with two) times as much if the CPUs had nothing else to do. See
+measure.py for the method.
 """
 import contextlib
 

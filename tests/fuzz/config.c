@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Configuration files of any content. The input is the text of the file and, behind a form feed, of
- * a second file that the first can include. Either the configuration is taken, or at least one
+ * Configuration files of any content. The input is the text of a file and, after a form feed, of a
+ * second file that the first one can include. Either the configuration is loaded, or at least one
  * mistake is reported, in printable lines.
  */
 #include "config.h"
@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-/* The files are named by their descriptors; the corpus includes the second one by that name. */
+/* The files are named by their descriptors. The corpus includes the second one by that name. */
 #define FIRST_FD  100
 #define SECOND_FD 101
 #define FIRST     "/proc/self/fd/100"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the fuzzers share. libFuzzer calls the one function of a fuzzer with arbitrary bytes. A
- * finding is what ASan, UBSan or LeakSanitizer report, a MUST() that does not hold, or an input
- * that takes long.
+ * Common parts of the fuzzers. libFuzzer calls the function of a fuzzer with arbitrary bytes. A
+ * finding is a report by ASan, UBSan or LeakSanitizer, a MUST() that fails, or an input that takes
+ * long.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 /* Return: 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-/* Ends the process, as a finding, unless the condition holds. */
+/* Ends the process with a finding unless the condition holds. */
 #define MUST(condition)                                                                  \
         do {                                                                             \
                 if (!(condition)) {                                                      \
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
                 }                                                                        \
         } while (0)
 
-/* Return: a copy with nothing behind it, so that reading beyond it is found; the caller's. */
+/* Return: a copy of the bytes, for the caller to free. ASan finds reads beyond its end. */
 static inline void *copy_bytes(const void *data, size_t n)
 {
         void *copy = malloc(n + (n == 0));
@@ -33,7 +33,7 @@ static inline void *copy_bytes(const void *data, size_t n)
         return copy;
 }
 
-/* Return: the bytes up to the first NUL as a string; the caller's. */
+/* Return: the bytes up to the first NUL as a string, for the caller to free. */
 static inline char *copy_text(const uint8_t *data, size_t n)
 {
         char *text = strndup((const char *)data, n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Headers of the PROXY protocol, arriving byte by byte. Once a header is complete or refused,
- * further bytes do not change that. A header that was read is written and read back as the same.
+ * Headers of the PROXY protocol that arrive byte by byte. When a header is complete or refused,
+ * further bytes do not change that. A header that was read is written and read back unchanged.
  */
 #include "proxy.h"
 #include "fuzz.h"
@@ -19,7 +19,7 @@ static void must_be_equal(const struct address *a, const struct address *b)
 {
         char a_text[ADDRESS_TEXT_SIZE], b_text[ADDRESS_TEXT_SIZE];
 
-        /* An IPv4 address is shown alike, mapped to IPv6 or not. */
+        /* An IPv4 address has the same text whether or not it is mapped to IPv6. */
         MUST(strcmp(address_format(a, a_text), address_format(b, b_text)) == 0);
 }
 

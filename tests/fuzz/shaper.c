@@ -11,11 +11,11 @@
 #define CHECK(condition) MUST(condition)
 #include "shaper_model.h"
 
-#define BYTES_MAX    100000 /* in a life, for they may leave one at a time */
+#define BYTES_MAX    100000 /* in one life, because they may leave one at a time */
 #define DURATION_MAX ((uint64_t)1 << 36)
 #define SIZE_MOST    ((uint64_t)1 << 40)
 
-/* The linker directs the shaper's calls to these (--wrap). */
+/* The linker redirects the shaper's calls to these functions (--wrap). */
 uint64_t __wrap_now_usec(void);
 int __wrap_timer_set(struct timer *timer, uint64_t until_usec);
 int __real_timer_set(struct timer *timer, uint64_t until_usec);
@@ -25,7 +25,7 @@ static uint64_t timer_usec; /* the moment that the timer is set to; 0: it is not
 static struct loop *loop;
 static struct shaper *shaper;
 static struct model model;
-static struct bucket *bucket; /* that shapers of a service share */
+static struct bucket *bucket; /* the bucket that shapers of a service share */
 
 /* The input that is left. */
 static const uint8_t *input;
@@ -52,7 +52,7 @@ static unsigned next(void)
         return *input++;
 }
 
-/* A number of any size up to @max, of two bytes. */
+/* Reads a number of any size up to @max from two bytes. */
 static uint64_t next_up_to(uint64_t max)
 {
         unsigned shift = next();
@@ -198,7 +198,7 @@ static void step(void)
         model_compare(&model, shaper);
 }
 
-/* Checks that all that is held leaves in time, with few calls. */
+/* Checks that all held bytes leave in time, with few calls. */
 static void run_dry(void)
 {
         uint64_t out = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The values of a configuration: time spans, sizes, addresses and ranges of addresses. A legal
- * value is written and read back as the same; an illegal one leaves the result unchanged.
+ * Values of a configuration: time spans, sizes, addresses and ranges of addresses. A legal value is
+ * written and read back unchanged. An illegal value leaves the result as it was.
  */
 #include "address.h"
 #include "fuzz.h"

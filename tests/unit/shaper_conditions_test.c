@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The shaper's conditions other than delays and rate: slices, limit, stall and the delay of the
- * end; and for every condition, what its removal or its exchange for another does.
+ * end. For every condition, also its removal and its replacement by another one.
  */
 #include "shaper_fixture.h"
 
@@ -186,7 +186,7 @@ static void stall_by_time(void **state)
         assert_int_equal(shaper_faults(shaper), FAULT_STALL);
 }
 
-/* A stall that held nothing back is no fault. */
+/* A stall during which nothing was held is not a fault. */
 static void stall_unseen(void **state)
 {
         (void)state;
@@ -245,7 +245,7 @@ static void stall_set_late(void **state)
         }
 }
 
-/* The time of a stall earns no burst. */
+/* A stall does not fill the bucket. */
 static void stall_and_rate(void **state)
 {
         (void)state;
@@ -261,7 +261,7 @@ static void stall_and_rate(void **state)
         expect_rate(100000, 1000);
 }
 
-/* The end comes that much later than it would without, also behind data that waits. */
+/* The end comes that much later, also behind data that waits. */
 static void close_delay(void **state)
 {
         uint64_t came;
@@ -371,7 +371,7 @@ static void hold(size_t i)
                 assert_in_range(model.out_bytes, 0, 1);
 }
 
-/* When the condition goes, all leaves at once, and only that condition is reported. */
+/* When the condition is removed, everything leaves at once, and only that condition is reported. */
 static void removed(void **state)
 {
         (void)state;
@@ -385,7 +385,7 @@ static void removed(void **state)
         }
 }
 
-/* Any condition can replace any other, and nothing is lost. */
+/* Any condition can replace any other without losing a byte. */
 static void exchanged(void **state)
 {
         (void)state;
@@ -405,7 +405,7 @@ static void exchanged(void **state)
         }
 }
 
-/* The end of the stream waits behind its data, and comes right after it. */
+/* The end of the stream waits behind its data, and comes right after the data. */
 static void end_waits(void **state)
 {
         (void)state;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The shaper's delays: the send delay on the loop's own timers, and latency and jitter on a stopped
- * clock; and how much a shaper holds meanwhile.
+ * clock. Also how much a shaper holds.
  */
 #include "shaper_fixture.h"
 
 /* The send delay, on the loop's own timers */
 
-/* The article's delay: chunks that come together leave one after the other, a delay apart. */
+/* The article's delay: chunks that arrive together leave one after the other, a delay apart. */
 static void three_at_once(void **state)
 {
         const uint64_t delay = 30 * USEC_PER_MSEC;
@@ -33,14 +33,14 @@ static void three_at_once(void **state)
         }
         assert_int_equal(shaper_faults(shaper), 0);
 
-        /* a chunk that comes when nothing waits has the whole delay to itself */
+        /* a chunk that arrives at an empty shaper waits for the whole delay */
         follow_a_while();
         began = put(5);
         follow_until(n_departures == 4);
         assert_true(departures[3].usec >= began + delay);
 }
 
-/* Not every one of 20 timers is late. */
+/* Not all of 20 timers are late. */
 static void punctual(void **state)
 {
         uint64_t least_late = UINT64_MAX;
@@ -86,7 +86,7 @@ static void delay_removed(void **state)
         assert_true(shaper_is_empty(shaper));
 }
 
-/* A shorter delay applies to chunks that are held already: on_due() comes by the new delay. */
+/* A shorter delay applies to chunks that are held already: on_due() follows the new delay. */
 static void delay_shortened(void **state)
 {
         uint64_t began;
@@ -100,7 +100,7 @@ static void delay_shortened(void **state)
         assert_true(departures[1].usec >= began + 20 * USEC_PER_MSEC);
 }
 
-/* A shaper is full at hold_bytes, however small its chunks are, and takes more all the same. */
+/* A shaper is full at hold_bytes, however small its chunks are, and still accepts more. */
 static void full(void **state)
 {
         static const size_t sizes[] = { 1, 1000, LOOP_SCRATCH_BYTES };
@@ -118,7 +118,7 @@ static void full(void **state)
                         assert_int_equal(shaper_put(shaper, data, sizes[i]), 0);
                         assert_in_range(++chunks * sizes[i], 1, HOLD_BYTES + sizes[i]);
                 }
-                if (sizes[i] == 1) /* book-keeping counts: at least a time for each byte */
+                if (sizes[i] == 1) /* book-keeping counts: at least a due time for each byte */
                         assert_in_range(chunks, 1, HOLD_BYTES / (1 + sizeof(uint64_t)));
                 else
                         assert_true(chunks * (sizes[i] + 64) >= HOLD_BYTES);
@@ -181,7 +181,7 @@ static void freed_when_due(void **state)
 
 /* Latency and jitter, on a stopped clock */
 
-/* Delays overlap: chunks that come together leave together. */
+/* Delays overlap: chunks that arrive together leave together. */
 static void latency(void **state)
 {
         const uint64_t began = stopped_usec;
@@ -203,7 +203,7 @@ static void latency(void **state)
         assert_int_equal(shaper_faults(shaper), FAULT_LATENCY);
 }
 
-/* A chunk keeps the latency that it came under, unless the new latency is shorter. */
+/* A chunk keeps the latency that applied when it arrived, unless the new one is shorter. */
 static void latency_changed(void **state)
 {
         const uint64_t began = stopped_usec;
@@ -267,7 +267,7 @@ static void jitter(void **state)
         assert_memory_equal(usec, again, sizeof(usec));
 }
 
-/* With more jitter than latency, no chunk leaves before it came. */
+/* With more jitter than latency, no chunk leaves before it arrived. */
 static void jitter_alone(void **state)
 {
         uint64_t usec[200];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A shaper and its model, driven side by side by the tests of the shaper.
+ * A shaper and its model, which the tests of the shaper drive side by side.
  *
- * The model (shaper_model.h) checks the moment of everything that leaves. Some tests stop the clock
- * and set it themselves: moments are exact there, and a seed repeats them. In the others the loop
- * turns on a real backend.
+ * The model (shaper_model.h) checks the moment at which each byte leaves. Some tests stop the clock
+ * and set it themselves, so that moments are exact and a seed repeats them. The others turn a loop
+ * on a real backend.
  */
 #pragma once
 
@@ -46,16 +46,16 @@ int clock_gettime(clockid_t clock, struct timespec *now)
         return r;
 }
 
-/* The moment of the last call, before which the test set @seen_usec to 0. */
+/* Return: the moment of the last call. The test sets @seen_usec to 0 before the call. */
 static inline uint64_t call_usec(void)
 {
         return seen_usec ? seen_usec : now_usec();
 }
 
-static int timer_fd;        /* of the loop */
+static int timer_fd;        /* the timerfd of the loop */
 static uint64_t armed_usec; /* the moment that @timer_fd is set to; or never */
 
-/* Replaces the C library's. libevent sets timers of its own, but to relative times. */
+/* Replaces the C library's. libevent's own timers have relative times. */
 int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old)
 {
         const struct timespec *at = &value->it_value;
@@ -70,7 +70,7 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct it
         return (int)syscall(SYS_timerfd_settime, fd, flags, value, old);
 }
 
-/* Whether the kernel has fired the timer of the loop, which the loop has yet to notice. */
+/* Whether the kernel has fired the loop's timer and the loop has not noticed yet. */
 static inline bool timer_has_fired(void)
 {
         struct pollfd poll_fd = { .fd = timer_fd, .events = POLLIN };
@@ -86,7 +86,7 @@ static struct conditions conditions;
 static struct shaping shaping = { .conditions = &conditions, .hold_bytes = HOLD_BYTES };
 static const struct random generator = { .state = 42 };
 
-/* The pieces that have left: the last DEPARTURES_MAX of them. */
+/* The last DEPARTURES_MAX pieces that have left. */
 static struct {
         uint64_t usec;
         size_t n;
@@ -122,7 +122,7 @@ static inline enum shaper_event take(void)
         return event;
 }
 
-/* Takes all that is due, as a link does. Return: SHAPER_NOTHING or SHAPER_LIMIT. */
+/* Takes everything that is due, as a link does. Return: SHAPER_NOTHING or SHAPER_LIMIT. */
 static inline enum shaper_event take_due(void)
 {
         enum shaper_event event;
@@ -140,7 +140,7 @@ static inline void on_due(void *arg)
         (void)take_due();
 }
 
-/* Makes the shaper anew, with the current shaping. */
+/* Makes a new shaper with the current shaping. */
 static inline void renew(void)
 {
         shaper = shaper_free(shaper);
@@ -227,7 +227,7 @@ static inline void put_end(void)
         (void)take_due();
 }
 
-/* Moves a stopped clock on by @usec, and takes at each moment at which something falls due. */
+/* Advances a stopped clock by @usec, and takes at each moment at which bytes fall due. */
 static inline void pass(uint64_t usec)
 {
         uint64_t until = stopped_usec + usec;
@@ -244,8 +244,8 @@ static inline void pass(uint64_t usec)
 /*
  * Turns the loop once.
  *
- * The timer must be set no later than something falls due. How late the kernel fires it is not
- * judged: on a busy machine the clock may have passed the moment long before the timerfd is
+ * The timer must not be set later than the moment at which bytes fall due. How late the kernel
+ * fires it is not checked: on a busy machine the moment may have passed long before the timerfd is
  * readable. But when it is readable, this turn of the loop must call on_due().
  */
 static inline void follow(void)
@@ -274,7 +274,7 @@ static inline void follow(void)
                 }                                                                 \
         } while (0)
 
-/* Long enough for what must not happen to happen. */
+/* Turns for so long that an event that must not happen would happen. */
 static inline void follow_a_while(void)
 {
         for (int i = 0; i < 20; i++)

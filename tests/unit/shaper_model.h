@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a shaper has to do, said once more and in another way. It follows a shaper call by call,
- * told the moment and the outcome of each, and CHECK()s, which the includer defines, that the
- * conditions allow no other: nothing leaves early, and what is due leaves when it is asked for.
+ * A model of the shaper: a second implementation of its rules. The tests report each call, its
+ * moment and its outcome to the model. The model checks with CHECK(), which the including file
+ * defines, that the conditions allow this outcome: nothing leaves early, and bytes that are due
+ * leave when the shaper is asked.
  *
- * Tokens are a level that rises here, in millionths of a byte, and exact. Jitter is drawn from the
- * same row as the shaper's; of slices only the range is known.
+ * The model keeps tokens as an exact rising level, in millionths of a byte. It draws jitter from
+ * the shaper's sequence. Of slices it knows only the range.
  */
 #pragma once
 
@@ -13,20 +14,20 @@
 
 #define MODEL_CHUNKS 2048
 #define MODEL_NEVER  UINT64_MAX
-#define MODEL_PERIOD 251 /* of the bytes */
+#define MODEL_PERIOD 251 /* the period of the bytes' pattern */
 
-/* Without a burst: a chunk that leaves up to this late does not delay those behind it. */
+/* Without a burst, a chunk that leaves up to this late does not delay the chunks behind it. */
 #define MODEL_LATE_USEC ((uint64_t)10000)
 
 struct model_chunk {
         uint64_t arrived_usec, delay_usec;
-        size_t n; /* of it left to leave; 0: the end of the stream */
+        size_t n; /* its bytes that have not left; 0: the end of the stream */
         bool started;
 };
 
 struct model_bucket {
         __int128 level;
-        uint64_t usec; /* when it was that high */
+        uint64_t usec; /* the moment of this level */
         uint64_t pieces;
 };
 
@@ -39,8 +40,10 @@ struct model {
         struct model_bucket own, shared;
         uint64_t in_bytes, out_bytes;
         uint64_t left_usec, stall_usec;
-        uint64_t reserved_usec; /* since when the next piece waits for tokens only; or never */
-        uint64_t wake_usec;     /* after a take that gave nothing: it must be asked again by then */
+        uint64_t reserved_usec; /* the moment since which the next piece waits only for tokens; or
+                                   never */
+        uint64_t wake_usec; /* after a take without bytes: the moment of the next take at the latest
+                             */
         bool ended, limited;
 };
 
@@ -54,7 +57,7 @@ static inline uint64_t model_most(uint64_t a, uint64_t b)
         return a > b ? a : b;
 }
 
-/* The byte of the stream at @at. */
+/* Return: the byte of the stream at @at. */
 static inline uint8_t model_byte(uint64_t at)
 {
         return (uint8_t)(at % MODEL_PERIOD);
@@ -83,14 +86,14 @@ static inline struct model_bucket *model_bucket(struct model *m)
         return m->conditions.shared ? &m->shared : &m->own;
 }
 
-/* Full, as it was at @usec: a bucket that nothing was taken from is full since ever, at 0. */
+/* Makes the bucket full at @usec. A bucket that was never used has been full since 0. */
 static inline void model_fill(struct model_bucket *bucket, const struct conditions *c,
                               uint64_t usec)
 {
         *bucket = (struct model_bucket){ .level = model_micro(c->burst_bytes), .usec = usec };
 }
 
-/* Lets the level rise, to the brim and no further. */
+/* Lets the level rise to the brim. */
 static inline void model_rise(struct model *m, uint64_t now)
 {
         struct model_bucket *bucket = model_bucket(m);
@@ -102,7 +105,7 @@ static inline void model_rise(struct model *m, uint64_t now)
                 model_fill(bucket, c, now);
 }
 
-/* When the first chunk may leave, but for tokens and a stall. */
+/* When the first chunk may leave, apart from tokens and a stall. */
 static inline uint64_t model_due(const struct model *m)
 {
         const struct conditions *c = &m->conditions;
@@ -120,7 +123,7 @@ static inline uint64_t model_due(const struct model *m)
         return after_delay;
 }
 
-/* From when on the first chunk is paid for. */
+/* When the first chunk has been paid for. */
 static inline uint64_t model_pay_from(const struct model *m, uint64_t now)
 {
         if (m->conditions.burst_bytes)
@@ -128,7 +131,7 @@ static inline uint64_t model_pay_from(const struct model *m, uint64_t now)
         return model_most(model_due(m), now - MODEL_LATE_USEC);
 }
 
-/* What there is for the next piece: its wait is for it, whatever the brim. */
+/* Return: the tokens for the next piece. They may exceed the brim while it waits. */
 static inline __int128 model_tokens(struct model *m, uint64_t now)
 {
         if (m->reserved_usec == MODEL_NEVER) {
@@ -138,7 +141,7 @@ static inline __int128 model_tokens(struct model *m, uint64_t now)
         return model_bucket(m)->level + (__int128)m->conditions.rate * (now - m->reserved_usec);
 }
 
-/* What a bucket that counts in whole nanoseconds may be wrong by. */
+/* The error of a bucket that counts in whole nanoseconds. */
 static inline __int128 model_slack(struct model *m)
 {
         return (__int128)m->conditions.rate * (model_bucket(m)->pieces + 2) / 1000 + 1;
@@ -180,7 +183,7 @@ static inline void model_init(struct model *m, uint64_t now, const struct shapin
         model_set(m, now, shaping);
 }
 
-/* @n: of the chunk; 0: the end of the stream. */
+/* @n: the length of the chunk; 0: the end of the stream. */
 static inline void model_put(struct model *m, uint64_t now, size_t n)
 {
         const struct conditions *c = &m->conditions;
@@ -204,7 +207,7 @@ static inline void model_put(struct model *m, uint64_t now, size_t n)
 
 /* Taking */
 
-/* When the stall that goes on ends; 0: there is none. */
+/* Return: the end of the current stall; 0: there is none. */
 static inline uint64_t model_stalled_until(const struct model *m, uint64_t now)
 {
         uint64_t stall_for = m->conditions.stall_for_usec;
@@ -216,7 +219,7 @@ static inline uint64_t model_stalled_until(const struct model *m, uint64_t now)
         return now < m->stall_usec + stall_for ? m->stall_usec + stall_for : 0;
 }
 
-/* The most, or the least, that the next piece may be. */
+/* Return: the largest, or the smallest, size of the next piece. */
 static inline size_t model_piece(const struct model *m, bool most)
 {
         const struct conditions *c = &m->conditions;
@@ -236,7 +239,7 @@ static inline size_t model_piece(const struct model *m, bool most)
         return n;
 }
 
-/* Nothing left though it was due: for want of tokens. */
+/* Nothing left although bytes were due: there were no tokens. */
 static inline void model_wait_for_tokens(struct model *m, uint64_t now)
 {
         __int128 missing = model_micro(model_piece(m, true)) - model_tokens(m, now);
@@ -268,7 +271,7 @@ static inline void model_leave(struct model *m, uint64_t now, size_t n)
                 m->stall_usec = now;
 }
 
-/* shaper_take() gave that at @now. */
+/* Reports that shaper_take() returned this at @now. */
 static inline void model_take(struct model *m, uint64_t now, enum shaper_event event, size_t n)
 {
         uint64_t due, stalled_until;
@@ -306,7 +309,7 @@ static inline void model_take(struct model *m, uint64_t now, enum shaper_event e
         }
 }
 
-/* What the shaper says of itself. */
+/* The state that the shaper reports */
 static inline void model_compare(const struct model *m, const struct shaper *shaper)
 {
         uint64_t bytes = m->in_bytes - m->out_bytes, held = shaper_held(shaper);

@@ -5,9 +5,9 @@
 #include "shaper_fixture.h"
 
 /*
- * Random chunks at random times under a send delay that changes now and then. Each chunk leaves in
- * turn and whole, and waits at least the shortest delay that applied while it was held, both after
- * it came and after the chunk before it left.
+ * Random chunks arrive at random times, and the send delay changes from time to time. Each chunk
+ * leaves whole and in order. It waits at least the shortest delay that applied while it was held,
+ * both after its arrival and after the chunk before it left.
  */
 static void random_schedules(void **state)
 {
@@ -72,7 +72,7 @@ static void draw_stall(struct conditions *c)
                 c->stall_after_usec = random_between(0, 200000);
 }
 
-/* Draws the shaping and its conditions. @bucket: the bucket to share, if they share one. */
+/* Draws the shaping and its conditions. @bucket: the bucket of shared conditions. */
 static void draw(struct bucket *bucket)
 {
         struct conditions *c = &conditions;
@@ -116,7 +116,7 @@ static void let_time_pass(void)
         (void)take_due();
 }
 
-/* One shaper from its beginning to its end, with @steps chances to put, change and wait. */
+/* Runs one shaper from its beginning to its end, with @steps random steps: put, change or wait. */
 static void random_life(struct bucket *bucket, size_t steps)
 {
         draw(bucket);
@@ -167,7 +167,7 @@ static void random_conditions(void **state)
         assert_int_equal(random_lives(300, 60), ALL_FAULTS);
 }
 
-/* The same on the loop's own timers. */
+/* Random lives on the loop's own timers. */
 static void random_conditions_on_loop(void **state)
 {
         (void)state;

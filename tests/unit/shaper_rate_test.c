@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rate of the shaper: with a burst, without one, and in a bucket that several shapers share.
+ * The rate of the shaper: with a burst, without a burst, and in a bucket that several shapers
+ * share.
  */
 #include "shaper_fixture.h"
 
-/* A burst at once, then the rate: never more than that, nor less by a piece. */
+/* A burst leaves at once, and then the rate: never more, and at most one piece less. */
 static void rate(void **state)
 {
         const uint64_t rate = 100000, burst = 4000, began = stopped_usec;
@@ -25,7 +26,7 @@ static void rate(void **state)
 
                 n += departures[i].n;
                 assert_in_range(departures[i].n, 1, burst);
-                if (span > 0) /* a timer is late by much less than the time of two bytes */
+                if (span > 0) /* a timer is late by much less than two bytes take */
                         assert_in_range(burst * USEC_PER_SEC + rate * span, 0,
                                         (n + 2) * USEC_PER_SEC);
         }
@@ -47,8 +48,8 @@ static void expect_usec(uint64_t usec, uint64_t expected)
 }
 
 /*
- * Without a burst each chunk leaves whole when its own bytes have been paid for: that takes its
- * length divided by the rate, after it came and after the chunk before it was paid for.
+ * Without a burst, each chunk leaves whole when its own bytes have been paid for. That takes its
+ * length divided by the rate, after its arrival and after the chunk before it was paid for.
  */
 static void no_burst(void **state)
 {
@@ -157,7 +158,7 @@ static void rate_changed(void **state)
         pass(USEC_PER_MSEC);
         assert_int_equal(n_departures, 2);
 
-        /* also when the new burst is smaller */
+        /* even if the new burst is smaller */
         conditions.rate = 1000;
         conditions.burst_bytes = 60000;
         set();
@@ -233,7 +234,7 @@ static void put_for_member(size_t i, size_t n)
         assert_int_equal(shaper_put(members[i].shaper, data, n), 0);
 }
 
-/* Takes all that is due for a member. Return: how many bytes. */
+/* Takes everything that is due for a member. Return: the number of bytes. */
 static uint64_t take_for_member(size_t i)
 {
         static uint8_t buffer[LOOP_SCRATCH_BYTES];

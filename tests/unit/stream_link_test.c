@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stream linked to itself, an echo, over a pair of sockets: on each backend every byte comes
- * back, in order, and then the end; what a peer does not read is bounded; and what goes wrong is
- * told once.
+ * A stream linked to itself, an echo, over a pair of sockets: on each backend every byte comes back
+ * in order, and then the end. Unread bytes are bounded, and each error is reported once.
  *
- * The peer is driven by the test itself, between two turns of the loop. Bytes count up along the
- * stream in a pattern whose period no buffer has.
+ * The test plays the peer between two turns of the loop. Bytes count up in a pattern whose period
+ * differs from the size of every buffer.
  */
 #include "link.h"
 #include "turning.h"
@@ -15,10 +14,10 @@
 #include <sys/resource.h>
 
 #define PERIOD          251
-#define HOLD_BYTES      ((size_t)256 * 1024) /* by a shaper */
-#define PIPE_MOST_BYTES (1024 * 1024)        /* that a pipe holds, /proc/sys/fs/pipe-max-size */
+#define HOLD_BYTES      ((size_t)256 * 1024) /* the most that a shaper holds */
+#define PIPE_MOST_BYTES (1024 * 1024)        /* the largest pipe, /proc/sys/fs/pipe-max-size */
 
-/* One echo, and what its callbacks were told. */
+/* An echo, and a record of its callbacks. */
 struct echo {
         struct stream stream;
         struct link link;
@@ -28,11 +27,11 @@ struct echo {
         uint64_t sending;
         int empties, dones, limits, ends, exceptions, errors, error;
         size_t queued_at_done;
-        uint64_t spliced;   /* bytes that nobody saw */
-        uint64_t urgent_at; /* bytes read with the last urgent one */
-        bool stop_spliced;  /* with the first of those, which goes nowhere */
-        bool fleeting;      /* ends itself with whatever it is told first */
-        struct echo *twin;  /* ends with this one */
+        uint64_t spliced;   /* spliced bytes, which on_data() does not see */
+        uint64_t urgent_at; /* bytes read, up to the last urgent one */
+        bool stop_spliced;  /* stops at the first spliced bytes, which are dropped */
+        bool fleeting;      /* ends in its first callback */
+        struct echo *twin;  /* another echo, which ends with this one */
 };
 
 static struct echo *echo;
@@ -65,7 +64,7 @@ static void run_free(struct loop_task *task)
         echo = NULL;
 }
 
-/* What every owner does when it is told of trouble, or has had enough. */
+/* Ends the echo, as every owner does after an error. */
 static void stop(struct echo *e)
 {
         stream_stop(&e->stream);
@@ -76,7 +75,7 @@ static void stop(struct echo *e)
         in_callback = true;
         loop_defer(loop, &e->task);
         in_callback = false;
-        assert_ptr_equal(echo, e); /* not yet */
+        assert_ptr_equal(echo, e); /* not freed yet */
 }
 
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
@@ -189,7 +188,7 @@ static void start_tcp(void)
         int pair[2];
 
         tcp_pair(pair);
-        /* Little, so that a slow reader is felt soon. */
+        /* Small buffers, so that a slow reader soon has an effect. */
         assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
         assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
         start_on(pair);
@@ -209,7 +208,7 @@ static int end(void **state)
         return stop_loop(state);
 }
 
-/* A turn, with what is queued looked at after it. */
+/* Turns the loop once, and then checks the queue. */
 static void watch_turn(void)
 {
         turn();
@@ -219,7 +218,7 @@ static void watch_turn(void)
         assert_true(stream_sent(&echo->stream) <= echo->stream.in);
 }
 
-/* The peer's end */
+/* The peer */
 
 static uint64_t peer_sent, peer_received;
 static bool peer_saw_end;
@@ -231,14 +230,14 @@ static int reset_peer(void **state)
         return make(state);
 }
 
-/* The bytes of the stream from @at on. */
+/* Return: the bytes of the pattern from @at on. */
 static void write_pattern(uint8_t *out, size_t n, uint64_t at)
 {
         for (size_t i = 0; i < n; i++)
                 out[i] = (uint8_t)((at + i) % PERIOD);
 }
 
-/* Sends up to @n bytes. Return: how many the socket took. */
+/* Sends up to @n bytes. Return: how many bytes the socket took. */
 static size_t peer_send(size_t n)
 {
         static uint8_t data[128 * 1024];
@@ -252,7 +251,7 @@ static size_t peer_send(size_t n)
         return sent > 0 ? (size_t)sent : 0;
 }
 
-/* Receives up to @n bytes of what there is. */
+/* Receives up to @n bytes. */
 static void peer_receive(size_t n)
 {
         static uint8_t data[128 * 1024];
@@ -277,13 +276,13 @@ static void peer_receive(size_t n)
                 }                                                                 \
         } while (0)
 
-/* All that has moved so far, anywhere. */
+/* Return: all bytes moved so far, in any direction. */
 static uint64_t progress(void)
 {
         return peer_sent + echo->stream.in + stream_sent(&echo->stream);
 }
 
-/* Sends until nobody takes more: neither the peer's socket nor the stream. */
+/* Sends until neither the socket nor the stream takes more. */
 static void fill(void)
 {
         uint64_t deadline = now_usec() + DEADLINE_USEC;
@@ -313,7 +312,7 @@ static void expect_whole(int dones)
         assert_int_equal(echo->queued_at_done, 0);
 }
 
-/* Straight through */
+/* Without a shaper */
 
 static void random_sizes(uint64_t total)
 {
@@ -327,7 +326,7 @@ static void random_sizes(uint64_t total)
                                    peer_receive(random_between(1, 100000)));
                 watch_turn();
         }
-        assert_true(most_queued > 0); /* the slow reader was slow enough to matter */
+        assert_true(most_queued > 0); /* the reader was slow enough to make a queue */
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         peer_until(peer_saw_end, peer_receive(random_between(1, 60000)));
         expect_whole(1);
@@ -348,7 +347,7 @@ static void random_sizes_tcp(void **state)
         random_sizes(1024 * 1024);
 }
 
-/* One message: taken at once, without a queue, and told so. */
+/* One message is sent at once, without a queue, and reported as sent. */
 static void at_once(void **state)
 {
         (void)state;
@@ -360,7 +359,7 @@ static void at_once(void **state)
         assert_int_equal(echo->dones + echo->ends, 0);
 }
 
-/* The end of the stream waits behind all data, and the peer may read as late as it likes. */
+/* The end of the stream waits behind all data, however late the peer reads. */
 static void half_close(void **state)
 {
         (void)state;
@@ -382,7 +381,7 @@ static void end_without_data(void **state)
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         peer_until(peer_saw_end, peer_receive(1));
         expect_whole(1);
-        assert_int_equal(stream_resume(&echo->stream), 0); /* nothing more comes of it */
+        assert_int_equal(stream_resume(&echo->stream), 0); /* has no effect any more */
         for (int i = 0; i < 20; i++)
                 watch_turn();
         assert_int_equal(echo->ends, 1);
@@ -430,7 +429,7 @@ static void send_direct(size_t n)
 
 /* Bulk */
 
-/* Has @n reads fill the buffer, and all of it come back. */
+/* Makes @n reads fill the buffer, and receives everything back. */
 static void read_full(int n)
 {
         for (int i = 0; i < n; i++) {
@@ -439,15 +438,16 @@ static void read_full(int n)
         }
 }
 
-/* Sends a little, and has it back. */
+/* Sends a few bytes, and receives them back. */
 static void a_little(void)
 {
         assert_int_equal(peer_send(100), 100);
         peer_until(peer_received == peer_sent, peer_receive(1000));
 }
 
-/* Reads that fill the buffer one after the other are spliced in the end, until there is less for a
- * while. */
+/*
+ * After several reads that fill the buffer, bytes are spliced, until less has arrived for a while.
+ */
 static void bulk(void **state)
 {
         (void)state;
@@ -461,7 +461,7 @@ static void bulk(void **state)
         for (int i = 0; i < 4; i++)
                 a_little();
         assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES + 400);
-        read_full(1); /* so it goes on */
+        read_full(1); /* so splicing goes on */
         for (int i = 0; i < 8; i++)
                 a_little();
         assert_int_equal(echo->spliced, 3 * LOOP_SCRATCH_BYTES + 900);
@@ -470,7 +470,7 @@ static void bulk(void **state)
         expect_whole(0);
 }
 
-/* What the peer does not take waits in its pipe; where there is none left, copied. */
+/* Bytes that the peer does not take wait in its pipe. If no pipe is left, they are copied. */
 static void bulk_waits(void **state)
 {
         struct pipe *taken[16];
@@ -504,7 +504,7 @@ static void bulk_waits(void **state)
         }
 }
 
-/* With bytes in its pipe it can be stopped and freed. */
+/* A stream with bytes in its pipe can be stopped and freed. */
 static void bulk_waits_in_vain(void **state)
 {
         (void)state;
@@ -519,7 +519,7 @@ static void bulk_waits_in_vain(void **state)
         assert_int_equal(echo->errors + echo->ends, 0);
 }
 
-/* Who wants that no more sees every byte, from the next one on. */
+/* When splicing is switched off, on_data() sees every later byte. */
 static void bulk_ended(void **state)
 {
         (void)state;
@@ -533,7 +533,7 @@ static void bulk_ended(void **state)
         expect_whole(0);
 }
 
-/* What was spliced for one that is stopped then is not in the way of others of the loop. */
+/* Spliced bytes of a stream that was stopped do not get in the way of other streams. */
 static void bulk_of_one_that_stopped(void **state)
 {
         struct echo *first;
@@ -556,7 +556,7 @@ static void bulk_of_one_that_stopped(void **state)
         free_echo(first);
 }
 
-/* What is sent while bytes are queued goes behind them, though the socket has room by then. */
+/* Bytes that are sent while others are queued go behind them, even if the socket has room again. */
 static void order(void **state)
 {
         (void)state;
@@ -572,7 +572,7 @@ static void order(void **state)
         assert_int_equal(stream_sent(&echo->stream), peer_sent);
 }
 
-/* Trouble */
+/* Errors */
 
 static void urgent(void **state)
 {
@@ -601,8 +601,8 @@ static void urgent_while_paused(void **state)
 }
 
 /*
- * Urgent data that the watch missed, right before the end: splice(2) stops in front of it as at an
- * end, and the byte must not be lost.
+ * The watch missed urgent data right before the end. splice(2) stops there as at an end, and the
+ * byte must not be lost.
  */
 static void urgent_unnoticed_in_bulk(void **state)
 {
@@ -677,7 +677,7 @@ static void reset_while_reading(void **state)
         reset();
 }
 
-/* The peer goes while bytes wait for it. */
+/* The peer leaves while bytes wait for it. */
 static void reset_while_queued(void **state)
 {
         (void)state;
@@ -708,7 +708,7 @@ static void stopped_with_bytes(void **state)
         peer_receive(1 << 20);
         turn_a_while();
         assert_int_equal(link_lost(&echo->link),
-                         lost + sizeof(data)); /* nothing is sent any more */
+                         lost + sizeof(data)); /* nothing is sent after that */
         assert_int_equal(echo->errors + echo->dones, 0);
 }
 
@@ -720,7 +720,7 @@ static void failed_with_bytes(void **state)
         (void)state;
         start_unix();
         write_pattern(data, sizeof(data), 0);
-        send_direct(100); /* not the link's */
+        send_direct(100); /* without the link */
         link_init(&echo->link, &echo->stream, &echo->stream, &link_events);
         closep(&echo->peer);
         echo->peer = -1;
@@ -730,7 +730,7 @@ static void failed_with_bytes(void **state)
         assert_int_equal(link_sent(&echo->link), 0);
 }
 
-/* Nothing is told after a stop, whatever is due; also of a queue. */
+/* After a stop there are no callbacks, whatever is due, and none about the queue. */
 static void stopped(void **state)
 {
         uint64_t in;
@@ -740,7 +740,7 @@ static void stopped(void **state)
         fill();
         stop(echo);
         in = echo->stream.in;
-        (void)!send(echo->peer, "!", 1, MSG_OOB); /* its socket may be full */
+        (void)!send(echo->peer, "!", 1, MSG_OOB); /* the peer's socket may be full */
         assert_int_equal(close(echo->peer), 0);
         echo->peer = -1;
         for (int i = 0; i < 20; i++)
@@ -749,7 +749,10 @@ static void stopped(void **state)
         assert_int_equal(echo->stream.in, in);
 }
 
-/* Of two that hear of trouble in one turn, the first ends the other, which hears nothing then. */
+/*
+ * Two streams fail in one turn. The first one's callback ends the other, which then gets no
+ * callback.
+ */
 static void stopped_by_another(void **state)
 {
         struct echo *first;
@@ -768,13 +771,13 @@ static void stopped_by_another(void **state)
         free_echo(first);
 }
 
-/* A session that ends within a callback is freed after the turn, when nothing looks at it. */
+/* A session that ends within a callback is freed after the turn, when nothing uses it. */
 static void freed_after_the_turn(void **state)
 {
         (void)state;
         start_tcp();
         echo->fleeting = true;
-        /* data, urgent data and the end, all in the same turn: told of one, it hears no more */
+        /* data, urgent data and the end arrive in the same turn; there is one callback */
         assert_int_equal(peer_send(100), 100);
         assert_int_equal(send(echo->peer, "!", 1, MSG_OOB), 1);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
@@ -782,7 +785,7 @@ static void freed_after_the_turn(void **state)
         turn_a_while();
 }
 
-/* By a shaper */
+/* With a shaper */
 
 static struct conditions conditions;
 static struct shaping shaping;
@@ -794,7 +797,7 @@ static int make_unshaped(void **state)
         return reset_peer(state);
 }
 
-/* Puts the shaping in force. */
+/* Applies the shaping. */
 static void shape(void)
 {
         const struct random random = { .state = 42 };
@@ -814,7 +817,7 @@ static void *reallocate(void *p, size_t n)
         return out_of_memory ? NULL : realloc(p, n);
 }
 
-/* What a shaper has no memory for is lost. */
+/* Bytes for which a shaper has no memory are lost. */
 static void out_of_memory_with_bytes(void **state)
 {
         uint8_t data[20000] = { 0 };
@@ -837,7 +840,7 @@ static void out_of_memory_with_bytes(void **state)
         assert_int_equal(link_lost(&echo->link), held);
 }
 
-/* As a connection does: the size of a message holds with a delay only. */
+/* Sets the size of messages only with a delay, as a connection does. */
 static void set_delay(uint64_t usec, size_t message_bytes)
 {
         stream_set_read_max(&echo->stream, usec ? message_bytes : LOOP_SCRATCH_BYTES);
@@ -863,7 +866,7 @@ static void delayed(void **state)
                                 assert_true(link_is_waiting(&echo->link));
                 });
                 assert_true(now_usec() >= began + i * delay);
-                /* The end waits in line. A busy machine may let more than one chunk fall due. */
+                /* The end waits in line. On a busy machine, more than one chunk may be due. */
                 assert_true(!echo->dones || stream_sent(&echo->stream) == 2 * 1024 + 5);
         }
         assert_int_equal(echo->dones, 1);
@@ -873,7 +876,7 @@ static void delayed(void **state)
         expect_whole(1);
 }
 
-/* What is held is bounded; without the delay all of it leaves. */
+/* Held bytes are bounded, and leave when the delay is removed. */
 static void delay_taken_away(void **state)
 {
         (void)state;
@@ -888,10 +891,14 @@ static void delay_taken_away(void **state)
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
         peer_until(peer_saw_end, peer_receive(100000));
         expect_whole(1);
-        assert_true(echo->largest_read > 1024); /* the size of a message holds with a delay only */
+        assert_true(echo->largest_read >
+                    1024); /* without a delay, reads are larger than a message */
 }
 
-/* Random delays, sizes and reading: whole, in order, bounded. */
+/*
+ * With random delays, sizes and reading, bytes arrive completely and in order, and held bytes are
+ * bounded.
+ */
 static void random_delays(void **state)
 {
         (void)state;
@@ -915,7 +922,7 @@ static void random_delays(void **state)
         expect_whole(1);
 }
 
-/* What is held is bounded by what it says, and reading goes on when there is less. */
+/* The hold bounds the held bytes, and reading goes on when fewer are held. */
 static void hold(void **state)
 {
         (void)state;
@@ -936,11 +943,11 @@ static void hold(void **state)
         shape();
         peer_until(peer_received == peer_sent, peer_receive(100000));
         expect_whole(0);
-        assert_null(echo->link.shaper);                          /* straight through again */
-        assert_int_equal(link_faults(&echo->link), FAULT_STALL); /* which is remembered */
+        assert_null(echo->link.shaper);                          /* the shaper is gone */
+        assert_int_equal(link_faults(&echo->link), FAULT_STALL); /* but its fault is remembered */
 }
 
-/* The limit is told once, when all up to it has been taken; nothing beyond it has left. */
+/* The limit is reported once, when all bytes up to it have been sent, and none beyond it. */
 static void limit(void **state)
 {
         (void)state;
@@ -965,7 +972,10 @@ static void limit(void **state)
         assert_int_equal(link_faults(&echo->link), FAULT_LIMIT);
 }
 
-/* Conditions that go while the destination does not read: what they held follows what it has. */
+/*
+ * Conditions are removed while the destination does not read. The held bytes follow the queued
+ * ones.
+ */
 static void removed_from_slow_reader(void **state)
 {
         (void)state;
@@ -987,7 +997,10 @@ static void removed_from_slow_reader(void **state)
         expect_whole(1);
 }
 
-/* Conditions of all kinds that come and go: whole, in order, bounded, the end behind it all. */
+/*
+ * Conditions of all kinds come and go: bytes arrive completely and in order, held bytes are
+ * bounded, and the end comes last.
+ */
 static void random_conditions(void **state)
 {
         (void)state;
@@ -1023,7 +1036,7 @@ static void random_conditions(void **state)
         expect_whole(1);
 }
 
-/* So many descriptors that streams may have pipes. */
+/* Enough descriptors for the streams' pipes. */
 static void raise_limit(void)
 {
         struct rlimit limit;
@@ -1073,7 +1086,7 @@ int main(void)
         };
 
         event_set_mem_functions(allocate, reallocate, free);
-        (void)signal(SIGPIPE, SIG_IGN); /* as the daemon does: bufferevents use writev(2) */
+        (void)signal(SIGPIPE, SIG_IGN); /* as in the daemon, because bufferevents use writev(2) */
         raise_limit();
         return run_on_all_backends(tests);
 }

@@ -79,7 +79,7 @@ static inline void turn(void)
                 }                                                                 \
         } while (0)
 
-/* Long enough for what must not happen to happen. */
+/* Turns for so long that an event that must not happen would happen. */
 static inline void turn_a_while(void)
 {
         for (int i = 0; i < 20; i++)
