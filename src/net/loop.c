@@ -27,6 +27,7 @@ struct loop {
         int exceptions_fd;        /* epoll set of all watched descriptors */
         struct turn turn;
         struct holders holders;
+        struct newcomers newcomers;
         struct loop_task *deferred;
         struct event *on_posts; /* @posts_fd is readable; NULL: nobody posts */
         int posts_fd;
@@ -132,6 +133,7 @@ int loop_new(const char *backend, struct loop **out)
         if (r < 0)
                 return r;
         holders_init(&loop->holders, loop->timers, NULL);
+        newcomers_init(&loop->newcomers, loop->timers);
         loop->exceptions = event_new(loop->base, loop->exceptions_fd, EV_READ | EV_PERSIST,
                                      loop_on_exceptions, loop);
         /*
@@ -155,8 +157,10 @@ struct loop *loop_free(struct loop *loop)
                 event_free(loop->exceptions);
         if (loop->on_posts)
                 event_free(loop->on_posts);
-        if (loop->timers)
+        if (loop->timers) {
                 holders_deinit(&loop->holders);
+                newcomers_deinit(&loop->newcomers);
+        }
         timers_free(loop->timers);
         if (loop->base)
                 event_base_free(loop->base);
@@ -191,6 +195,11 @@ void loop_set_budget(struct loop *loop, struct budget *budget)
 struct budget *loop_budget(const struct loop *loop)
 {
         return loop->holders.budget;
+}
+
+struct newcomers *loop_newcomers(struct loop *loop)
+{
+        return &loop->newcomers;
 }
 
 struct turn *loop_current_turn(struct loop *loop)

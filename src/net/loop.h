@@ -13,6 +13,7 @@
 #pragma once
 
 #include "budget.h"
+#include "newcomer.h"
 #include "pipe.h"
 #include "timer.h"
 #include "turn.h"
@@ -85,6 +86,9 @@ void loop_set_budget(struct loop *loop, struct budget *budget);
 
 /* The bound that was set; NULL: none. */
 struct budget *loop_budget(const struct loop *loop);
+
+/* The sockets that have just been opened. */
+struct newcomers *loop_newcomers(struct loop *loop);
 
 /* The turn that goes on. */
 struct turn *loop_current_turn(struct loop *loop);

@@ -25,6 +25,35 @@ struct rest {
 /* Less than this is copied for each stream: a reference has its own cost. */
 #define SHARE_MIN_BYTES 4096
 
+/* A stream through which this many bytes have passed is no newcomer any more. */
+#define SETTLED_BYTES WINDOW_UNLOCKED_BYTES
+
+/* Makes the settings that matter only to a connection that lasts or carries much. */
+static void settle(struct stream *stream)
+{
+        newcomer_leave(&stream->newcomer);
+        stream->settled = true;
+        /* A stream that cannot be watched works, if less well. */
+        if (!stream->watched)
+                stream->watched = loop_watch(stream->loop, stream->fd, &stream->watch) == 0;
+        window_lock(&stream->window, stream->fd);
+        if (stream->events->on_settled)
+                stream->events->on_settled(stream);
+}
+
+static void on_settle(struct newcomer *newcomer)
+{
+        settle(container_of(newcomer, struct stream, newcomer));
+}
+
+/* Settles a newcomer when it has carried much, or will have with the next @n bytes. */
+static void settle_by_bytes(struct stream *stream, size_t n)
+{
+        if (!stream->settled && stream->events &&
+            stream->in + stream->accepted + n >= SETTLED_BYTES)
+                settle(stream);
+}
+
 /* @n bytes were read, or 0 at the end, or it failed: -errno. */
 static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
 {
@@ -32,6 +61,7 @@ static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n
                 stream->in += (uint64_t)n;
                 stream->heavy = n >= HEAVY_BYTES;
                 turn_count(loop_current_turn(stream->loop), (size_t)n);
+                settle_by_bytes(stream, 0);
                 window_update(&stream->window, stream->fd, stream->in);
                 stream->events->on_data(stream, data, (size_t)n);
         } else if (n != -EAGAIN) {
@@ -67,15 +97,31 @@ static ssize_t stream_recv(const struct stream *stream, size_t n)
         return got < 0 ? -errno : got;
 }
 
+/* The most that one read takes now. */
+static size_t current_read_max(const struct stream *stream)
+{
+        if (!stream->settled && window_is_bounded(&stream->window) &&
+            stream->read_max > WINDOW_UNLOCKED_BYTES)
+                return WINDOW_UNLOCKED_BYTES;
+        return stream->read_max;
+}
+
 /* Reads up to the urgent byte, at which recv(2) stops; or that byte alone. */
 static ssize_t stream_recv_urgent(struct stream *stream)
 {
         bool at_mark = sockatmark(stream->fd) > 0;
-        ssize_t n = stream_recv(stream, at_mark ? 1 : stream->read_max);
+        ssize_t n = stream_recv(stream, at_mark ? 1 : current_read_max(stream));
 
         stream->urgent = at_mark && n == 1;
-        stream->urgent_ahead = !at_mark;
+        if (at_mark)
+                stream->urgent_ahead = false;
         return n;
+}
+
+/* Whether the next byte may be an urgent one. Without the watch nothing tells. */
+static bool may_be_urgent(const struct stream *stream)
+{
+        return stream->urgent_ahead || (stream->carries_urgent && !stream->watched);
 }
 
 /* Return: whether bytes were read. */
@@ -84,13 +130,13 @@ static bool stream_read(struct stream *stream)
         uint64_t before = stream->in;
         ssize_t n;
 
-        if (stream->bulk && !stream->urgent_ahead) {
+        if (stream->bulk && !may_be_urgent(stream)) {
                 if (stream_splice(stream))
                         return stream->in > before;
                 stream->bulk = false;
         }
-        n = stream->urgent_ahead ? stream_recv_urgent(stream)
-                                 : stream_recv(stream, stream->read_max);
+        n = may_be_urgent(stream) ? stream_recv_urgent(stream)
+                                  : stream_recv(stream, current_read_max(stream));
         stream_on_read(stream, loop_scratch(stream->loop), n);
         stream->urgent = false;
         return n > 0;
@@ -174,11 +220,17 @@ int stream_init(struct stream *stream, struct loop *loop, int fd,
                 .watch.on_exception = stream_on_watch,
                 .read_max = LOOP_SCRATCH_BYTES,
                 .fd = fd,
+                .carries_urgent = !events->on_exception,
         };
-        window_init(&stream->window, fd, 0);
-        r = loop_watch(loop, fd, &stream->watch);
-        if (r < 0)
+        window_init(&stream->window, 0);
+        r = newcomer_join(&stream->newcomer, loop_newcomers(loop), on_settle);
+        if (r == 0 && !stream->carries_urgent)
+                r = loop_watch(loop, fd, &stream->watch);
+        if (r < 0) {
+                newcomer_leave(&stream->newcomer);
                 return r;
+        }
+        stream->watched = !stream->carries_urgent;
         event_assign(&stream->read, loop_base(loop), fd, EV_READ | EV_PERSIST, stream_on_readable,
                      stream);
         return 0;
@@ -203,8 +255,9 @@ void stream_deinit(struct stream *stream)
         if (stream->queue)
                 bufferevent_free(stream->queue);
         stream->queue = NULL;
-        if (stream->fd >= 0)
+        if (stream->watched)
                 loop_unwatch(stream->loop, stream->fd);
+        stream->watched = false;
         closep(&stream->fd);
         stream->fd = -1;
 }
@@ -224,6 +277,7 @@ void stream_stop(struct stream *stream)
         if (!stream->events)
                 return;
         stream->events = NULL;
+        newcomer_leave(&stream->newcomer);
         (void)event_del(&stream->read);
         stream_stop_sending(stream);
 }
@@ -284,17 +338,12 @@ void stream_set_read_max(struct stream *stream, size_t n)
 
 void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes)
 {
-        window_init(&stream->window, stream->fd, max_bytes);
+        window_init(&stream->window, max_bytes);
 }
 
 void stream_set_bulk(struct stream *stream, bool bulk)
 {
         stream->bulk = bulk;
-}
-
-void stream_carry_urgent(struct stream *stream)
-{
-        stream->carries_urgent = true;
 }
 
 bool stream_has_ended(const struct stream *stream)
@@ -485,6 +534,7 @@ int stream_send_shared(struct stream *stream, struct share *share)
 {
         ssize_t sent = 0;
 
+        settle_by_bytes(stream, share->n);
         if (stream_queued(stream) == 0) {
                 sent = send_now(stream, share);
                 if (sent < 0)

@@ -18,19 +18,31 @@
 
 struct stream;
 
-/* What the stream's owner is told. After on_exception the stream is of no more use. */
+/*
+ * What the stream's owner is told. After on_exception the stream is of no more use.
+ *
+ * A stream whose events have no on_exception when it is made carries urgent data: the urgent byte
+ * is read in its place in the stream, alone, with @urgent set. The kernel knows one urgent byte at
+ * a time: when another one arrives before it was read, it is read as an ordinary byte. The socket
+ * must have had SO_OOBINLINE set before the first byte could arrive.
+ */
 struct stream_events {
         /* @n bytes arrived; @data is the scratch buffer; NULL: they are in the loop's pipe. */
         void (*on_data)(struct stream *stream, const uint8_t *data, size_t n);
         /* The peer has sent its last byte. */
         void (*on_end)(struct stream *stream);
-        /* Urgent data arrived. Not after stream_carry_urgent(). */
+        /* Urgent data arrived; NULL: see above. */
         void (*on_exception)(struct stream *stream);
         /*
          * The socket failed: -ECONNRESET, -ETIMEDOUT, … When stream_has_ended() is false, bytes
          * that arrived before may still be read; then on_end or a second on_error follows.
          */
         void (*on_error)(struct stream *stream, int error);
+        /*
+         * The connection lasts or carries much; see newcomer.h. Now is the time for settings of the
+         * socket that do not matter before. Called once at most; NULL: not needed.
+         */
+        void (*on_settled)(struct stream *stream);
 };
 
 /*
@@ -44,6 +56,7 @@ struct stream {
         struct bufferevent *queue; /* NULL until the socket first refused bytes */
         struct rest *rest;         /* of bulk that it refused; NULL: none; then @queue is empty */
         struct loop_watch watch;
+        struct newcomer newcomer;
         void (*on_drained)(void *arg);
         void *drained_arg;
         uint64_t in, accepted;
@@ -57,7 +70,9 @@ struct stream {
         bool shut;           /* the end of the stream has been passed on */
         bool heavy;          /* its last read brought much; see turn.h */
         bool bulk;           /* is read by splice */
-        bool carries_urgent; /* see stream_carry_urgent() */
+        bool settled;        /* it is no newcomer any more */
+        bool watched;        /* urgent data and resets are reported at once, by @watch */
+        bool carries_urgent; /* see struct stream_events */
         bool urgent_ahead;   /* an urgent byte has arrived, and was not read yet */
         bool urgent;         /* it is what on_data is told of now */
 };
@@ -76,7 +91,8 @@ struct share {
  * @fd:     non-blocking, close-on-exec; consumed on success
  * @events: constant
  *
- * Nothing is read before stream_resume().
+ * Nothing is read before stream_resume(). While the stream is a newcomer and is not being read, a
+ * reset by the peer is reported late: when it settles.
  *
  * Return: 0; -ENOMEM, -ENOSPC: see loop_watch().
  */
@@ -121,20 +137,12 @@ size_t stream_unacknowledged(struct stream *stream);
 void stream_set_read_max(struct stream *stream, size_t n);
 
 /* Bounds what the kernel keeps of what has arrived; see window_init(). Not bounded to begin with.
- */
+ * Not after stream_resume(). */
 void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes);
 
 /* From now on bytes are moved into the loop's pipe, not read into its scratch buffer; or no longer.
  * A stream that can't be spliced falls back by itself. */
 void stream_set_bulk(struct stream *stream, bool bulk);
-
-/*
- * From now on urgent data is no exception: the urgent byte is read in its place in the stream,
- * alone, with @urgent set. The kernel knows one urgent byte at a time: when another
- * one arrives before it was read, it is read as an ordinary byte. For bytes that may have arrived
- * by now, the socket should have had SO_OOBINLINE set from the beginning.
- */
-void stream_carry_urgent(struct stream *stream);
 
 /* Whether nothing more can be read: the peer has sent its last byte, or recv(2) has failed. */
 bool stream_has_ended(const struct stream *stream);

@@ -2,7 +2,6 @@
 #include "window.h"
 
 #include <limits.h>
-#include <stdbool.h>
 #include <sys/socket.h>
 
 /* SO_BUF_LOCK's bit for the receive buffer, SOCK_RCVBUF_LOCK of the kernel's net/sock.h. */
@@ -24,14 +23,19 @@ static unsigned get_locks(int fd)
         return getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &length) == 0 ? locks : UINT_MAX;
 }
 
-void window_init(struct window *window, int fd, uint64_t max_bytes)
+void window_init(struct window *window, uint64_t max_bytes)
 {
-        unsigned locks = max_bytes ? get_locks(fd) : 0;
-
         *window = (struct window){ .max_bytes = max_bytes, .next_bytes = UINT64_MAX };
-        if (max_bytes == 0 || (locks & RECEIVE_LOCK))
+}
+
+void window_lock(struct window *window, int fd)
+{
+        unsigned locks = window->max_bytes ? get_locks(fd) : RECEIVE_LOCK;
+
+        if (locks & RECEIVE_LOCK)
                 return;
-        if (set_option(fd, SO_BUF_LOCK, locks | RECEIVE_LOCK) && max_bytes > WINDOW_MIN_BYTES)
+        if (set_option(fd, SO_BUF_LOCK, locks | RECEIVE_LOCK) &&
+            window->max_bytes > WINDOW_MIN_BYTES)
                 window->next_bytes = 4 * WINDOW_MIN_BYTES;
 }
 

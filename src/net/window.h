@@ -12,25 +12,46 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Embedded in its owner; all members are the window's own. */
 struct window {
         uint64_t max_bytes;  /* 0: the system sizes it */
-        uint64_t next_bytes; /* received by when it grows next */
+        uint64_t next_bytes; /* received by when it grows next; UINT64_MAX: it does not grow */
 };
 
 /* What Linux gives a new socket, unless tcp_rmem says otherwise. */
 #define WINDOW_MIN_BYTES ((uint64_t)64 * 1024)
 
 /*
- * @fd:        the socket
  * @max_bytes: how many bytes may have arrived and not been read; less than WINDOW_MIN_BYTES count
  * as so many; 0: as many as the system allows
- *
- * The buffer keeps its present size until it grows. One of a fixed size, by SO_RCVBUF, never grows.
  */
-void window_init(struct window *window, int fd, uint64_t max_bytes);
+void window_init(struct window *window, uint64_t max_bytes);
+
+/*
+ * Stops the system from sizing the buffer of the socket @fd, if there is a bound. The buffer keeps
+ * its present size until it grows. One of a fixed size, by SO_RCVBUF, never grows.
+ *
+ * Call it only after the handshake: a buffer that is locked then limits the window for good,
+ * through the window scale (measured: to 128 KiB). That is why the lock is not inherited from the
+ * listening socket.
+ */
+void window_lock(struct window *window, int fd);
+
+/* Whether there is a bound. */
+static inline bool window_is_bounded(const struct window *window)
+{
+        return window->max_bytes > 0;
+}
+
+/*
+ * The system enlarges a buffer when more is read in a round trip than 10 segments hold
+ * (tcp_rcv_space_adjust() in Linux). So window_lock() may wait until this many bytes have been
+ * read, if one read takes no more.
+ */
+#define WINDOW_UNLOCKED_BYTES 4096
 
 /* Changes the socket's buffer. Only for window_update(). */
 void window_grow(struct window *window, int fd, uint64_t received_bytes);

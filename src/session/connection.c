@@ -152,7 +152,14 @@ static void on_stream_error(struct stream *stream, int error)
         connection_fail(of_stream(stream), error);
 }
 
-static const struct stream_events side_stream_events = {
+static const struct stream_events carrying_stream_events = {
+        .on_data = on_data,
+        .on_end = on_end,
+        .on_error = on_stream_error,
+};
+
+/* Of a client that nobody but itself receives: urgent data ends the session. */
+static const struct stream_events echo_stream_events = {
         .on_data = on_data,
         .on_end = on_end,
         .on_exception = on_exception,
@@ -228,13 +235,12 @@ static const struct link_events side_link_events = {
 
 int side_init(struct side *side, struct connection *c, int fd, const char *name)
 {
-        int r = stream_init(&side->stream, c->loop, fd, &side_stream_events);
+        int r = stream_init(&side->stream, c->loop, fd,
+                            c->mode->receiver ? &carrying_stream_events : &echo_stream_events);
 
         if (r < 0)
                 return r;
         stream_set_receive_buffer(&side->stream, c->service->socket.receive_buffer_bytes);
-        if (c->mode->receiver)
-                stream_carry_urgent(&side->stream);
         side->connection = c;
         side->name = name;
         c->sides[c->n_sides++] = side;

@@ -68,7 +68,11 @@ static void on_client_readable(evutil_socket_t fd, short what, void *arg)
         }
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
-        c->relay->has_sent = n > 0; /* an error is reported by the watch of the loop */
+        if (n < 0) {
+                connection_fail(&c->client, -errno);
+                return;
+        }
+        c->relay->has_sent = true;
         stop_watching(c->relay);
 }
 

@@ -33,9 +33,10 @@ def spread(daemon):
         with contextlib.suppress(FileNotFoundError):  # closed in the meantime: no connection
             of_all[int(info.name)] = ports.get(os.readlink(f"/proc/{daemon.pid}/fd/{info.name}"))
             sets.add(frozenset(map(int, re.findall(r"^tfd:\s*(\d+)", info.read_text(), re.M))))
-    # If a loop has two epoll sets, both have the same connections.
     sets = {frozenset(fd for fd in watched if of_all.get(fd)) for watched in sets}
-    return [[of_all[fd] for fd in fds] for fds in sets if fds]
+    # If a loop has two epoll sets, one of them has all its connections, and the other one lacks new ones.
+    loops = [fds for fds in sets if fds and not any(fds < other for other in sets)]
+    return [[of_all[fd] for fd in fds] for fds in loops]
 
 
 def clients(daemon, n):

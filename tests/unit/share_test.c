@@ -72,7 +72,9 @@ static void on_link_error(struct link *link, int error)
         on_error(&container_of(link, struct member, link)->stream, error);
 }
 
-static const struct stream_events stream_events = { on_data, on_end, on_end, on_error };
+static const struct stream_events stream_events = {
+        .on_data = on_data, .on_end = on_end, .on_exception = on_end, .on_error = on_error
+};
 static const struct link_events link_events = { on_sending, on_empty, on_empty, on_empty,
                                                 on_link_error };
 

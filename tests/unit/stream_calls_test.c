@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* System calls that a stream does not make because their result cannot matter. */
+/* System calls that a stream does not make because their result cannot matter, or not yet. */
 #include "stream.h"
 #include "turning.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
 #include <stdarg.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
-static unsigned n_outq, n_linger;
+static unsigned n_outq, n_atmark, n_linger, n_added;
+static int locks; /* the last that was set */
 
 /* These take the place of the C library's functions and count calls. */
 int ioctl(int fd, unsigned long request, ...)
@@ -21,22 +24,36 @@ int ioctl(int fd, unsigned long request, ...)
         argument = va_arg(arguments, void *);
         va_end(arguments);
         n_outq += request == SIOCOUTQ;
+        n_atmark += request == SIOCATMARK;
         return (int)syscall(SYS_ioctl, fd, request, argument);
 }
 
 int setsockopt(int fd, int level, int option, const void *value, socklen_t length)
 {
         n_linger += level == SOL_SOCKET && option == SO_LINGER;
+        if (level == SOL_SOCKET && option == SO_BUF_LOCK)
+                memcpy(&locks, value, sizeof(locks));
         return (int)syscall(SYS_setsockopt, fd, level, option, value, length);
 }
 
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+        n_added += op == EPOLL_CTL_ADD && event->events == (EPOLLPRI | EPOLLET);
+        return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
+}
+
 static int error;
+static size_t received, largest_read;
+static size_t urgent_at; /* bytes read with the urgent one */
+static unsigned n_settled;
 
 static void on_data(struct stream *stream, const uint8_t *data, size_t n)
 {
-        (void)stream;
         (void)data;
-        (void)n;
+        received += n;
+        largest_read = n > largest_read ? n : largest_read;
+        if (stream->urgent)
+                urgent_at = received;
 }
 
 static void on_end(struct stream *stream)
@@ -50,6 +67,12 @@ static void on_error(struct stream *stream, int r)
         error = r;
 }
 
+static void on_settled(struct stream *stream)
+{
+        assert_true(stream->watched);
+        n_settled++;
+}
+
 static const struct stream_events events = {
         .on_data = on_data,
         .on_end = on_end,
@@ -57,20 +80,41 @@ static const struct stream_events events = {
         .on_error = on_error,
 };
 
+static const struct stream_events carrying_events = {
+        .on_data = on_data,
+        .on_end = on_end,
+        .on_error = on_error,
+        .on_settled = on_settled,
+};
+
 static struct stream stream;
 static int peer;
 
-static int start(void **state)
+static int start_with(void **state, const struct stream_events *stream_events)
 {
+        const int on = 1;
         int r = start_loop(state), pair[2];
 
         if (r < 0)
                 return r;
         tcp_pair(pair);
-        n_outq = n_linger = 0;
-        error = 0;
+        n_outq = n_atmark = n_linger = n_added = n_settled = 0;
+        error = locks = 0;
+        received = largest_read = urgent_at = 0;
         peer = pair[1];
-        return stream_init(&stream, loop, pair[0], &events);
+        r = stream_init(&stream, loop, pair[0], stream_events);
+        stream_set_receive_buffer(&stream, LOOP_SCRATCH_BYTES);
+        return r < 0 ? r : setsockopt(pair[0], SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+}
+
+static int start(void **state)
+{
+        return start_with(state, &events);
+}
+
+static int start_carrying(void **state)
+{
+        return start_with(state, &carrying_events);
 }
 
 static int end(void **state)
@@ -114,11 +158,114 @@ static void resets(void **state)
         assert_int_equal(n_linger, 2); /* with the peer's own */
 }
 
+/* Makes the peer send @n bytes, and the stream read all of them. */
+static void pass(size_t n)
+{
+        static const uint8_t data[LOOP_SCRATCH_BYTES];
+        size_t before = received;
+
+        assert_int_equal(send(peer, data, n, 0), n);
+        turn_until(received == before + n);
+}
+
+/* A stream that carries little and ends soon joins no watch, and its buffer is not locked. */
+static void short_life(void **state)
+{
+        (void)state;
+        assert_int_equal(stream_resume(&stream), 0);
+        pass(1);
+        assert_int_equal(stream_send(&stream, (const uint8_t *)"hello", 5), 0);
+        stream_deinit(&stream);
+        turn_for(3 * SETTLE_USEC);
+        assert_int_equal(n_added + n_settled + (unsigned)locks, 0);
+}
+
+/* A stream that lasts settles, also while nobody reads it. */
+static void long_life(void **state)
+{
+        uint64_t began = now_usec();
+
+        (void)state;
+        turn_until(n_settled);
+        assert_true(now_usec() - began >= SETTLE_USEC);
+        assert_int_equal(n_added, 1);
+        assert_true(locks);
+        turn_for(3 * SETTLE_USEC);
+        assert_int_equal(n_settled, 1);
+        closep(&peer);
+        peer = -1;
+}
+
+/* A stream that carries much settles at once, and does not read much before that. */
+static void much_received(void **state)
+{
+        uint64_t began = now_usec();
+
+        (void)state;
+        assert_int_equal(stream_resume(&stream), 0);
+        pass(WINDOW_UNLOCKED_BYTES - 1);
+        assert_int_equal(n_settled + (unsigned)locks, 0);
+        pass(LOOP_SCRATCH_BYTES / 2);
+        assert_in_range(largest_read, 1, LOOP_SCRATCH_BYTES / 2 - 1);
+        assert_true(locks);
+        assert_int_equal(n_settled, 1);
+        n_atmark = 0;
+        pass(LOOP_SCRATCH_BYTES / 2);
+        assert_int_equal(largest_read, LOOP_SCRATCH_BYTES / 2);
+        assert_int_equal(n_atmark, 0);
+        assert_true(now_usec() - began < SETTLE_USEC);
+}
+
+static void much_sent(void **state)
+{
+        static const uint8_t data[WINDOW_UNLOCKED_BYTES];
+
+        (void)state;
+        assert_int_equal(stream_send(&stream, data, sizeof(data) - 1), 0);
+        assert_int_equal(n_settled, 0);
+        assert_int_equal(stream_send(&stream, data, 1), 0);
+        assert_int_equal(n_settled, 1);
+        turn_for(3 * SETTLE_USEC);
+        assert_int_equal(n_settled, 1);
+}
+
+/* The urgent byte is found without the watch, too. */
+static void urgent_to_a_newcomer(void **state)
+{
+        (void)state;
+        assert_int_equal(send(peer, "abc", 3, 0), 3);
+        assert_int_equal(send(peer, "!", 1, MSG_OOB), 1);
+        assert_int_equal(send(peer, "abc", 3, 0), 3);
+        assert_int_equal(stream_resume(&stream), 0);
+        turn_until(received == 7);
+        assert_int_equal(urgent_at, 4);
+        assert_int_equal(n_settled, 0);
+}
+
+/* A reset that came before the watch is reported by it. */
+static void reset_of_an_unread_newcomer(void **state)
+{
+        const struct linger none = { .l_onoff = 1 };
+
+        (void)state;
+        assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_LINGER, &none, sizeof(none)), 0);
+        closep(&peer);
+        peer = -1;
+        turn_until(error);
+        assert_int_equal(error, -ECONNRESET);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(acknowledgements, start, end),
                 cmocka_unit_test_setup_teardown(resets, start, end),
+                cmocka_unit_test_setup_teardown(short_life, start_carrying, end),
+                cmocka_unit_test_setup_teardown(long_life, start_carrying, end),
+                cmocka_unit_test_setup_teardown(much_received, start_carrying, end),
+                cmocka_unit_test_setup_teardown(much_sent, start_carrying, end),
+                cmocka_unit_test_setup_teardown(urgent_to_a_newcomer, start_carrying, end),
+                cmocka_unit_test_setup_teardown(reset_of_an_unread_newcomer, start_carrying, end),
         };
 
         return run_on_all_backends(tests);

@@ -158,17 +158,22 @@ static void on_link_error(struct link *link, int error)
         on_stream_error(&of_link(link)->stream, error);
 }
 
-static const struct stream_events stream_events = { on_data, on_end, on_exception,
-                                                    on_stream_error };
+static const struct stream_events stream_events = { .on_data = on_data,
+                                                    .on_end = on_end,
+                                                    .on_exception = on_exception,
+                                                    .on_error = on_stream_error };
+static const struct stream_events carrying_events = { .on_data = on_data,
+                                                      .on_end = on_end,
+                                                      .on_error = on_stream_error };
 static const struct link_events link_events = { on_sending, on_empty, on_done, on_limit,
                                                 on_link_error };
 
-static void start_on(const int pair[2])
+static void start_on(const int pair[2], const struct stream_events *events)
 {
         echo = calloc(1, sizeof(*echo));
         assert_non_null(echo);
         echo->peer = pair[1];
-        assert_int_equal(stream_init(&echo->stream, loop, pair[0], &stream_events), 0);
+        assert_int_equal(stream_init(&echo->stream, loop, pair[0], events), 0);
         link_init(&echo->link, &echo->stream, &echo->stream, &link_events);
         assert_int_equal(stream_resume(&echo->stream), 0);
 }
@@ -179,10 +184,10 @@ static void start_unix(void)
 
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
                          0);
-        start_on(pair);
+        start_on(pair, &stream_events);
 }
 
-static void start_tcp(void)
+static void start_tcp_with(const struct stream_events *events)
 {
         const int little = 65536;
         int pair[2];
@@ -191,7 +196,21 @@ static void start_tcp(void)
         /* Small buffers, so that a slow reader soon has an effect. */
         assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
         assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
-        start_on(pair);
+        start_on(pair, events);
+}
+
+static void start_tcp(void)
+{
+        start_tcp_with(&stream_events);
+}
+
+/* Urgent data has its place in the stream. */
+static void start_carrying(void)
+{
+        const int on = 1;
+
+        start_tcp_with(&carrying_events);
+        assert_int_equal(setsockopt(echo->stream.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), 0);
 }
 
 static int make(void **state)
@@ -606,12 +625,9 @@ static void urgent_while_paused(void **state)
  */
 static void urgent_unnoticed_in_bulk(void **state)
 {
-        const int on = 1;
-
         (void)state;
-        start_tcp();
-        assert_int_equal(setsockopt(echo->stream.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), 0);
-        stream_carry_urgent(&echo->stream);
+        start_carrying();
+        turn_until(echo->stream.watched);
         loop_unwatch(loop, echo->stream.fd);
         stream_set_bulk(&echo->stream, true);
         assert_int_equal(peer_send(1), 1);
@@ -627,12 +643,8 @@ static void urgent_unnoticed_in_bulk(void **state)
 /* The urgent byte is read alone, and the bytes before and after it without it. */
 static void urgent_carried(void **state)
 {
-        const int on = 1;
-
         (void)state;
-        start_tcp();
-        assert_int_equal(setsockopt(echo->stream.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), 0);
-        stream_carry_urgent(&echo->stream);
+        start_carrying();
         stream_pause(&echo->stream);
         assert_int_equal(peer_send(3), 3);
         assert_int_equal(send(echo->peer, "\3", 1, MSG_OOB), 1);

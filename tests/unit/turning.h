@@ -79,6 +79,13 @@ static inline void turn(void)
                 }                                                                 \
         } while (0)
 
+/* Turns for at least @usec. */
+static inline void turn_for(uint64_t usec)
+{
+        for (uint64_t began = now_usec(); now_usec() - began < usec;)
+                turn();
+}
+
 /* Turns for so long that an event that must not happen would happen. */
 static inline void turn_a_while(void)
 {

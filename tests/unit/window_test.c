@@ -37,7 +37,10 @@ static void grows(void **state)
         struct window window;
 
         (void)state;
-        window_init(&window, fd, 1500 * KIB);
+        window_init(&window, 1500 * KIB);
+        window_update(&window, fd, (uint64_t)1 << 40);
+        assert_int_equal(option(fd, SO_BUF_LOCK), 0);
+        window_lock(&window, fd);
         assert_int_equal(option(fd, SO_RCVBUF), first);
         assert_int_equal(option(fd, SO_BUF_LOCK), LOCKED);
         for (size_t i = 0; i < ELEMENTS(steps); i++) {
@@ -60,7 +63,9 @@ static void left_to_the_system(void **state)
         struct window window;
 
         (void)state;
-        window_init(&window, fd, 0);
+        window_init(&window, 0);
+        assert_false(window_is_bounded(&window));
+        window_lock(&window, fd);
         window_update(&window, fd, (uint64_t)1 << 40);
         assert_int_equal(option(fd, SO_BUF_LOCK), 0);
         assert_int_equal(close(fd), 0);
@@ -73,7 +78,9 @@ static void least(void **state)
         struct window window;
 
         (void)state;
-        window_init(&window, fd, 1);
+        window_init(&window, 1);
+        assert_true(window_is_bounded(&window));
+        window_lock(&window, fd);
         window_update(&window, fd, (uint64_t)1 << 40);
         assert_int_equal(option(fd, SO_RCVBUF), first);
         assert_int_equal(option(fd, SO_BUF_LOCK), LOCKED);
@@ -92,7 +99,8 @@ static void fixed_sizes_stay(void **state)
                 struct window window;
 
                 assert_int_equal(setsockopt(fd, SOL_SOCKET, options[i], &size, sizeof(size)), 0);
-                window_init(&window, fd, 1024 * KIB);
+                window_init(&window, 1024 * KIB);
+                window_lock(&window, fd);
                 window_update(&window, fd, (uint64_t)1 << 40);
                 assert_int_equal(option(fd, options[i]), 2 * size);
                 assert_int_equal(option(fd, SO_BUF_LOCK), options[i] == SO_SNDBUF ? 3 : LOCKED);
