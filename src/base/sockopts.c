@@ -34,16 +34,39 @@ static void set_keepalive(int fd, uint64_t idle_usec)
         set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
 }
 
+static void set_user_timeout(int fd, uint64_t usec)
+{
+        set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, divide_up(usec, USEC_PER_MSEC));
+}
+
 void socket_options_set(const struct socket_options *options, int fd, int family)
 {
         set_option(fd, SOL_SOCKET, SO_OOBINLINE, options->urgent_inline);
         if (family == AF_UNIX)
                 return;
         set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        set_user_timeout(fd, options->user_timeout_usec);
         set_keepalive(fd, options->keepalive_usec);
-        set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-                   divide_up(options->user_timeout_usec, USEC_PER_MSEC));
         set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options->send_buffer_bytes);
+}
+
+void socket_options_prepare(const struct socket_options *options, int fd, int family)
+{
+        if (options->urgent_inline)
+                set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+        if (family == AF_UNIX)
+                return;
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        if (options->user_timeout_usec)
+                set_user_timeout(fd, options->user_timeout_usec);
+}
+
+void socket_options_complete(const struct socket_options *options, int fd)
+{
+        if (options->keepalive_usec)
+                set_keepalive(fd, options->keepalive_usec);
+        if (options->send_buffer_bytes)
+                set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options->send_buffer_bytes);
 }
 
 bool socket_options_equal(const struct socket_options *a, const struct socket_options *b)

@@ -152,10 +152,21 @@ static void on_stream_error(struct stream *stream, int error)
         connection_fail(of_stream(stream), error);
 }
 
+/* A client's socket has inherited all options from its listening socket. */
+static void on_settled(struct stream *stream)
+{
+        const struct side *side = of_stream(stream);
+        const struct connection *c = side->connection;
+
+        if (side != &c->client)
+                socket_options_complete(&c->service->socket, stream->fd);
+}
+
 static const struct stream_events carrying_stream_events = {
         .on_data = on_data,
         .on_end = on_end,
         .on_error = on_stream_error,
+        .on_settled = on_settled,
 };
 
 /* Of a client that nobody but itself receives: urgent data ends the session. */

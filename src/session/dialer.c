@@ -158,7 +158,7 @@ static int make_socket(const struct address *address, const struct socket_option
 
         if (fd < 0)
                 return -errno;
-        socket_options_set(options, fd, address->sa.sa_family);
+        socket_options_prepare(options, fd, address->sa.sa_family);
         *out = fd;
         return 0;
 }

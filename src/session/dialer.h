@@ -37,7 +37,7 @@ struct dialer_events {
         void (*on_try_failed)(void *arg, int error, const char *name);
         /* It waits: for connect_delay, or for the next retry. Frees nothing. */
         void (*on_waiting)(void *arg);
-        /* @fd: the callee's; non-blocking, close-on-exec, with the service's options. */
+        /* @fd: the callee's; non-blocking, close-on-exec; see socket_options_prepare(). */
         void (*on_connected)(void *arg, int fd, const char *name);
         /* No upstream can be reached. @error: of the last try. */
         void (*on_failed)(void *arg, int error, const char *name);

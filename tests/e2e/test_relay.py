@@ -125,7 +125,7 @@ def test_socket_options(backend):
         assert len(socks) == 3  # the listening socket, the client's and the upstream's
         for sock in socks:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), sock
-            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), sock
+        until(lambda: all(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for sock in socks))
 
 
 def test_no_descriptor_is_inherited(backend):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness import (Daemon, activated, config, echo, in_time, pattern, recv_exactly, sending,
-                     service)
+                     service, until)
 
 SO_ATTACH_FILTER = 26
 SO_BUF_LOCK = 72
@@ -30,6 +30,7 @@ OPTIONS = {  # of the daemon's sockets, by the names that the tests use
 KEYS = {"keepalive": "1min", "user_timeout": "90s", "receive_buffer": "64K", "send_buffer": "32K"}
 SET = {"keepalive": 1, "idle": 60, "interval": 12, "probes": 5, "user_timeout": 90_000, "unsent": 32768,
        "no_delay": 1}
+SETTLES = pattern(5000)  # after so many bytes both sockets of a relay have all their options
 DEFAULT = {"keepalive": 1, "idle": 120, "interval": 24, "probes": 5, "user_timeout": 0,
            "unsent": 524288, "no_delay": 1}
 
@@ -60,8 +61,8 @@ def relayed(backend="epoll", **keys):
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             with listener.accept()[0] as server:
                 server.settimeout(client.gettimeout())
-                client.sendall(b"a")
-                assert recv_exactly(server, 1) == b"a"
+                client.sendall(SETTLES)
+                assert recv_exactly(server, len(SETTLES)) == SETTLES
                 yield daemon, client, server
 
 
@@ -79,8 +80,8 @@ def test_both_sides(backend, host):
         relay = service("relay", listen=f"{host}:0", mode="relay", upstream=address, **KEYS)
         with Daemon(config(relay, backend=backend)) as daemon, daemon.connect("relay") as client:
             with listener.accept()[0] as server, daemon.sockets() as socks:
-                client.sendall(b"a")
-                assert recv_exactly(server, 1) == b"a"
+                client.sendall(SETTLES)
+                assert recv_exactly(server, len(SETTLES)) == SETTLES
                 assert len(socks) == 3
                 assert [options(sock) for sock in socks] == [SET] * 3
                 assert [is_sized(sock) for sock in socks].count(True) == 2  # the listening socket is not
@@ -90,6 +91,16 @@ def test_defaults(backend):
     with relayed(backend) as (daemon, _, _), daemon.sockets() as socks:
         assert [options(sock) for sock in socks] == [DEFAULT] * 3
         assert [is_sized(sock) for sock in socks].count(True) == 2
+
+
+def test_little_is_sent(backend):
+    """A socket gets all its options in a while even if little or nothing is sent."""
+    with upstream() as (listener, address):
+        text = config(service("relay", mode="relay", upstream=address, **KEYS), backend=backend)
+        with Daemon(text) as daemon, daemon.connect("relay"), listener.accept()[0]:
+            with daemon.sockets() as socks:
+                until(lambda: [options(sock) for sock in socks] == [SET] * 3, "the options")
+                until(lambda: [is_sized(sock) for sock in socks].count(True) == 2, "the bounds")
 
 
 def test_receive_buffer(backend):
@@ -135,8 +146,8 @@ def test_reload(backend):
             def one_more():
                 client = stack.enter_context(daemon.connect("relay"))
                 server = stack.enter_context(listener.accept()[0])
-                client.sendall(b"a")
-                assert server.recv(1) == b"a"
+                client.sendall(SETTLES)
+                assert recv_exactly(server, len(SETTLES)) == SETTLES
 
             one_more()
             daemon.reload(text(**KEYS))
