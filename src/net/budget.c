@@ -18,7 +18,7 @@ void holder_count(struct holder *holder, struct holders *holders, uint64_t bytes
 {
         if (bytes == holder->bytes)
                 return;
-        if (holders->budget) /* less is added as the complement */
+        if (holders->budget) /* the difference may be negative: unsigned addition wraps */
                 (void)__atomic_add_fetch(&holders->budget->held_bytes, bytes - holder->bytes,
                                          __ATOMIC_RELAXED);
         holder->bytes = bytes;
@@ -33,7 +33,7 @@ static void on_timer(struct timer *timer)
 {
         struct holders *holders = container_of(timer, struct holders, timer);
 
-        /* First, while the timer's place in the heap is free: so it cannot fail. */
+        /* This cannot fail here, because the timer's place in the heap is still free. */
         (void)!look_later(holders);
         while (!TAILQ_EMPTY(&holders->waiting) && !holders_are_full(holders)) {
                 struct holder *holder = TAILQ_FIRST(&holders->waiting);

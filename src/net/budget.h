@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes that all links of the process hold together, and their bound.
+ * The budget: a bound for the bytes that all links of the process hold together.
  *
- * A link counts what it holds. While all hold as much as the bound, a link that holds something
- * stops reading and waits for room. One that holds nothing may read once, so that the bound never
- * stops everything: what is held in all is at most the bound and one read for each link.
+ * Each link counts the bytes that it holds. When the bound is reached, a link that holds bytes
+ * stops reading and waits for room. A link that holds none may read once, so that every connection
+ * makes progress. So all links hold at most the bound and one read for each link.
  *
- * Thread: struct budget is the process's, and any thread's; struct holders and struct holder are
- * one loop's.
+ * Thread: struct budget: any; there is one for the process. struct holders and struct holder: the
+ * loop's.
  */
 #pragma once
 
@@ -16,15 +16,15 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* All members are the budget's own; they are changed and read atomically. */
+/* The members are private, and accessed atomically. */
 struct budget {
         uint64_t max_bytes; /* 0: no bound */
         uint64_t held_bytes;
 };
 
-/* Who holds bytes; embedded in its owner. */
+/* A holder of bytes; embedded in its owner. */
 struct holder {
-        TAILQ_ENTRY(holder) entry; /* of those that wait */
+        TAILQ_ENTRY(holder) entry; /* in the list of waiting holders */
         uint64_t bytes;
         bool waits;
 };
@@ -33,7 +33,7 @@ struct holder {
 struct holders {
         struct budget *budget; /* NULL: no bound */
         TAILQ_HEAD(, holder) waiting;
-        struct timer timer; /* looks for room; set while somebody waits */
+        struct timer timer; /* checks for room; set while a holder waits */
         void (*on_room)(struct holder *holder);
 };
 
@@ -43,27 +43,27 @@ void budget_set_max(struct budget *budget, uint64_t bytes);
 /* @budget: NULL: no bound; else it outlives the holders. */
 void holders_init(struct holders *holders, struct timers *timers, struct budget *budget);
 
-/* Nobody waits any more. */
+/* No holder may wait any more. */
 void holders_deinit(struct holders *holders);
 
-/* Whether all holders of the process hold as much as they may. */
+/* Whether the holders of the process have reached the bound. */
 bool holders_are_full(const struct holders *holders);
 
-/* Counts what the holder holds now. */
+/* Sets the number of bytes that the holder holds. */
 void holder_count(struct holder *holder, struct holders *holders, uint64_t bytes);
 
 /**
- * holder_wait() - be told of room, once
- * @on_room: called from the loop, within BUDGET_LOOK_USEC of the moment when there is room, and
- * without a callback of the holder on the stack; the same function for all holders of the loop
+ * holder_wait() - ask for one call when there is room
+ * @on_room: called from the loop within BUDGET_LOOK_USEC after there is room, without a callback of
+ *           the holder on the stack; the same function for all holders of the loop
  *
- * Return: 0; -ENOMEM: nothing would tell.
+ * Return: 0; -ENOMEM: there will be no call.
  */
 _must_use_ int holder_wait(struct holder *holder, struct holders *holders,
                            void (*on_room)(struct holder *holder));
 
-/* Waits no longer. */
+/* Cancels holder_wait(). */
 void holder_stop_waiting(struct holder *holder, struct holders *holders);
 
-/* How often those that wait look for room: other threads make it, and do not tell. */
+/* The interval between checks for room, which other threads make without a notice. */
 #define BUDGET_LOOK_USEC (10 * USEC_PER_MSEC)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each call parses a header from its first byte on, and refuses it at the first byte that no valid
- * header has in that place.
+ * Each call parses the header again from its first byte, and refuses it at the first byte that no
+ * valid header has at that place.
  *
- * Version 1 has one parser, for whole lines. The beginning of a line is valid if that parser takes
- * it with one of a few endings. Version 2 is checked byte by byte.
+ * For version 1, there is only a parser for whole lines. An incomplete line is valid if that parser
+ * accepts it with one of a few endings. Version 2 is checked byte by byte.
  */
 #include "proxy.h"
 
@@ -95,7 +95,7 @@ static int parse_fields(char *line, struct proxy_header *header)
         return 0;
 }
 
-/* Reads a line. -EAGAIN: its CRLF has not arrived. */
+/* Reads a line. Return: 0; -EAGAIN: its CRLF has not arrived; -EPROTO. */
 static int parse_line(const uint8_t *data, size_t n, struct proxy_header *header)
 {
         const uint8_t *end = memmem(data, n < LINE_BYTES ? n : LINE_BYTES, CRLF, strlen(CRLF));
@@ -133,9 +133,9 @@ static bool is_line_with(const uint8_t *data, size_t n, const char *ending, cons
 }
 
 /*
- * Whether an incomplete line may become a valid line of the kind of @shortest, the shortest of its
- * kind. Tries short endings of the field that breaks off, each with the fields behind it as they
- * are in @shortest.
+ * Whether an incomplete line may become a valid line of the kind of @shortest, which is the
+ * shortest line of its kind. Completes the last field with each of a few endings, and takes the
+ * remaining fields from @shortest.
  */
 static bool may_become(const char *shortest, const uint8_t *data, size_t n)
 {
@@ -176,7 +176,7 @@ static int parse_v1(const uint8_t *data, size_t n, struct proxy_header *header)
 
 static const uint8_t signature[] = "\r\n\r\n\0\r\nQUIT\n";
 
-/* Offsets in a header. The length of a TLV is behind its type. */
+/* Offsets in a header. In a TLV, the length follows the type. */
 #define SIGNATURE_BYTES (sizeof(signature) - 1)
 #define COMMAND_AT      12
 #define PROTOCOL_AT     13
@@ -238,7 +238,7 @@ static int parse_head(const uint8_t *data, size_t n, size_t *length)
         if (n > COMMAND_AT && data[COMMAND_AT] != COMMAND_LOCAL &&
             data[COMMAND_AT] != COMMAND_PROXY)
                 return -EPROTO;
-        /* Of LOCAL "the family … is ignored". */
+        /* With LOCAL, "the family … is ignored". */
         if (n > PROTOCOL_AT && data[COMMAND_AT] == COMMAND_PROXY &&
             (FAMILY(data[PROTOCOL_AT]) >= N_FAMILIES || PROTOCOL(data[PROTOCOL_AT]) >= N_PROTOCOLS))
                 return -EPROTO;
@@ -250,7 +250,7 @@ static int parse_head(const uint8_t *data, size_t n, size_t *length)
         return 0;
 }
 
-/* Both addresses, then both ports. */
+/* Reads both addresses, and then both ports. */
 static void read_ends(const uint8_t *p, int family, size_t ip_bytes, struct proxy_header *header)
 {
         in_port_t ports[2];
@@ -262,8 +262,8 @@ static void read_ends(const uint8_t *p, int family, size_t ip_bytes, struct prox
 
 /*
  * "A receiver is not required to implement other ones, provided that it automatically falls back to
- * the UNSPEC mode": addresses that are not of TCP count as unknown. Where family or protocol is
- * UNSPEC, the specification does not define the bytes that follow, so they are not checked.
+ * the UNSPEC mode": addresses other than TCP count as unknown. If the family or the protocol is
+ * UNSPEC, the specification does not define the following bytes, so they are not checked.
  */
 static int parse_v2(const uint8_t *data, size_t n, struct proxy_header *header)
 {
@@ -330,7 +330,7 @@ static bool get_end(const struct address *address, struct end *end)
         }
 }
 
-/* @family: of both ends; AF_UNSPEC: they are unknown. */
+/* @family: that of both ends; AF_UNSPEC: both are unknown. */
 static size_t format_v1(int family, const struct end ends[2], char *out)
 {
         char ips[2][INET6_ADDRSTRLEN];

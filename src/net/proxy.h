@@ -1,38 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The PROXY protocol, versions 1 and 2 (haproxy, doc/proxy-protocol.txt): the header at the
- * beginning of a stream, in which a proxy names the client that it speaks for.
+ * Headers of the PROXY protocol, versions 1 and 2 (HAProxy, doc/proxy-protocol.txt). A proxy sends
+ * a header at the beginning of a stream, with the address of its client.
  *
- * Bytes in, plain data out, and back: no sockets. Thread: any.
+ * These functions parse and format; they use no sockets. Thread: any.
  */
 #pragma once
 
 #include "address.h"
 #include <stdint.h>
 
-/* The longest header that is accepted: the addresses, and room for a few TLVs, which are ignored.
- */
+/* The longest header that is accepted: addresses and a few TLVs, which are ignored. */
 #define PROXY_PARSE_MAX 4096
 
 /* The longest header that is written: a line of version 1 has at most 107 bytes. */
 #define PROXY_FORMAT_MAX 108
 
-/* What a header says. */
+/* Plain data. */
 struct proxy_header {
         size_t length; /* of the header, in bytes */
-        /* The real ends; AF_UNSPEC if the proxy speaks for itself (LOCAL) or does not know them. */
+        /* Of the client's connection; AF_UNSPEC: it is the proxy's own (LOCAL), or unknown. */
         struct address source, destination;
 };
 
 /**
  * proxy_parse() - read a header
- * @data: the stream from its first byte on, as far as it has arrived
- * @header: set to what it says
+ * @data:   the bytes of the stream that have arrived, from the first one on
+ * @header: set to the header
  *
- * The version is told by the first bytes. What the specification does not allow is malformed.
+ * The first bytes tell the version. A header that the specification does not allow is malformed.
  *
- * Return: 0; -EAGAIN: all of @data is the beginning of a valid header, and more is needed;
- * -EPROTO: it is no header, or a malformed one; -EMSGSIZE: longer than PROXY_PARSE_MAX.
+ * Return: 0; -EAGAIN: @data is the beginning of a valid header, and more bytes are needed; -EPROTO:
+ * not a header, or a malformed one; -EMSGSIZE: longer than PROXY_PARSE_MAX.
  */
 _must_use_ int proxy_parse(const uint8_t *data, size_t n, struct proxy_header *header);
 

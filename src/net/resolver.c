@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The resolver. A question is a name that somebody asks for, has asked for, or gets looked up; it
- * is found by its name in a hash table. The lock protects all questions, queries and lists. No
- * look-up and no call of an owner happens under it.
+ * A question is a name with its queries, its look-up and its last answer. Questions are in a hash
+ * table by name. The lock protects all questions, queries and lists. Look-ups and callbacks happen
+ * without it.
  */
 #include "resolver.h"
 
@@ -15,11 +15,10 @@
 
 #define BUCKETS 256
 
-/* Owners that are told in one turn: however many wait for a name, other events get their turn too.
- */
-#define TELL_BATCH 64
+/* The most answers that are delivered in one turn of the loop, so that other events are handled. */
+#define DELIVER_BATCH 64
 
-/* What a look-up has found. Never changed, and shared by queries of any thread. */
+/* The result of a look-up. It is never changed, and queries of all threads share it. */
 struct answer {
         unsigned refs;
         int error; /* 0, and then n > 0; see query_addresses() */
@@ -28,28 +27,28 @@ struct answer {
 };
 
 struct question {
-        LIST_ENTRY(question) entry;  /* of its bucket */
+        LIST_ENTRY(question) entry;  /* in its bucket */
         TAILQ_ENTRY(question) place; /* in the queue, while @queued */
-        struct query_list queries;   /* who waits for the answer */
-        struct answer *answer;       /* the last one; NULL: none yet */
-        uint64_t shared_until_usec;  /* for how long it is given to others */
+        struct query_list queries;   /* the queries that wait for the answer */
+        struct answer *answer;       /* the last answer; NULL: none yet */
+        uint64_t shared_until_usec;  /* until when later queries get @answer */
         bool queued, running;
         char host[];
 };
 
 struct query {
-        TAILQ_ENTRY(query) entry; /* of the question's, then of the asker's list */
+        TAILQ_ENTRY(query) entry; /* in the question's list, and then in the asker's */
         struct asker *asker;
-        struct question *question; /* that it waits for; NULL: none */
+        struct question *question; /* the question that it waits for; NULL: none */
         struct answer *answer;     /* a reference; NULL: none yet */
-        bool untold;               /* is in the asker's list */
+        bool undelivered;          /* it is in the asker's list */
         void (*on_answer)(void *arg);
         void *arg;
 };
 
 struct resolver {
         pthread_mutex_t lock;
-        pthread_cond_t work;  /* a question is queued, or all is to end */
+        pthread_cond_t work;  /* a question is queued, or the threads must end */
         pthread_cond_t ended; /* a thread has ended */
         unsigned refs;        /* the owner's and each thread's */
         unsigned n_threads, n_running, n_queued;
@@ -83,8 +82,7 @@ static struct answer *answer_unref(struct answer *answer)
         return NULL;
 }
 
-/* For want of memory: it cannot be freed, for it is born with a reference that nobody gives back.
- */
+/* The answer when memory is short. Its first reference is never returned, so it is never freed. */
 static struct answer no_memory = { .refs = 1, .error = -ENOMEM };
 
 static struct answer *answer_new(int error, size_t n)
@@ -113,9 +111,9 @@ static int error_of(int result, int system_error)
 }
 
 /*
- * Blocks. AI_ADDRCONFIG is not asked for, because it hides loopback addresses of a family in which
- * the host has no other: an address that cannot be reached fails at once, and the next one is
- * tried.
+ * Looks up a name; blocks. AI_ADDRCONFIG is not set, because it hides loopback addresses of a
+ * family in which the host has no other address. Connecting to an unreachable address fails at
+ * once, and the next address is tried.
  */
 static struct answer *look_up(const char *host)
 {
@@ -141,7 +139,7 @@ static struct answer *look_up(const char *host)
         return answer;
 }
 
-/* Questions; the lock is held */
+/* Questions. The lock is held */
 
 static size_t bucket_of(const char *host)
 {
@@ -164,14 +162,14 @@ static bool is_shared(const struct question *question, uint64_t now)
         return question->answer && now < question->shared_until_usec;
 }
 
-/* Whether the question is of no use to anybody any more. */
+/* Whether the question can be freed. */
 static bool is_over(const struct question *question, uint64_t now)
 {
         return !question->queued && !question->running && TAILQ_EMPTY(&question->queries) &&
                !is_shared(question, now);
 }
 
-/* Finds or makes the question. Questions of its bucket that are over are freed on the way. */
+/* Finds or makes a question. Frees other questions of its bucket that are over. */
 static int find_question(struct resolver *resolver, const char *host, uint64_t now,
                          struct question **out)
 {
@@ -204,7 +202,7 @@ static void dequeue(struct resolver *resolver, struct question *question)
         resolver->n_queued--;
 }
 
-/* Gives the answer to all who wait for it. */
+/* Gives the answer to all queries of the question. */
 static void publish(struct question *question, struct answer *answer)
 {
         uint64_t shared = answer->error < 0 ? RESOLVER_FAILED_USEC : RESOLVER_SHARED_USEC;
@@ -217,16 +215,16 @@ static void publish(struct question *question, struct answer *answer)
                 TAILQ_REMOVE(&question->queries, query, entry);
                 query->question = NULL;
                 query->answer = answer_ref(answer);
-                query->untold = true;
+                query->undelivered = true;
                 TAILQ_INSERT_TAIL(&query->asker->answered, query, entry);
-                /* Under the lock: whoever frees the loop has freed the query before. */
-                loop_post(query->asker->loop, &query->asker->tell);
+                /* The loop exists: it outlives its queries, which are freed under the lock. */
+                loop_post(query->asker->loop, &query->asker->deliver);
         }
 }
 
 /* Threads */
 
-/* Drops a reference. The lock is held, and let go. */
+/* Returns a reference, and releases the lock. */
 static void resolver_unref(struct resolver *resolver)
 {
         bool last = --resolver->refs == 0;
@@ -243,7 +241,7 @@ static void resolver_unref(struct resolver *resolver)
         free(resolver);
 }
 
-/* Waits for a question. Return: NULL: the thread is to end. */
+/* Waits for a question. Return: the question; NULL: the thread must end. */
 static struct question *next_question(struct resolver *resolver)
 {
         uint64_t until = now_usec() + RESOLVER_IDLE_USEC;
@@ -284,7 +282,7 @@ static void *run(void *arg)
         return NULL;
 }
 
-/* Signals are the main thread's. Nobody waits for a thread's end, so it is detached. */
+/* The thread blocks all signals, which the main thread reads, and is detached. */
 static int start_thread(struct resolver *resolver)
 {
         sigset_t all, before;
@@ -303,7 +301,7 @@ static int start_thread(struct resolver *resolver)
         return 0;
 }
 
-/* Has the question looked up: by a new thread if no thread is idle, and one more can be started. */
+/* Queues the question. Starts a thread for it if none is idle and the limit allows one more. */
 static int enqueue(struct resolver *resolver, struct question *question)
 {
         unsigned idle = resolver->n_threads - resolver->n_running;
@@ -355,7 +353,7 @@ struct resolver *resolver_free(struct resolver *resolver)
 
 /* Askers and queries */
 
-static struct query *take_untold(struct asker *asker)
+static struct query *take_undelivered(struct asker *asker)
 {
         struct query *query;
 
@@ -363,33 +361,33 @@ static struct query *take_untold(struct asker *asker)
         query = TAILQ_FIRST(&asker->answered);
         if (query) {
                 TAILQ_REMOVE(&asker->answered, query, entry);
-                query->untold = false;
+                query->undelivered = false;
         }
         unlock(asker->resolver);
         return query;
 }
 
-static void tell(struct loop_task *task)
+static void deliver(struct loop_task *task)
 {
-        struct asker *asker = container_of(task, struct asker, tell);
+        struct asker *asker = container_of(task, struct asker, deliver);
         struct query *query;
 
-        for (int i = 0; i < TELL_BATCH; i++) {
-                query = take_untold(asker);
+        for (int i = 0; i < DELIVER_BATCH; i++) {
+                query = take_undelivered(asker);
                 if (!query)
                         return;
                 query->on_answer(query->arg);
         }
-        loop_post(asker->loop, &asker->tell);
+        loop_post(asker->loop, &asker->deliver);
 }
 
 void asker_init(struct asker *asker, struct resolver *resolver, struct loop *loop)
 {
-        *asker = (struct asker){ .resolver = resolver, .loop = loop, .tell.run = tell };
+        *asker = (struct asker){ .resolver = resolver, .loop = loop, .deliver.run = deliver };
         TAILQ_INIT(&asker->answered);
 }
 
-/* Takes the answer that is there, or waits for the one that comes. The lock is held. */
+/* Takes a shared answer, or waits for a new one. The lock is held. */
 static int ask(struct resolver *resolver, struct query *query, const char *host)
 {
         struct question *question;
@@ -437,7 +435,7 @@ bool query_is_answered(const struct query *query)
         bool answered;
 
         lock(query->asker->resolver);
-        answered = query->answer && !query->untold;
+        answered = query->answer && !query->undelivered;
         unlock(query->asker->resolver);
         return answered;
 }
@@ -464,8 +462,8 @@ struct query *query_free(struct query *query)
         if (question)
                 TAILQ_REMOVE(&question->queries, query, entry);
         if (question && question->queued && TAILQ_EMPTY(&question->queries))
-                dequeue(resolver, question); /* nobody waits for it any more */
-        if (query->untold)
+                dequeue(resolver, question); /* no query needs it any more */
+        if (query->undelivered)
                 TAILQ_REMOVE(&query->asker->answered, query, entry);
         unlock(resolver);
         answer_unref(query->answer);

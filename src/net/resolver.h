@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looks up names with getaddrinfo(3), as the system does: nsswitch.conf, hosts, resolv.conf with
- * its search list, several servers, retries and TCP, systemd-resolved. getaddrinfo(3) blocks, so it
- * runs on threads of the resolver's own, and the answer is posted to the loop that asked.
+ * The resolver looks up names with getaddrinfo(3). So it follows nsswitch.conf, hosts and
+ * resolv.conf with its search list, several servers, retries and TCP, and systemd-resolved.
+ * getaddrinfo(3) blocks, so it runs on threads of the resolver, and the answer is posted to the
+ * loop that asked.
  *
  * What holds:
- * - A name is looked up once at a time, for all who ask for it meanwhile. It takes one thread at
- * most.
- * - An answer is given to all who ask within RESOLVER_SHARED_USEC after it came, a failure within
+ * - Queries for the same name share one look-up, which takes one thread.
+ * - Later queries share its answer for RESOLVER_SHARED_USEC, and a failure for
  *   RESOLVER_FAILED_USEC.
- * - There are at most RESOLVER_THREADS threads. Names that find no thread free are looked up in the
- *   order in which they were asked. So a name has to wait for others only while that many different
- *   names get no answer from the system.
- * - Threads start when they are needed, and end when they have been idle for RESOLVER_IDLE_USEC.
- * - Whoever asks may give up at any moment. A look-up under way goes on and is shared as any other:
- * it is the system's to end (glibc: after 5 s for each server, twice; resolv.conf(5)).
+ * - There are at most RESOLVER_THREADS threads. When none is free, names are looked up in the order
+ *   of their queries. So a name waits for others only while that many look-ups hang.
+ * - Threads start when they are needed, and end after RESOLVER_IDLE_USEC without work.
+ * - A query may be freed at any moment. Its look-up goes on and can be shared. The system ends it
+ *   (glibc: after 5 s for each server, twice; resolv.conf(5)).
  *
  * One resolver serves all loops of the process.
  */
@@ -29,8 +28,7 @@
 #define RESOLVER_FAILED_USEC (250 * USEC_PER_MSEC)
 #define RESOLVER_IDLE_USEC   (10 * USEC_PER_SEC)
 
-/* Descriptors that a look-up may have open at once: of hosts, of two name servers, of netlink(7).
- */
+/* The most descriptors that a look-up has open: the hosts file, two name servers, netlink(7). */
 #define RESOLVER_FDS 4
 
 struct resolver;
@@ -38,16 +36,16 @@ struct query;
 
 TAILQ_HEAD(query_list, query);
 
-/* A loop that asks. Embedded in its owner; all members are the resolver's own. */
+/* The queries of one loop. Embedded in its owner. The members are private. */
 struct asker {
         struct resolver *resolver;
         struct loop *loop;
-        struct query_list answered; /* whose owners have not been told yet */
-        struct loop_task tell;
+        struct query_list answered; /* queries whose on_answer() has not been called yet */
+        struct loop_task deliver;
 };
 
 /**
- * resolver_new() - make a resolver; it has no thread yet
+ * resolver_new() - make a resolver, which has no thread yet
  * Return: 0; -ENOMEM.
  *
  * Thread: any.
@@ -57,50 +55,50 @@ _must_use_ int resolver_new(struct resolver **out);
 /**
  * resolver_free() - end the threads of the resolver
  *
- * All queries have been freed. A thread with a look-up under way is not waited for: it keeps what
- * it uses, ends after the look-up, and then frees it. All others have ended when this returns.
+ * All queries must have been freed. Idle threads have ended when this returns. A thread that looks
+ * up a name ends after the look-up; the last such thread frees the resolver.
  *
  * Return: NULL.
  */
 struct resolver *resolver_free(struct resolver *resolver);
 
 /**
- * asker_init() - prepare to ask from a loop
- * @loop: open for posts (loop_open_posts()); no longer turned when the resolver is freed
+ * asker_init() - prepare for queries from a loop
+ * @loop: open for posts (loop_open_posts()); not turned any more when the resolver is freed
  *
- * The asker may be freed once its queries have been freed and the loop is turned no more.
+ * The asker may be freed when its queries have been freed and the loop is not turned any more.
  */
 void asker_init(struct asker *asker, struct resolver *resolver, struct loop *loop);
 
 /**
  * query_new() - ask for the addresses of a name
- * @asker:      of the loop whose thread calls
- * @host:       the name; copied
- * @on_answer:  called with @arg from a turn of the loop, once, unless query_is_answered() is true
- *              already. May free the query.
- * @out:        set to the query; freed with query_free()
+ * @asker:     that of the calling thread's loop
+ * @host:      the name; copied
+ * @on_answer: called once with @arg from a turn of the loop, unless query_is_answered() is true
+ *             after this call. It may free the query.
+ * @out:       set to the query; freed with query_free()
  *
  * Return: 0; -ENOMEM; -EAGAIN: no thread can be started.
  */
 _must_use_ int query_new(struct asker *asker, const char *host, void (*on_answer)(void *arg),
                          void *arg, struct query **out);
 
-/* Whether the answer is there. Thread: the asker's, as of all below. */
+/* Whether the query has an answer. Thread: the asker's, here and in the following functions. */
 bool query_is_answered(const struct query *query);
 
 /**
- * query_addresses() - what an answered query has found
- * @n:   set to their number, at least 1
- * @out: set to the addresses, of port 0, in the order in which to try them (RFC 6724); valid until
- * the query is freed
+ * query_addresses() - get the answer of an answered query
+ * @out: set to the addresses, with port 0, in the order in which to try them (RFC 6724); valid
+ *       until the query is freed
+ * @n:   set to the number of addresses, at least 1
  *
- * Return: 0; -EHOSTDOWN: the name has no address, or cannot be looked up now; -ENOMEM; -EMFILE,
- * -ENFILE, ….
+ * Return: 0; -EHOSTDOWN: the name has no address, or the look-up failed; -ENOMEM; another error of
+ * the system, such as -EMFILE.
  */
 _must_use_ int query_addresses(const struct query *query, const struct address **out, size_t *n);
 
 /**
- * query_free() - give up a query, or its answer
+ * query_free() - free a query, answered or not
  * Return: NULL.
  */
 struct query *query_free(struct query *query);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Echo. The client is its own other side. */
 #include "echo.h"
 
 static int echo_open(struct connection *c, const struct proxy_header *header)

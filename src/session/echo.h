@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The echo mode: what a client sends comes back to it. A stream linked to itself.
+ * The echo mode: a client's stream is linked to itself.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The greeter. It looks at what has come without taking it (MSG_PEEK), so that it can take exactly
- * the header. As long as that is not complete, all that has come belongs to it and is taken, or the
- * socket would stay readable for nothing.
+ * The greeter first looks at received bytes with MSG_PEEK, so that it can take exactly the header.
+ * While the header is incomplete, all bytes belong to it. They are taken, because the socket would
+ * otherwise stay readable.
  */
 #include "greeter.h"
 
@@ -16,7 +16,7 @@ struct greeter {
         void (*on_done)(void *arg, int error, const struct proxy_header *header);
         void *arg;
         int fd;
-        size_t n; /* taken so far */
+        size_t n; /* bytes taken so far */
         uint8_t data[PROXY_PARSE_MAX + 1];
 };
 
@@ -28,7 +28,7 @@ static ssize_t receive(int fd, uint8_t *data, size_t n, int flags)
         return got < 0 ? -errno : got;
 }
 
-/* Return: 0: the header is complete; -EAGAIN: more must come; -errno. */
+/* Return: 0: the header is complete; -EAGAIN: it is not; -errno. */
 static int greeter_read(struct greeter *g, struct proxy_header *header)
 {
         ssize_t n = receive(g->fd, g->data + g->n, sizeof(g->data) - g->n, MSG_PEEK);
@@ -60,7 +60,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
                 g->on_done(g->arg, r, &header);
 }
 
-/* The loop may be late: what has come by now counts. */
+/* The loop may be late, so bytes that have arrived by now count. */
 static void on_deadline(struct timer *timer)
 {
         struct greeter *g = container_of(timer, struct greeter, deadline);

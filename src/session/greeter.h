@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Takes the PROXY header off the front of a client's stream, and not a byte more.
+ * The greeter takes the PROXY header off the front of a client's stream, and not a byte more.
  *
  * Thread: the loop's.
  */
@@ -9,17 +9,17 @@
 #include "loop.h"
 #include "proxy.h"
 
-/* How long a header may take to come, all in all. */
+/* The time in which the whole header must arrive. */
 #define GREETER_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 struct greeter;
 
 /**
- * greeter_new() - begin to wait for a header
- * @fd:      the client's socket, which nobody else reads until on_done; stays the caller's
- * @on_done: called once, never from within this call, with @arg and
- *           @error: 0; -ECONNRESET or -ENODATA: the client went; -ETIMEDOUT; see proxy_parse()
- *           @header: what it says; lives while it runs
+ * greeter_new() - wait for a header
+ * @fd:      the client's socket, which only the greeter reads until on_done; stays the caller's
+ * @on_done: called once, never from within greeter_new(), with @arg and
+ *           @error: 0; -ECONNRESET or -ENODATA: the client left; -ETIMEDOUT; see proxy_parse()
+ *           @header: the header, valid during the call
  *           It may free the greeter.
  * @out:     set to the greeter; freed with greeter_free()
  *
@@ -30,7 +30,7 @@ _must_use_ int greeter_new(struct loop *loop, int fd,
                            void *arg, struct greeter **out);
 
 /**
- * greeter_free() - wait no longer
+ * greeter_free() - stop waiting
  * Return: NULL.
  */
 struct greeter *greeter_free(struct greeter *greeter);

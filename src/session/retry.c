@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Retries, in a hash table by their key. A retry exists while somebody waits or tries. */
+/* Retries are in a hash table by their key. A retry exists while a client waits or tries. */
 #include "retry.h"
 
 #include <errno.h>
@@ -8,10 +8,10 @@ struct retry {
         LIST_ENTRY(retry) entry;
         const void *key;
         TAILQ_HEAD(, waiter) waiting;
-        struct timer turn; /* the next time that somebody tries */
+        struct timer turn; /* when the next client tries */
         uint64_t pause_usec;
         unsigned n_trying;
-        unsigned n_due; /* to try at the next turn, after successes; 0: one */
+        unsigned n_due; /* how many try at the next turn, after successes; 0: one */
 };
 
 static size_t bucket_of(const void *key)
@@ -36,7 +36,7 @@ static void on_turn(struct timer *timer)
         struct waiter *waiter;
 
         retry->n_due = 0;
-        for (; due > 0 && retry->n_trying < RETRY_TRYING; due--) {
+        for (; due > 0 && retry->n_trying < RETRY_TRYING_MAX; due--) {
                 waiter = TAILQ_FIRST(&retry->waiting);
                 if (!waiter)
                         return;
@@ -48,9 +48,9 @@ static void on_turn(struct timer *timer)
 }
 
 /*
- * Sees to the next turn, unless somebody tries and will see to it. Without memory for the timer
- * those who wait go on when the next one comes or leaves, or end when they have waited for long
- * enough.
+ * Sets the timer for the next turn, unless a client is trying: its result leads here again. If the
+ * timer cannot be set, the next client that comes or leaves sets it, or the waiting clients end
+ * after their connect_wait.
  */
 static void settle(struct retry *retry)
 {
@@ -66,8 +66,8 @@ static void settle(struct retry *retry)
             timer_set(&retry->turn, now_usec() + retry->pause_usec) < 0)
                 return;
         retry->pause_usec *= 2;
-        if (retry->pause_usec > RETRY_MOST_USEC)
-                retry->pause_usec = RETRY_MOST_USEC;
+        if (retry->pause_usec > RETRY_MAX_USEC)
+                retry->pause_usec = RETRY_MAX_USEC;
 }
 
 void retries_init(struct retries *retries, struct loop *loop)
@@ -84,7 +84,7 @@ static int retry_new(struct retries *retries, const void *key, struct retry **ou
         if (!retry)
                 return -ENOMEM;
         retry->key = key;
-        retry->pause_usec = RETRY_FIRST_USEC;
+        retry->pause_usec = RETRY_MIN_USEC;
         TAILQ_INIT(&retry->waiting);
         timer_init(&retry->turn, loop_timers(retries->loop), on_turn);
         LIST_INSERT_HEAD(&retries->buckets[bucket_of(key)], retry, entry);
@@ -114,12 +114,12 @@ void retries_succeeded(struct retries *retries, const void *key)
 
         if (!retry)
                 return;
-        retry->pause_usec = RETRY_FIRST_USEC;
+        retry->pause_usec = RETRY_MIN_USEC;
         if (TAILQ_EMPTY(&retry->waiting))
                 return;
         retry->n_due += 2;
         if (timer_set(&retry->turn, now_usec()) < 0)
-                retry->n_due = 0; /* the next success, or the next failure, sets it */
+                retry->n_due = 0; /* the next success or failure sets the timer */
 }
 
 void waiter_leave(struct waiter *waiter)

@@ -56,7 +56,7 @@ static struct client *who_tries(void)
 /* One client tries at a time, in turn, after pauses that double. */
 static void failures(void **state)
 {
-        uint64_t pause = RETRY_FIRST_USEC, began = now_usec();
+        uint64_t pause = RETRY_MIN_USEC, began = now_usec();
 
         (void)state;
         for (size_t i = 0; i < 3; i++)
