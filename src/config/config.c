@@ -286,8 +286,6 @@ void config_inherit(struct config *config, const struct config *older)
 
                 if (!same || same == service)
                         continue;
-                tally_unref(service->dialing);
-                service->dialing = tally_ref(same->dialing);
                 for (size_t d = 0; d < DIRECTIONS; d++)
                         inherit(&service->conditions[d], &same->conditions[d]);
         }

@@ -97,11 +97,10 @@ static inline void config_unrefp(struct config **config)
 }
 
 /**
- * config_inherit() - take over what the connections of a service share from an older configuration:
- * the number of clients that wait for an upstream, and shared buckets whose rate is the same
+ * config_inherit() - take over shared buckets whose rate is the same from an older configuration
  *
  * To be called before @config is used. Otherwise each reload would give every service another
- * burst, and room for as many clients again.
+ * burst.
  */
 void config_inherit(struct config *config, const struct config *older);
 

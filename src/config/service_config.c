@@ -39,7 +39,6 @@ struct service_config *service_config_unref(struct service_config *config)
         free(config->proxy_from);
         free(config->listen);
         free(config->name);
-        tally_unref(config->dialing);
         for (size_t d = 0; d < DIRECTIONS; d++)
                 condition_list_deinit(&config->conditions[d]);
         free(counted_of(config));
@@ -100,10 +99,6 @@ static int copy_pointers(const char *name, const struct service_config *from,
                                (void **)&to->proxy_from);
         if (r == 0)
                 r = copy_upstreams(from, to);
-        if (r == 0 && !from->dialing)
-                r = tally_new(&to->dialing);
-        else if (r == 0)
-                to->dialing = tally_ref(from->dialing);
         for (size_t d = 0; r == 0 && d < DIRECTIONS; d++)
                 r = condition_list_copy(&from->conditions[d], &to->conditions[d]);
         return r;
@@ -126,7 +121,6 @@ int service_config_copy(const char *name, const struct service_config *from,
         config->proxy_from = NULL;
         config->upstreams = NULL;
         config->n_upstreams = 0;
-        config->dialing = NULL;
         memset(config->conditions, 0, sizeof(config->conditions));
         r = copy_pointers(name, from, config);
         if (r < 0)

@@ -14,7 +14,6 @@
 #include "network.h"
 #include "socket_file.h"
 #include "sockopts.h"
-#include "tally.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,8 +48,7 @@ struct service_config {
         uint64_t connect_timeout_usec;
         uint64_t connect_wait_usec;
         uint64_t connect_delay_usec;
-        uint64_t max_dialing;  /* clients that wait for an upstream at once; 0: no limit */
-        struct tally *dialing; /* how many there are, over all workers and reloads */
+        uint64_t max_dialing; /* clients that wait for an upstream at once; 0: no limit */
         struct condition_list conditions[DIRECTIONS]; /* a shared bucket is the configuration's */
         uint64_t hold_bytes;                          /* that may be delayed in each direction */
         uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */

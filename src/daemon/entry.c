@@ -30,8 +30,8 @@ static void entry_freep(struct entry **entry)
         entry_free(*entry);
 }
 
-int entry_new(struct entry_owner *owner, int fd, const struct service_config *service,
-              bool is_passed, struct entry **out)
+int entry_new(struct entry_owner *owner, int fd, struct service_config *config, bool is_passed,
+              struct entry **out)
 {
         _cleanup_(entry_freep) struct entry *entry = calloc(1, sizeof(*entry));
         int r;
@@ -40,8 +40,8 @@ int entry_new(struct entry_owner *owner, int fd, const struct service_config *se
                 return -ENOMEM;
         entry->owner = owner;
         entry->is_passed = is_passed;
-        entry->next_service = service;
-        r = listener_new(owner->loop, fd, !is_passed, &service->socket, &events, entry,
+        entry->next = config;
+        r = listener_new(owner->loop, fd, !is_passed, &config->socket, &events, entry,
                          &entry->listener);
         if (r < 0)
                 return r;
@@ -55,7 +55,8 @@ struct entry *entry_free(struct entry *entry)
         if (!entry)
                 return NULL;
         listener_free(entry->listener);
-        config_unref(entry->config);
+        service_config_unref(entry->config);
+        service_unref(entry->service);
         free(entry);
         return NULL;
 }
@@ -70,18 +71,19 @@ void entry_list_free(struct entry_list *list)
         }
 }
 
-void entry_set_service(struct entry *entry, struct config *config,
-                       const struct service_config *service)
+void entry_set_service(struct entry *entry, struct service *service, struct service_config *config)
 {
-        config_ref(config);
-        config_unref(entry->config);
-        entry->config = config;
+        service_ref(service);
+        service_unref(entry->service);
         entry->service = service;
+        service_config_ref(config);
+        service_config_unref(entry->config);
+        entry->config = config;
 }
 
 void entry_log(const struct entry *entry, enum log_kind kind, const char *words)
 {
-        const struct log_about about = { .service = entry->service->name };
+        const struct log_about about = { .service = service_name(entry->service) };
         char address[ADDRESS_TEXT_SIZE];
 
         log_write(kind, &about, "%s %s%s", words,

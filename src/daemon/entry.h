@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "config.h"
 #include "listener.h"
-#include <sys/queue.h>
+#include "log.h"
+#include "service.h"
 
 struct entry;
 
@@ -31,12 +31,11 @@ struct entry {
         struct address configured; /* the "listen" that the socket was opened for, unless passed */
         bool is_passed;            /* by systemd, at @passed_index */
         size_t passed_index;
-        struct config *config; /* of @service, a reference; NULL: no service yet */
-        const struct service_config *service;
+        struct service *service;       /* a reference; NULL: none yet */
+        struct service_config *config; /* of its clients, a reference; NULL: none yet */
 
-        const struct service_config
-                *next_service; /* while a plan is made: NULL: the socket is to go */
-        bool covered;          /* it stays although no "listen" asks for it; see plan_make() */
+        struct service_config *next; /* while a plan is made; NULL: the socket is to go */
+        bool covered; /* it stays although no "listen" asks for it; see plan_make() */
 
         bool retired;
         uint64_t retired_until_usec; /* when a retired socket is closed */
@@ -45,13 +44,13 @@ struct entry {
 /**
  * entry_new() - make an entry for a listening socket
  * @fd:        consumed on success
- * @service:   its next service; the entry has none until entry_set_service()
+ * @config:    of its next service; the entry has none until entry_set_service()
  * @is_passed: by systemd, so that a unix socket's file is not ours to remove
  * @out:       set to the entry; freed with entry_free()
  *
  * Return: 0; see listener_new().
  */
-_must_use_ int entry_new(struct entry_owner *owner, int fd, const struct service_config *service,
+_must_use_ int entry_new(struct entry_owner *owner, int fd, struct service_config *config,
                          bool is_passed, struct entry **out);
 
 /**
@@ -63,9 +62,8 @@ struct entry *entry_free(struct entry *entry);
 /* Frees all entries of a list, and leaves it empty. */
 void entry_list_free(struct entry_list *list);
 
-/* Gives the clients of the socket to a service of @config; a reference is taken. */
-void entry_set_service(struct entry *entry, struct config *config,
-                       const struct service_config *service);
+/* Gives the clients of the socket to a service, with these settings; references are taken. */
+void entry_set_service(struct entry *entry, struct service *service, struct service_config *config);
 
 /* Logs that the service of an entry does something at its address. @words: "listening on", … */
 void entry_log(const struct entry *entry, enum log_kind kind, const char *words);

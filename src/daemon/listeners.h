@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "listener.h"
+#include "registry.h"
 
 struct listeners;
 
@@ -20,10 +21,11 @@ struct listeners;
 
 /* What the owner of the set is told, with its @arg. No callback may free the set. */
 struct listeners_events {
-        /* A client connected to a service of @config. @config is older than the newest one if the
-         * service was removed while the client was connecting. */
-        void (*on_accept)(void *arg, struct config *config, const struct service_config *service,
-                          int fd, const struct address *peer);
+        /* A client connected to a service. @config is an old one if the service was removed while
+         * the client was connecting. A disabled service has clients only through a socket that
+         * systemd passed. */
+        void (*on_accept)(void *arg, struct service *service, struct service_config *config, int fd,
+                          const struct address *peer);
         /* Retired sockets have been closed: listeners_count() is lower. */
         void (*on_retired)(void *arg);
 };
@@ -52,16 +54,18 @@ _must_use_ int listeners_match(const struct listeners *listeners, const struct c
 
 /**
  * listeners_apply() - listen where @config says, and nowhere else
- * @config: matched with listeners_match(); references are taken
+ * @config:   matched with listeners_match(); references to its services are taken
+ * @registry: has all services of @config
  *
- * Sockets that are in both the old and the new configuration stay open. Others are retired, see
- * listener_retire(), and closed LISTENER_RETIRE_USEC later. On failure nothing has changed. Logs
- * each socket that is opened or retired, and each service whose passed sockets differ from its
- * "listen".
+ * Sockets that are in both the old and the new configuration stay open. Those of a service that is
+ * disabled are closed at once, but for passed ones. Others are retired, see listener_retire(), and
+ * closed LISTENER_RETIRE_USEC later. On failure nothing has changed. Logs each socket that is
+ * opened or given up, and each service whose passed sockets differ from its "listen".
  *
  * Return: 0; -ENOMEM; see listener_bind(). @why names the service and the address.
  */
-_must_use_ int listeners_apply(struct listeners *listeners, struct config *config, char *why);
+_must_use_ int listeners_apply(struct listeners *listeners, const struct config *config,
+                               const struct registry *registry, char *why);
 
 /**
  * listeners_describe() - say where each service listens: "echo on 127.0.0.1:8008, db on *:3306"

@@ -123,8 +123,8 @@ static bool has_listen(const struct service_config *service, const struct addres
         return false;
 }
 
-static const struct service_config *find_by_address(const struct config *config,
-                                                    const struct address *address)
+static struct service_config *find_by_address(const struct config *config,
+                                              const struct address *address)
 {
         for (size_t i = 0; i < config->n_services; i++)
                 for (size_t j = 0; j < config->services[i]->n_listen; j++)
@@ -133,11 +133,11 @@ static const struct service_config *find_by_address(const struct config *config,
         return NULL;
 }
 
-const struct service_config *passed_service(const struct passed *passed, size_t i,
-                                            const struct config *config)
+struct service_config *passed_service(const struct passed *passed, size_t i,
+                                      const struct config *config)
 {
         const struct passed_socket *socket = &passed->sockets[i];
-        const struct service_config *service = config_find_service(config, socket->name);
+        struct service_config *service = config_find_service(config, socket->name);
 
         if (service || !is_unnamed(socket->name))
                 return service;
@@ -201,7 +201,9 @@ static int check_services(const struct config *config, const bool *flags,
         const void *owner;
 
         for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; !flags[i] && j < config->services[i]->n_listen; j++) {
+                for (size_t j = 0;
+                     !flags[i] && config->services[i]->enabled && j < config->services[i]->n_listen;
+                     j++) {
                         const struct service_config *service = config->services[i];
                         const struct address *address =
                                 address_index_find_overlap(addresses, &service->listen[j], &owner);

@@ -53,8 +53,8 @@ static inline void passed_freep(struct passed **passed)
  *
  * Return: the service; NULL: there is none.
  */
-const struct service_config *passed_service(const struct passed *passed, size_t i,
-                                            const struct config *config);
+struct service_config *passed_service(const struct passed *passed, size_t i,
+                                      const struct config *config);
 
 /**
  * passed_check() - check that the sockets fit a configuration

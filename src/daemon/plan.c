@@ -11,10 +11,19 @@
 
 /* One address that a service is to listen on. */
 struct want {
-        const struct service_config *service;
+        struct service_config *config; /* of the service */
         const struct address *listen;
         struct entry *entry; /* the socket that stays for it; NULL: one has to be opened */
 };
+
+static void want_all(struct plan *plan, struct service_config *config)
+{
+        for (size_t i = 0; i < config->n_listen; i++)
+                plan->wants[plan->n_wants++] = (struct want){
+                        .config = config,
+                        .listen = &config->listen[i],
+                };
+}
 
 /* Lists what @config asks for. Return: 0; -ENOMEM. */
 static int list_wants(struct plan *plan, const struct passed *passed, const struct config *config)
@@ -28,11 +37,8 @@ static int list_wants(struct plan *plan, const struct passed *passed, const stru
         if (!has_passed || !plan->wants)
                 return -ENOMEM;
         for (size_t i = 0; i < config->n_services; i++)
-                for (size_t j = 0; !has_passed[i] && j < config->services[i]->n_listen; j++)
-                        plan->wants[plan->n_wants++] = (struct want){
-                                .service = config->services[i],
-                                .listen = &config->services[i]->listen[j],
-                        };
+                if (config->services[i]->enabled && !has_passed[i])
+                        want_all(plan, config->services[i]);
         return 0;
 }
 
@@ -41,7 +47,7 @@ static int compare_wants(const void *a, const void *b)
         const struct want *x = *(struct want *const *)a, *y = *(struct want *const *)b;
         int order = address_compare(x->listen, y->listen);
 
-        return order ? order : strcmp(x->service->name, y->service->name);
+        return order ? order : strcmp(x->config->name, y->config->name);
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -49,7 +55,7 @@ static int compare_entries(const void *a, const void *b)
         const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
         int order = address_compare(&x->configured, &y->configured);
 
-        return order ? order : strcmp(x->service->name, y->service->name);
+        return order ? order : strcmp(service_name(x->service), service_name(y->service));
 }
 
 static int compare_want_with_entry(const struct want *want, const struct entry *entry,
@@ -59,7 +65,7 @@ static int compare_want_with_entry(const struct want *want, const struct entry *
 
         if (order || !same_service)
                 return order;
-        return strcmp(want->service->name, entry->service->name);
+        return strcmp(want->config->name, service_name(entry->service));
 }
 
 /*
@@ -76,13 +82,13 @@ static void pair(struct want **wants, size_t n_wants, struct entry **entries, si
                 struct entry *entry = entries[j];
                 int order = compare_want_with_entry(want, entry, same_service);
 
-                if (want->entry || (order < 0 && !entry->next_service)) {
+                if (want->entry || (order < 0 && !entry->next)) {
                         i++;
-                } else if (entry->next_service || order > 0) {
+                } else if (entry->next || order > 0) {
                         j++;
                 } else {
                         want->entry = entry;
-                        entry->next_service = want->service;
+                        entry->next = want->config;
                 }
         }
 }
@@ -91,7 +97,7 @@ static void pair(struct want **wants, size_t n_wants, struct entry **entries, si
 static struct entry *find_file(struct entry **entries, size_t n, const struct address *address)
 {
         for (size_t i = 0; i < n; i++)
-                if (!entries[i]->next_service && listener_is_at(entries[i]->listener, address))
+                if (!entries[i]->next && listener_is_at(entries[i]->listener, address))
                         return entries[i];
         return NULL;
 }
@@ -109,7 +115,7 @@ static void pair_files(struct plan *plan, struct entry **entries, size_t n_entri
                         continue;
                 want->entry = find_file(entries, n_entries, want->listen);
                 if (want->entry)
-                        want->entry->next_service = want->service;
+                        want->entry->next = want->config;
         }
 }
 
@@ -167,18 +173,18 @@ static int keep_covered(struct plan *plan)
                 return r;
         for (size_t i = 0; i < plan->n_wants; i++)
                 if (address_is_any(plan->wants[i].listen))
-                        address_index_add(wide, plan->wants[i].listen, plan->wants[i].service);
+                        address_index_add(wide, plan->wants[i].listen, &plan->wants[i]);
         TAILQ_FOREACH(entry, plan->entries, entries) {
                 const struct address *own = listener_address(entry->listener), *found;
-                const void *service;
+                const void *want;
 
                 entry->covered = false;
-                if (entry->next_service || entry->retired)
+                if (entry->next || entry->retired)
                         continue;
-                found = address_index_find_overlap(wide, own, &service);
+                found = address_index_find_overlap(wide, own, &want);
                 entry->covered = found && covers(found, own);
                 if (entry->covered)
-                        entry->next_service = service;
+                        entry->next = ((const struct want *)want)->config;
         }
         return 0;
 }
@@ -186,7 +192,7 @@ static int keep_covered(struct plan *plan)
 /* Whether the entry is open for no want. */
 static bool is_unasked(const struct entry *entry)
 {
-        return !entry->next_service || entry->covered;
+        return !entry->next || entry->covered;
 }
 
 /* Return: 0; -ENOMEM. */
@@ -212,9 +218,8 @@ int plan_make(struct plan *plan, struct entry_list *entries, const struct passed
         *plan = (struct plan){ .entries = entries };
         TAILQ_INIT(&plan->opened);
         TAILQ_FOREACH(entry, entries, entries)
-                entry->next_service = entry->is_passed
-                                              ? passed_service(passed, entry->passed_index, config)
-                                              : NULL;
+                entry->next = entry->is_passed ? passed_service(passed, entry->passed_index, config)
+                                               : NULL;
         r = list_wants(plan, passed, config);
         if (r == 0)
                 r = keep_opened(plan);
@@ -249,14 +254,14 @@ static int open_one(struct plan *plan, struct entry_owner *owner, const struct w
         _cleanup_(closep) int fd = -1;
         char text[ADDRESS_TEXT_SIZE];
         struct entry *entry;
-        int r = listener_bind(want->listen, &want->service->socket_access,
-                              (int)want->service->backlog, share, &fd);
+        int r = listener_bind(want->listen, &want->config->socket_access,
+                              (int)want->config->backlog, share, &fd);
 
         if (r == 0)
-                r = entry_new(owner, fd, want->service, false, &entry);
+                r = entry_new(owner, fd, want->config, false, &entry);
         if (r < 0) {
                 (void)snprintf(why, PLAN_WHY_SIZE, "%.64s: cannot listen on %s: %s",
-                               want->service->name, address_format(want->listen, text),
+                               want->config->name, address_format(want->listen, text),
                                loop_strerror(r));
                 return r;
         }
@@ -290,7 +295,7 @@ static void restore_access(const struct plan *plan, size_t n)
                 struct entry *entry = plan->wants[i].entry;
 
                 if (entry)
-                        (void)!listener_set_access(entry->listener, &entry->service->socket_access);
+                        (void)!listener_set_access(entry->listener, &entry->config->socket_access);
         }
 }
 
@@ -303,14 +308,14 @@ static int change_access(const struct plan *plan, char *why)
                 const struct want *want = &plan->wants[i];
                 int r = 0;
 
-                if (want->entry && !socket_access_equal(&want->entry->service->socket_access,
-                                                        &want->service->socket_access))
+                if (want->entry && !socket_access_equal(&want->entry->config->socket_access,
+                                                        &want->config->socket_access))
                         r = listener_set_access(want->entry->listener,
-                                                &want->service->socket_access);
+                                                &want->config->socket_access);
                 if (r == 0)
                         continue;
                 (void)snprintf(why, PLAN_WHY_SIZE, "%.64s: cannot set the mode and group of %s: %s",
-                               want->service->name, address_format(want->listen, text),
+                               want->config->name, address_format(want->listen, text),
                                loop_strerror(r));
                 restore_access(plan, i);
                 return r;

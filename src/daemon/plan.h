@@ -31,7 +31,7 @@ struct plan {
  * @config:  matched with passed_check(); outlives the plan
  * @plan:    freed with plan_deinit(), also after a failure
  *
- * Sets @next_service of every entry, and @covered.
+ * Sets @next of every entry, and @covered.
  *
  * A socket that was opened here stays if its "listen" is still asked for, by the same service if
  * possible, because port 0 may be the "listen" of many services. It also stays if its address is

@@ -8,6 +8,19 @@
 
 _Static_assert(RELOAD_WHY_SIZE >= LOADER_WHY_SIZE, "on_loaded() has one buffer for both");
 
+/* Every connection has the new configuration. */
+static void on_applied(struct apply_wait *wait)
+{
+        struct reload *reload = container_of(wait, struct reload, applied);
+        char path[ESCAPE_PATH_SIZE];
+
+        if (reload->cancelled)
+                return;
+        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", escape_path(reload->path, path),
+                  reload->n_services, reload->n_services == 1 ? "" : "s");
+        reload->events->on_end(reload->arg);
+}
+
 void reload_init(struct reload *reload, struct loop *loop, const char *path,
                  const struct reload_events *events, void *arg)
 {
@@ -16,24 +29,13 @@ void reload_init(struct reload *reload, struct loop *loop, const char *path,
                 .path = path,
                 .events = events,
                 .arg = arg,
+                .applied.on_applied = on_applied,
         };
 }
 
 void reload_deinit(struct reload *reload)
 {
         reload->loader = loader_free(reload->loader);
-}
-
-void reload_check(struct reload *reload)
-{
-        char path[ESCAPE_PATH_SIZE];
-
-        if (!reload->applying || reload->cancelled || !reload->events->is_applied(reload->arg))
-                return;
-        reload->applying = false;
-        log_write(LOG_RELOADED, NULL, "reloaded %s: %zu service%s", escape_path(reload->path, path),
-                  reload->n_services, reload->n_services == 1 ? "" : "s");
-        reload->events->on_end(reload->arg);
 }
 
 static void fail(struct reload *reload, const char *why)
@@ -43,9 +45,7 @@ static void fail(struct reload *reload, const char *why)
         reload->failed = true;
         log_write(LOG_RELOAD_FAILED, NULL, "cannot reload %s: %s; keeping the old configuration",
                   escape_path(reload->path, path), why);
-        if (reload->applying)
-                reload_check(reload); /* the reload before this one ends later */
-        else
+        if (!apply_wait_is_set(&reload->applied)) /* else the reload before this one ends later */
                 reload->events->on_end(reload->arg);
 }
 
@@ -62,12 +62,10 @@ static void on_loaded(void *arg)
         if (reload->cancelled)
                 return;
         if (r == 0)
-                r = reload->events->apply(reload->arg, config, why);
+                r = reload->events->apply(reload->arg, config, &reload->applied, why);
         if (r == 0) {
                 reload->failed = false;
-                reload->applying = true;
                 reload->n_services = config->n_services;
-                reload_check(reload);
         } else {
                 fail(reload, why);
         }

@@ -9,22 +9,19 @@
  */
 #pragma once
 
-#include "config.h"
-#include "loop.h"
+#include "serving.h"
 
 struct loader;
 
 /* What reload_events.apply says when it fails: one line, printable. */
-#define RELOAD_WHY_SIZE 1024
+#define RELOAD_WHY_SIZE SERVING_WHY_SIZE
 
 /* What the owner is asked and told, with its @arg. */
 struct reload_events {
         /* A reload begins. */
         void (*on_begin)(void *arg);
-        /* Apply a configuration. Return: 0; -errno: nothing has changed, and @why says why. */
-        int (*apply)(void *arg, struct config *config, char *why);
-        /* Return: whether all workers have applied the newest configuration. */
-        bool (*is_applied)(void *arg);
+        /* Apply a configuration; see serving_apply(). */
+        int (*apply)(void *arg, struct config *config, struct apply_wait *wait, char *why);
         /* The reload has ended; its result has been logged. */
         void (*on_end)(void *arg);
 };
@@ -39,8 +36,8 @@ struct reload {
         bool again;            /* a request came while the file was being read */
         bool cancelled;
         bool failed;       /* the newest reload */
-        bool applying;     /* some worker has not applied the new configuration yet */
         size_t n_services; /* in the new configuration */
+        struct apply_wait applied;
 };
 
 /**
@@ -56,9 +53,6 @@ void reload_deinit(struct reload *reload);
 
 /* Reloads the file. After reload_cancel() nothing is done. */
 void reload_request(struct reload *reload);
-
-/* Ends the reload if all workers have applied the new configuration. To be called when one has. */
-void reload_check(struct reload *reload);
 
 /* Gives up a reload under way without waiting for it. No callback is called afterwards. */
 void reload_cancel(struct reload *reload);

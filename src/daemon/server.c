@@ -6,12 +6,11 @@
 #include "server.h"
 #include "capacity.h"
 #include "gate.h"
-#include "listeners.h"
 #include "notify.h"
 #include "quantity.h"
 #include "reload.h"
+#include "serving.h"
 #include "signals.h"
-#include "workers.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,14 +29,13 @@
 #define STATUS_USEC USEC_PER_SEC
 
 struct server {
-        struct config *config;
         struct loop *loop;
         struct budget budget; /* of all loops */
         struct workers workers;
         uint64_t last_id; /* of a connection */
         struct gate *gate;
         struct notify *notify;
-        struct listeners *listeners;
+        struct serving serving;
         struct signals *signals;
         struct event *log;      /* readable: write the waiting log lines again */
         struct timer watchdog;  /* ask the workers whether they are alive */
@@ -70,7 +68,7 @@ static const char *plural(size_t n)
 
 static void describe(const struct server *s, char *out, size_t size)
 {
-        size_t n = workers_count_connections(&s->workers), services = s->config->n_services;
+        size_t n = workers_count_connections(&s->workers), services = s->serving.config->n_services;
 
         (void)snprintf(out, size, "%s%zu connection%s, %zu service%s%s",
                        s->stopping ? "stopping: " : "", n, plural(n), services, plural(services),
@@ -98,13 +96,13 @@ static void on_log_retry(evutil_socket_t fd, short what, void *arg)
  */
 static void server_update(struct server *s)
 {
-        bool idle = workers_count_connections(&s->workers) == 0 && s->config->exit_on_idle_usec &&
-                    !s->stopping;
+        bool idle = workers_count_connections(&s->workers) == 0 &&
+                    s->serving.config->exit_on_idle_usec && !s->stopping;
 
         if (!idle)
                 timer_stop(&s->idle);
         else if (!timer_is_set(&s->idle))
-                (void)start_timer(&s->idle, s->config->exit_on_idle_usec);
+                (void)start_timer(&s->idle, s->serving.config->exit_on_idle_usec);
         if (!timer_is_set(&s->status))
                 (void)start_timer(&s->status, STATUS_USEC);
 }
@@ -112,10 +110,10 @@ static void server_update(struct server *s)
 /* Accepts the clients that have connected, then closes all listeners. */
 static void stop_listening(struct server *s)
 {
-        if (!s->listeners)
+        if (!s->serving.listeners)
                 return;
-        listeners_accept_pending(s->listeners);
-        s->listeners = listeners_free(s->listeners);
+        listeners_accept_pending(s->serving.listeners);
+        s->serving.listeners = listeners_free(s->serving.listeners);
 }
 
 static void on_retired(struct timer *timer)
@@ -141,23 +139,24 @@ static void close_everything(struct server *s)
  * they finish or drain_timeout has passed. */
 static void server_stop(struct server *s)
 {
-        uint64_t timeout = s->config->drain_timeout_usec;
+        uint64_t timeout = s->serving.config->drain_timeout_usec;
         char duration[QUANTITY_TEXT_SIZE];
         size_t n;
 
         notify_stopping(s->notify, timeout);
         s->stopping = true;
         reload_cancel(&s->reload);
-        if (listeners_retire(s->listeners) == 0 || !start_timer(&s->retired, LISTENER_RETIRE_USEC))
+        if (listeners_retire(s->serving.listeners) == 0 ||
+            !start_timer(&s->retired, LISTENER_RETIRE_USEC))
                 stop_listening(s);
         else
-                listeners_accept_pending(s->listeners);
+                listeners_accept_pending(s->serving.listeners);
         server_update(s);
         n = workers_count_connections(&s->workers);
         if (n > 0)
                 log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s",
                           n, plural(n), quantity_format_usec(timeout, duration));
-        if ((n > 0 || s->listeners) && !start_timer(&s->drain, timeout))
+        if ((n > 0 || s->serving.listeners) && !start_timer(&s->drain, timeout))
                 close_everything(s);
 }
 
@@ -166,37 +165,66 @@ static void on_idle(struct timer *timer)
         char duration[QUANTITY_TEXT_SIZE];
         struct server *s = container_of(timer, struct server, idle);
 
-        listeners_accept_pending(s->listeners);
+        listeners_accept_pending(s->serving.listeners);
         if (workers_count_connections(&s->workers) > 0)
                 return;
         log_write(LOG_IDLE_EXIT, NULL, "idle for %s, exiting",
-                  quantity_format_usec(s->config->exit_on_idle_usec, duration));
+                  quantity_format_usec(s->serving.config->exit_on_idle_usec, duration));
         server_stop(s);
 }
 
 /* Clients */
 
-static void on_accept(void *arg, struct config *config, const struct service_config *service,
-                      int fd, const struct address *peer)
+static void turn_away(struct server *s, const struct service *service, int fd,
+                      const struct address *peer, const char *reason)
 {
-        char client[ADDRESS_TEXT_SIZE], reason[GATE_REASON_SIZE];
-        struct server *s = arg;
+        char client[ADDRESS_TEXT_SIZE];
 
-        if (!gate_admits(s->gate, workers_count_connections(&s->workers))) {
-                gate_turn_away(s->gate, service->name, address_format_client(fd, peer, client),
-                               gate_reason(s->gate, reason));
-                (void)close(fd);
+        gate_turn_away(s->gate, service_name(service), address_format_client(fd, peer, client),
+                       reason);
+        (void)close(fd);
+}
+
+/* The service's socket was passed by systemd and stays open. A reset is next to a refusal. */
+static void turn_away_disabled(struct server *s, const struct service *service, int fd,
+                               const struct address *peer)
+{
+        const struct linger none = { .l_onoff = 1 };
+
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+        turn_away(s, service, fd, peer, "the service is disabled");
+}
+
+static void on_accept(void *arg, struct service *service, struct service_config *config, int fd,
+                      const struct address *peer)
+{
+        char reason[GATE_REASON_SIZE];
+        struct server *s = arg;
+        struct client client = {
+                .service = service,
+                .config = config,
+                .peer = *peer,
+                .fd = fd,
+        };
+
+        if (!config->enabled) {
+                turn_away_disabled(s, service, fd, peer);
                 return;
         }
-        worker_admit(workers_choose(&s->workers, service), config, service, fd, peer, ++s->last_id);
+        if (!gate_admits(s->gate, workers_count_connections(&s->workers))) {
+                turn_away(s, service, fd, peer, gate_reason(s->gate, reason));
+                return;
+        }
+        client.id = ++s->last_id;
+        worker_admit(workers_choose(&s->workers, config), &client);
         server_update(s);
 }
 
-static void on_refused(void *arg, const char *service, const char *client, int error)
+static void on_refused(void *arg, struct service *service, const char *client, int error)
 {
         struct server *s = arg;
 
-        gate_turn_away(s->gate, service, client, loop_strerror(error));
+        gate_turn_away(s->gate, service_name(service), client, loop_strerror(error));
         server_update(s);
 }
 
@@ -204,8 +232,8 @@ static void on_ended(void *arg)
 {
         struct server *s = arg;
 
-        if (s->listeners)
-                listeners_resume(s->listeners);
+        if (s->serving.listeners)
+                listeners_resume(s->serving.listeners);
         server_update(s);
 }
 
@@ -220,7 +248,7 @@ static void on_worker_failed(void *arg)
 
 static void set_connection_limit(struct server *s, const struct config *config)
 {
-        size_t most = capacity_max_connections(config, listeners_count(s->listeners),
+        size_t most = capacity_max_connections(config, listeners_count(s->serving.listeners),
                                                workers_count_loops(&s->workers));
 
         if (config->max_connections && config->max_connections <= most)
@@ -233,21 +261,7 @@ static void on_listeners_retired(void *arg)
 {
         struct server *s = arg;
 
-        set_connection_limit(s, s->config);
-}
-
-/* Applies all settings but the listeners, which come first because they can fail. */
-static void use_config(struct server *s, struct config *config)
-{
-        log_set_level(config->log_level);
-        budget_set_max(&s->budget, capacity_max_held_bytes(config));
-        set_connection_limit(s, config);
-        if (config->exit_on_idle_usec != s->config->exit_on_idle_usec)
-                timer_stop(&s->idle);
-        config_ref(config);
-        config_unref(s->config);
-        s->config = config;
-        server_update(s);
+        set_connection_limit(s, s->serving.config);
 }
 
 /* Logs which changes in @config need a restart. */
@@ -264,23 +278,27 @@ static void log_restart_needed(const struct server *s, const struct config *conf
                           workers_wanted(config));
 }
 
-_Static_assert(RELOAD_WHY_SIZE >= LISTENERS_WHY_SIZE, "apply() passes its buffer on");
-
-/* Applies a reloaded configuration. On failure nothing has changed. */
-static int apply(void *arg, struct config *config, char *why)
+int server_apply(struct server *s, struct config *config, struct apply_wait *wait, char *why)
 {
-        struct server *s = arg;
-        int r = listeners_match(s->listeners, config, why);
+        const struct config *old = s->serving.config;
+        bool new_idle = old && config->exit_on_idle_usec != old->exit_on_idle_usec;
+        int r = serving_apply(&s->serving, config, wait, why);
 
-        if (r == 0)
-                r = listeners_apply(s->listeners, config, why);
         if (r < 0)
                 return r;
         log_restart_needed(s, config);
-        config_inherit(config, s->config);
-        use_config(s, config);
-        workers_reconfigure(&s->workers, config);
+        log_set_level(config->log_level);
+        budget_set_max(&s->budget, capacity_max_held_bytes(config));
+        set_connection_limit(s, config);
+        if (new_idle)
+                timer_stop(&s->idle);
+        server_update(s);
         return 0;
+}
+
+static int apply_reloaded(void *arg, struct config *config, struct apply_wait *wait, char *why)
+{
+        return server_apply(arg, config, wait, why);
 }
 
 static void send_ready(const struct server *s)
@@ -303,18 +321,11 @@ static void on_reload_end(void *arg)
         send_ready(arg);
 }
 
-static bool is_applied(void *arg)
-{
-        const struct server *s = arg;
-
-        return workers_are_current(&s->workers);
-}
-
-static void on_current(void *arg)
+static void on_applied(void *arg)
 {
         struct server *s = arg;
 
-        reload_check(&s->reload);
+        serving_check(&s->serving);
 }
 
 static void on_reload_signal(void *arg)
@@ -354,8 +365,7 @@ static void on_watchdog(struct timer *timer)
 
 static const struct reload_events reload_events = {
         .on_begin = on_reload_begin,
-        .apply = apply,
-        .is_applied = is_applied,
+        .apply = apply_reloaded,
         .on_end = on_reload_end,
 };
 
@@ -372,7 +382,7 @@ static const struct listeners_events listeners_events = {
 static const struct worker_events worker_events = {
         .on_ended = on_ended,
         .on_refused = on_refused,
-        .on_current = on_current,
+        .on_applied = on_applied,
         .on_failed = on_worker_failed,
 };
 
@@ -408,15 +418,15 @@ static int make_timers(struct server *s)
 }
 
 /* Makes everything but the listeners. */
-static int server_prepare(struct server *s)
+static int server_prepare(struct server *s, const struct config *config)
 {
         int r;
 
-        s->limited_by = capacity_raise_descriptors(s->config->backend);
-        r = loop_new(s->config->backend, &s->loop);
+        s->limited_by = capacity_raise_descriptors(config->backend);
+        r = loop_new(config->backend, &s->loop);
         if (r == 0) {
                 loop_set_budget(s->loop, &s->budget);
-                reload_init(&s->reload, s->loop, s->config->path, &reload_events, s);
+                reload_init(&s->reload, s->loop, config->path, &reload_events, s);
                 r = loop_open_posts(s->loop);
         }
         if (r == 0)
@@ -430,26 +440,26 @@ static int server_prepare(struct server *s)
         if (r == 0)
                 r = make_timers(s);
         if (r == 0)
-                r = workers_start(&s->workers, s->config, s->loop, &worker_events, s);
+                r = workers_start(&s->workers, config, s->loop, &worker_events, s);
         if (r < 0)
                 log_write(LOG_START_FAILED, NULL, "cannot start on backend \"%s\": %s",
-                          s->config->backend, strerrordesc_np(-r));
+                          config->backend, strerrordesc_np(-r));
         return r;
 }
 
 /* Return: an exit status. */
-static int server_listen(struct server *s)
+static int server_listen(struct server *s, struct config *config)
 {
-        char why[LISTENERS_WHY_SIZE];
+        char why[SERVING_WHY_SIZE];
         int status = EX_OSERR, r;
 
-        r = listeners_new(s->loop, &listeners_events, s, why, &s->listeners);
+        r = serving_init(&s->serving, s->loop, &s->workers, &listeners_events, s, why);
         if (r == 0) {
-                r = listeners_match(s->listeners, s->config, why);
+                r = listeners_match(s->serving.listeners, config, why);
                 status = r < 0 ? EX_CONFIG : EX_OSERR;
         }
         if (r == 0)
-                r = listeners_apply(s->listeners, s->config, why);
+                r = server_apply(s, config, NULL, why);
         if (r == 0)
                 return EX_OK;
         log_write(LOG_START_FAILED, NULL, "%s", why);
@@ -459,16 +469,15 @@ static int server_listen(struct server *s)
 static int server_serve(struct server *s)
 {
         char where[LISTENERS_TEXT_SIZE];
-        size_t n = s->config->n_services;
+        size_t n = s->serving.config->n_services;
 
-        use_config(s, s->config);
         log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s; %s", n, plural(n),
                   loop_backend(s->loop), s->workers.n, plural(s->workers.n),
-                  listeners_describe(s->listeners, where));
+                  listeners_describe(s->serving.listeners, where));
         send_ready(s);
 
-        while (!s->gave_up &&
-               (!s->stopping || s->listeners || workers_count_connections(&s->workers) > 0)) {
+        while (!s->gave_up && (!s->stopping || s->serving.listeners ||
+                               workers_count_connections(&s->workers) > 0)) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 if (loop_turn(s->loop) < 0 || s->worker_failed) {
                         log_write(LOG_LIBRARY, NULL, "the event loop failed, exiting");
@@ -501,8 +510,9 @@ static void stop_workers(struct server *s)
 static void server_deinit(struct server *s)
 {
         reload_deinit(&s->reload);
-        s->listeners = listeners_free(s->listeners);
+        s->serving.listeners = listeners_free(s->serving.listeners);
         stop_workers(s);
+        serving_deinit(&s->serving);
         workers_free(&s->workers);
         if (s->log)
                 event_free(s->log);
@@ -510,20 +520,16 @@ static void server_deinit(struct server *s)
         gate_free(s->gate);
         notify_free(s->notify);
         loop_free(s->loop);
-        config_unref(s->config);
 }
 
 int server_run(struct config *config)
 {
-        struct server s = {
-                .config = config_ref(config),
-                .backend = config->backend,
-        };
+        struct server s = { .backend = config->backend };
         int status = EX_OSERR;
 
         log_set_level(config->log_level);
-        if (server_prepare(&s) == 0)
-                status = server_listen(&s);
+        if (server_prepare(&s, config) == 0)
+                status = server_listen(&s, config);
         if (status == EX_OK)
                 status = server_serve(&s);
         server_deinit(&s);

@@ -6,7 +6,9 @@
  */
 #pragma once
 
-#include "config.h"
+#include "serving.h"
+
+struct server;
 
 /**
  * server_run() - serve until told to stop; to be called after signals_hold()
@@ -18,3 +20,11 @@
  * (78): the configuration does not fit the sockets that were passed.
  */
 int server_run(struct config *config);
+
+/**
+ * server_apply() - put a configuration into force; see serving_apply()
+ *
+ * Besides its services, its log level, limits and time-outs come into force.
+ */
+_must_use_ int server_apply(struct server *server, struct config *config, struct apply_wait *wait,
+                            char *why);

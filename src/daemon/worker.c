@@ -1,59 +1,49 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker. A connection is on the worker's list from admission until it is about to be freed.
+ * The worker.
  *
  * With a thread of its own, a worker is given commands under the lock, and one posted task carries
  * out all of them. The worker's events reach the main loop in the same way. Without a thread the
  * commands are carried out, and the events delivered, within the call.
  */
 #include "worker.h"
-#include "connection.h"
-#include "dialer.h"
-#include "echo.h"
-#include "hub.h"
 #include "log.h"
-#include "relay.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <time.h>
 
-/* A client that the main loop hands to the worker. */
-struct client {
-        STAILQ_ENTRY(client) entry;
-        struct config *config; /* a reference */
-        const struct service_config *service;
-        struct address peer;
-        uint64_t id;
-        int fd;
-        int error; /* why the client could not be served; @fd is then closed */
+/* A client that the main loop hands to the worker, or that the worker hands back. */
+struct handover {
+        STAILQ_ENTRY(handover) entry;
+        struct client client; /* with references */
+        int error;            /* why the client could not be served; its socket is then closed */
         char name[CONNECTION_CLIENT_SIZE]; /* set with @error */
 };
 
-STAILQ_HEAD(client_list, client);
+STAILQ_HEAD(handover_list, handover);
+STAILQ_HEAD(shard_list, service_shard);
 
-/* What the worker is to do. */
+/* What the worker is to do, in this order. */
 struct commands {
-        struct client_list clients;
-        struct config *reconfigure; /* a reference; NULL: no such command */
-        uint64_t generation;        /* of @reconfigure: the number of commands of that kind */
-        const char *close_all;      /* the reason; NULL: no such command */
+        struct handover_list clients;
+        struct shard_list changes; /* pending; of those taken: current */
+        uint64_t generation;       /* of @settings; 0: no such command */
+        struct session_settings settings;
+        const char *close_all; /* the reason; NULL: no such command */
         bool answer, stop;
 };
 
 /* What the owner is to be told. */
 struct events {
         size_t ended;
-        uint64_t generation; /* of the configuration that has been applied; 0: none */
+        uint64_t generation; /* that has been applied; 0: none */
         bool answered, failed;
 };
 
 struct worker {
-        struct connection_owner owner;
-        LIST_HEAD(, connection) connections;
+        struct sessions sessions;
         struct loop *loop;
-        struct dialers dialers;
         bool stopping;
 
         /* For the main thread: */
@@ -61,44 +51,38 @@ struct worker {
         const struct worker_events *callbacks;
         void *arg;
         size_t count;
-        uint64_t asked, current; /* generations: the newest command, the newest event */
+        uint64_t last_id; /* of the clients that have been admitted */
+        uint64_t applied; /* the newest generation that the worker has applied */
         bool answered;
 
         /* For both threads: */
         bool threaded;
-        pthread_t thread;
-        pthread_mutex_t lock; /* protects the next four members */
+        struct thread thread;
+        pthread_mutex_t lock; /* protects the next three members */
         struct commands commands;
         struct events events;
-        struct client_list refused; /* clients that could not be served */
-        bool ended;                 /* the thread has nothing left to do but return */
-        pthread_cond_t on_ended;    /* signalled once @ended is true */
+        struct handover_list refused; /* clients that could not be served */
         struct loop_task on_commands, on_events;
-};
-
-static const struct mode *const modes[] = {
-        [SERVICE_ECHO] = &echo_mode,
-        [SERVICE_RELAY] = &relay_mode,
-        [SERVICE_HUB] = &hub_mode,
 };
 
 /* Clients */
 
-static struct client *client_free(struct client *client)
+static struct handover *handover_free(struct handover *handover)
 {
-        config_unref(client->config);
-        free(client);
+        service_unref(handover->client.service);
+        service_config_unref(handover->client.config);
+        free(handover);
         return NULL;
 }
 
 /* Takes the first client off the list; NULL: it is empty. */
-static struct client *take_client(struct client_list *list)
+static struct handover *take_client(struct handover_list *list)
 {
-        struct client *client = STAILQ_FIRST(list);
+        struct handover *handover = STAILQ_FIRST(list);
 
-        if (client)
+        if (handover)
                 STAILQ_REMOVE_HEAD(list, entry);
-        return client;
+        return handover;
 }
 
 /* Events */
@@ -108,8 +92,8 @@ static void deliver(struct worker *worker, const struct events *events)
         worker->count -= events->ended;
         worker->answered |= events->answered;
         if (events->generation) {
-                worker->current = events->generation;
-                worker->callbacks->on_current(worker->arg);
+                worker->applied = events->generation;
+                worker->callbacks->on_applied(worker->arg);
         }
         if (events->ended)
                 worker->callbacks->on_ended(worker->arg);
@@ -118,17 +102,17 @@ static void deliver(struct worker *worker, const struct events *events)
 }
 
 /* Tells the owner of a client that could not be served. */
-static void deliver_refused(struct worker *worker, const struct client *client)
+static void deliver_refused(struct worker *worker, const struct handover *handover)
 {
         worker->count--;
-        worker->callbacks->on_refused(worker->arg, client->service->name, client->name,
-                                      client->error);
+        worker->callbacks->on_refused(worker->arg, handover->client.service, handover->name,
+                                      handover->error);
 }
 
 static void on_events(struct loop_task *task)
 {
         struct worker *worker = container_of(task, struct worker, on_events);
-        struct client_list refused = STAILQ_HEAD_INITIALIZER(refused);
+        struct handover_list refused = STAILQ_HEAD_INITIALIZER(refused);
         struct events events;
 
         (void)pthread_mutex_lock(&worker->lock);
@@ -136,9 +120,9 @@ static void on_events(struct loop_task *task)
         worker->events = (struct events){ 0 };
         STAILQ_CONCAT(&refused, &worker->refused);
         (void)pthread_mutex_unlock(&worker->lock);
-        for (struct client *client; (client = take_client(&refused));) {
-                deliver_refused(worker, client);
-                client_free(client);
+        for (struct handover *handover; (handover = take_client(&refused));) {
+                deliver_refused(worker, handover);
+                handover_free(handover);
         }
         deliver(worker, &events);
 }
@@ -159,85 +143,95 @@ static void send_events(struct worker *worker, const struct events *events)
         loop_post(worker->main_loop, &worker->on_events);
 }
 
-static void worker_on_closed(struct connection_owner *owner, struct connection *connection)
+static void on_ended(void *arg)
 {
-        struct worker *worker = container_of(owner, struct worker, owner);
+        send_events(arg, &(struct events){ .ended = 1 });
+}
 
-        LIST_REMOVE(connection, entry);
-        send_events(worker, &(struct events){ .ended = 1 });
+/* Hands a refused client back to the main loop. */
+static void give_back(struct worker *worker, struct handover *handover)
+{
+        (void)pthread_mutex_lock(&worker->lock);
+        STAILQ_INSERT_TAIL(&worker->refused, handover, entry);
+        (void)pthread_mutex_unlock(&worker->lock);
+        loop_post(worker->main_loop, &worker->on_events);
 }
 
 /* Commands */
 
 /* Records why a client cannot be served, and closes its socket. */
-static void refuse(struct client *client, int error)
+static void refuse(struct handover *handover, int error)
 {
+        const struct client *client = &handover->client;
         char name[ADDRESS_TEXT_SIZE];
 
-        (void)snprintf(client->name, sizeof(client->name), "%.*s", CONNECTION_CLIENT_SIZE - 1,
+        (void)snprintf(handover->name, sizeof(handover->name), "%.*s", CONNECTION_CLIENT_SIZE - 1,
                        address_format_client(client->fd, &client->peer, name));
-        client->error = error;
+        handover->error = error;
         (void)close(client->fd);
 }
 
 /* Return: whether a connection began. If not, the client has been refused. */
-static bool admit(struct worker *worker, struct client *client)
+static bool admit(struct worker *worker, struct handover *handover)
 {
-        struct connection *connection;
-        int r = connection_new(worker->loop, modes[client->service->mode], client->config,
-                               client->service, client->fd, &client->peer, client->id,
-                               &worker->owner, &connection);
+        int r = sessions_admit(&worker->sessions, &handover->client);
 
-        if (r < 0) {
-                refuse(client, r);
-                return false;
+        if (r < 0)
+                refuse(handover, r);
+        return r == 0;
+}
+
+/*
+ * Takes all changes; with the lock. They are taken together with the clients: a client who connects
+ * later has the settings of its own time, and a change that comes later is carried out after it.
+ */
+static void take_changes(struct worker *worker, struct shard_list *out)
+{
+        struct service_shard *shard;
+
+        STAILQ_INIT(out);
+        while ((shard = STAILQ_FIRST(&worker->commands.changes))) {
+                STAILQ_REMOVE_HEAD(&worker->commands.changes, pending.entry);
+                shard->current = shard->pending;
+                shard->pending.config = NULL;
+                shard->pending.end_to_id = 0;
+                STAILQ_INSERT_TAIL(out, shard, current.entry);
         }
-        LIST_INSERT_HEAD(&worker->connections, connection, entry);
-        return true;
-}
-
-/* Hands a refused client back to the main loop. */
-static void give_back(struct worker *worker, struct client *client)
-{
-        (void)pthread_mutex_lock(&worker->lock);
-        STAILQ_INSERT_TAIL(&worker->refused, client, entry);
-        (void)pthread_mutex_unlock(&worker->lock);
-        loop_post(worker->main_loop, &worker->on_events);
-}
-
-static void reconfigure(struct worker *worker, struct config *config)
-{
-        struct connection *connection;
-
-        LIST_FOREACH(connection, &worker->connections, entry)
-                connection_reconfigure(connection, config);
-}
-
-static void close_all(struct worker *worker, const char *reason)
-{
-        struct connection *connection;
-
-        LIST_FOREACH(connection, &worker->connections, entry)
-                connection_close(connection, reason);
 }
 
 static struct commands take_commands(struct worker *worker)
 {
         struct commands commands;
 
-        STAILQ_INIT(&commands.clients);
         (void)pthread_mutex_lock(&worker->lock);
+        commands = worker->commands;
+        STAILQ_INIT(&commands.clients);
         STAILQ_CONCAT(&commands.clients, &worker->commands.clients);
-        commands.reconfigure = worker->commands.reconfigure;
-        commands.generation = worker->commands.generation;
-        commands.close_all = worker->commands.close_all;
-        commands.answer = worker->commands.answer;
-        commands.stop = worker->commands.stop;
-        worker->commands.reconfigure = NULL;
+        take_changes(worker, &commands.changes);
+        worker->commands.generation = 0;
         worker->commands.close_all = NULL;
         worker->commands.answer = false;
         (void)pthread_mutex_unlock(&worker->lock);
         return commands;
+}
+
+/* Gives back the references of a change that has been taken. */
+static void end_change(struct service_shard *shard)
+{
+        shard->current.config = service_config_unref(shard->current.config);
+        service_unref(shard->service);
+}
+
+static void change_services(struct worker *worker, struct shard_list *changes)
+{
+        struct service_shard *shard;
+
+        while ((shard = STAILQ_FIRST(changes))) {
+                STAILQ_REMOVE_HEAD(changes, current.entry);
+                sessions_change_service(&worker->sessions, shard->service, shard->current.config,
+                                        shard->current.end_to_id);
+                end_change(shard);
+        }
 }
 
 static void on_commands(struct loop_task *task)
@@ -245,19 +239,19 @@ static void on_commands(struct loop_task *task)
         struct worker *worker = container_of(task, struct worker, on_commands);
         struct commands commands = take_commands(worker);
 
-        for (struct client *client; (client = take_client(&commands.clients));) {
-                if (admit(worker, client))
-                        client_free(client);
+        if (commands.generation)
+                sessions_set(&worker->sessions, &commands.settings);
+        for (struct handover *handover; (handover = take_client(&commands.clients));) {
+                if (admit(worker, handover))
+                        handover_free(handover);
                 else
-                        give_back(worker, client);
+                        give_back(worker, handover);
         }
-        if (commands.reconfigure) {
-                reconfigure(worker, commands.reconfigure);
+        change_services(worker, &commands.changes);
+        if (commands.generation)
                 send_events(worker, &(struct events){ .generation = commands.generation });
-        }
-        config_unref(commands.reconfigure);
         if (commands.close_all)
-                close_all(worker, commands.close_all);
+                sessions_close_all(&worker->sessions, commands.close_all);
         if (commands.answer)
                 send_events(worker, &(struct events){ .answered = true });
         worker->stopping = commands.stop;
@@ -265,7 +259,7 @@ static void on_commands(struct loop_task *task)
 
 /* The thread */
 
-static void *run(void *arg)
+static void run(void *arg)
 {
         struct worker *worker = arg;
         int r = 0;
@@ -274,45 +268,21 @@ static void *run(void *arg)
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 r = loop_turn(worker->loop);
         }
-        close_all(worker, "stopping");
+        sessions_close_all(&worker->sessions, "stopping");
         loop_run_deferred(worker->loop);
         if (r < 0)
                 send_events(worker, &(struct events){ .failed = true });
-        (void)pthread_mutex_lock(&worker->lock);
-        worker->ended = true;
-        (void)pthread_cond_signal(&worker->on_ended);
-        (void)pthread_mutex_unlock(&worker->lock);
-        return NULL;
 }
 
-/* The thread blocks all signals, because the main thread reads them. */
 static int start_thread(struct worker *worker)
 {
-        sigset_t all, before;
         int r;
 
-        (void)sigfillset(&all);
-        (void)pthread_sigmask(SIG_SETMASK, &all, &before);
         worker->threaded = true;
-        r = -pthread_create(&worker->thread, NULL, run, worker);
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+        r = thread_start(&worker->thread, "selectd-worker", run, worker);
         if (r < 0)
                 worker->threaded = false;
-        else
-                (void)pthread_setname_np(worker->thread, "selectd-worker");
         return r;
-}
-
-/* Neither call fails on Linux. */
-static void init_lock(struct worker *worker)
-{
-        pthread_condattr_t attr;
-
-        (void)pthread_mutex_init(&worker->lock, NULL);
-        (void)pthread_condattr_init(&attr);
-        (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        (void)pthread_cond_init(&worker->on_ended, &attr);
-        (void)pthread_condattr_destroy(&attr);
 }
 
 static void worker_freep(struct worker **worker)
@@ -320,7 +290,7 @@ static void worker_freep(struct worker **worker)
         worker_free(*worker);
 }
 
-int worker_new(const char *backend, struct loop *main_loop, struct resolver *resolver,
+int worker_new(const char *backend, struct loop *main_loop, struct resolver *resolver, size_t shard,
                const struct worker_events *events, void *arg, struct worker **out)
 {
         _cleanup_(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
@@ -328,12 +298,10 @@ int worker_new(const char *backend, struct loop *main_loop, struct resolver *res
 
         if (!worker)
                 return -ENOMEM;
-        LIST_INIT(&worker->connections);
-        LIST_INIT(&worker->owner.hubs);
         STAILQ_INIT(&worker->commands.clients);
+        STAILQ_INIT(&worker->commands.changes);
         STAILQ_INIT(&worker->refused);
-        init_lock(worker);
-        worker->owner.on_closed = worker_on_closed;
+        (void)pthread_mutex_init(&worker->lock, NULL);
         worker->on_commands.run = on_commands;
         worker->on_events.run = on_events;
         worker->main_loop = main_loop;
@@ -348,10 +316,8 @@ int worker_new(const char *backend, struct loop *main_loop, struct resolver *res
                 loop_set_budget(worker->loop, loop_budget(main_loop));
                 r = loop_open_posts(worker->loop);
         }
-        if (r == 0) {
-                dialers_init(&worker->dialers, worker->loop, resolver);
-                worker->owner.dialers = &worker->dialers;
-        }
+        if (r == 0)
+                sessions_init(&worker->sessions, worker->loop, resolver, shard, on_ended, worker);
         if (r == 0 && backend)
                 r = start_thread(worker);
         if (r < 0)
@@ -371,7 +337,7 @@ static void send_commands(struct worker *worker)
 void worker_begin_stop(struct worker *worker)
 {
         if (!worker->threaded) {
-                close_all(worker, "stopping");
+                sessions_close_all(&worker->sessions, "stopping");
                 loop_run_deferred(worker->loop);
                 return;
         }
@@ -380,42 +346,27 @@ void worker_begin_stop(struct worker *worker)
         send_commands(worker);
 }
 
-/* Return: 0; -ETIMEDOUT. */
-static int wait_for_end(struct worker *worker, uint64_t until_usec)
-{
-        const struct timespec until = {
-                .tv_sec = (time_t)(until_usec / USEC_PER_SEC),
-                .tv_nsec = (long)(until_usec % USEC_PER_SEC) * 1000,
-        };
-        int r = 0;
-
-        (void)pthread_mutex_lock(&worker->lock);
-        while (r == 0 && !worker->ended)
-                r = -pthread_cond_timedwait(&worker->on_ended, &worker->lock, &until);
-        if (worker->ended)
-                r = 0;
-        (void)pthread_mutex_unlock(&worker->lock);
-        return r;
-}
-
 int worker_stop(struct worker *worker, uint64_t until_usec)
 {
+        struct service_shard *shard;
         struct commands commands;
         int r;
 
         if (!worker->threaded)
                 return 0;
-        r = wait_for_end(worker, until_usec);
+        r = thread_join(&worker->thread, until_usec);
         if (r < 0)
                 return r;
-        (void)pthread_join(worker->thread, NULL);
         /* Commands that came too late, after the loop had failed. */
         commands = take_commands(worker);
-        for (struct client *client; (client = take_client(&commands.clients));) {
-                (void)close(client->fd);
-                client_free(client);
+        for (struct handover *handover; (handover = take_client(&commands.clients));) {
+                (void)close(handover->client.fd);
+                handover_free(handover);
         }
-        config_unref(commands.reconfigure);
+        while ((shard = STAILQ_FIRST(&commands.changes))) {
+                STAILQ_REMOVE_HEAD(&commands.changes, current.entry);
+                end_change(shard);
+        }
         return 0;
 }
 
@@ -425,9 +376,8 @@ struct worker *worker_free(struct worker *worker)
                 return NULL;
         if (worker->loop != worker->main_loop)
                 loop_free(worker->loop);
-        for (struct client *client; (client = take_client(&worker->refused));)
-                client_free(client);
-        (void)pthread_cond_destroy(&worker->on_ended);
+        for (struct handover *handover; (handover = take_client(&worker->refused));)
+                handover_free(handover);
         (void)pthread_mutex_destroy(&worker->lock);
         free(worker);
         return NULL;
@@ -435,32 +385,26 @@ struct worker *worker_free(struct worker *worker)
 
 /* Giving commands */
 
-void worker_admit(struct worker *worker, struct config *config,
-                  const struct service_config *service, int fd, const struct address *peer,
-                  uint64_t id)
+void worker_admit(struct worker *worker, const struct client *client)
 {
-        struct client *queued, client = {
-                .config = config,
-                .service = service,
-                .peer = *peer,
-                .id = id,
-                .fd = fd,
-        };
+        struct handover *queued, handover = { .client = *client };
 
         worker->count++;
+        worker->last_id = client->id;
         if (!worker->threaded) {
-                if (!admit(worker, &client))
-                        deliver_refused(worker, &client);
+                if (!admit(worker, &handover))
+                        deliver_refused(worker, &handover);
                 return;
         }
         queued = malloc(sizeof(*queued));
         if (!queued) {
-                refuse(&client, -ENOMEM);
-                deliver_refused(worker, &client);
+                refuse(&handover, -ENOMEM);
+                deliver_refused(worker, &handover);
                 return;
         }
-        *queued = client;
-        config_ref(config);
+        *queued = handover;
+        service_ref(client->service);
+        service_config_ref(client->config);
         (void)pthread_mutex_lock(&worker->lock);
         STAILQ_INSERT_TAIL(&worker->commands.clients, queued, entry);
         send_commands(worker);
@@ -471,29 +415,51 @@ size_t worker_count(const struct worker *worker)
         return worker->count;
 }
 
-void worker_reconfigure(struct worker *worker, struct config *config)
+void worker_change_service(struct worker *worker, struct service *service,
+                           struct service_config *config)
 {
+        struct service_shard *shard = service_shard(service, worker->sessions.shard);
+        uint64_t end_to_id = config->enabled ? 0 : worker->last_id;
+
         if (!worker->threaded) {
-                reconfigure(worker, config);
+                sessions_change_service(&worker->sessions, service, config, end_to_id);
                 return;
         }
-        worker->asked++;
         (void)pthread_mutex_lock(&worker->lock);
-        config_unref(worker->commands.reconfigure);
-        worker->commands.reconfigure = config_ref(config);
-        worker->commands.generation = worker->asked;
+        if (!shard->pending.config) {
+                service_ref(service);
+                STAILQ_INSERT_TAIL(&worker->commands.changes, shard, pending.entry);
+        }
+        service_config_unref(shard->pending.config);
+        shard->pending.config = service_config_ref(config);
+        if (end_to_id)
+                shard->pending.end_to_id = end_to_id;
+        (void)pthread_mutex_unlock(&worker->lock);
+}
+
+void worker_apply(struct worker *worker, const struct session_settings *settings,
+                  uint64_t generation)
+{
+        if (!worker->threaded) {
+                sessions_set(&worker->sessions, settings);
+                worker->applied = generation;
+                return;
+        }
+        (void)pthread_mutex_lock(&worker->lock);
+        worker->commands.settings = *settings;
+        worker->commands.generation = generation;
         send_commands(worker);
 }
 
-bool worker_is_current(const struct worker *worker)
+uint64_t worker_applied(const struct worker *worker)
 {
-        return worker->current == worker->asked;
+        return worker->applied;
 }
 
 void worker_close_all(struct worker *worker, const char *reason)
 {
         if (!worker->threaded) {
-                close_all(worker, reason);
+                sessions_close_all(&worker->sessions, reason);
                 return;
         }
         (void)pthread_mutex_lock(&worker->lock);

@@ -11,22 +11,19 @@
  */
 #pragma once
 
-#include "config.h"
-#include "loop.h"
+#include "sessions.h"
 
-struct resolver;
 struct worker;
 
 /* What a worker tells its owner; none may free it. */
 struct worker_events {
         /* Some connections have ended and their descriptors are closed. */
         void (*on_ended)(void *arg);
-        /* A client could not be served, and its socket is closed. @error: -ENOMEM, -ENOSPC. The
-         * names live until this returns; @client is the client's name for the log. */
-        void (*on_refused)(void *arg, const char *service, const char *client, int error);
-        /* The worker has applied the newest configuration. Not called within worker_reconfigure().
-         */
-        void (*on_current)(void *arg);
+        /* A client could not be served, and its socket is closed. @error: -ENOMEM, -ENOSPC. @client
+         * is the client's name for the log, and lives until this returns. */
+        void (*on_refused)(void *arg, struct service *service, const char *client, int error);
+        /* worker_applied() has changed. Not called within worker_apply(). */
+        void (*on_applied)(void *arg);
         /* The loop of the worker's thread failed; its connections have ended. */
         void (*on_failed)(void *arg);
 };
@@ -37,12 +34,14 @@ struct worker_events {
  * see loop_new(), and a thread that turns it
  * @main_loop: the caller's loop, open for posts
  * @resolver:  outlives the worker
+ * @shard:     the index of the worker's shards of services
  * @out:       set to the worker; freed with worker_free()
  *
  * Return: 0; -ENOMEM; see loop_new(); what pthread_create(3) fails with.
  */
 _must_use_ int worker_new(const char *backend, struct loop *main_loop, struct resolver *resolver,
-                          const struct worker_events *events, void *arg, struct worker **out);
+                          size_t shard, const struct worker_events *events, void *arg,
+                          struct worker **out);
 
 /**
  * worker_begin_stop() - tell the worker to close its connections and end its thread
@@ -71,20 +70,29 @@ struct worker *worker_free(struct worker *worker);
 
 /**
  * worker_admit() - begin a connection; see connection_new()
- * @fd: consumed
+ * @client: its socket is consumed; references to service and settings are taken
  */
-void worker_admit(struct worker *worker, struct config *config,
-                  const struct service_config *service, int fd, const struct address *peer,
-                  uint64_t id);
+void worker_admit(struct worker *worker, const struct client *client);
 
 /* Return: the number of connections that were admitted and have not ended. */
 size_t worker_count(const struct worker *worker);
 
-/* Gives every connection the new limits and shaping values. */
-void worker_reconfigure(struct worker *worker, struct config *config);
+/**
+ * worker_change_service() - give the connections of a service its new settings
+ *
+ * If the service is disabled, the connections that have been admitted end. worker_apply() has to
+ * follow.
+ */
+void worker_change_service(struct worker *worker, struct service *service,
+                           struct service_config *config);
 
-/* Return: whether the worker has applied the configuration of the last worker_reconfigure(). */
-bool worker_is_current(const struct worker *worker);
+/* Gives all connections new settings, after what worker_change_service() is to change.
+ * @generation: is told by worker_applied() later; higher with each call. */
+void worker_apply(struct worker *worker, const struct session_settings *settings,
+                  uint64_t generation);
+
+/* Return: the generation of the last worker_apply() that has been carried out; 0: none. */
+uint64_t worker_applied(const struct worker *worker);
 
 /* Closes every connection. @reason: see connection_close(); a literal. */
 void worker_close_all(struct worker *worker, const char *reason);

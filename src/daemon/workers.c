@@ -29,8 +29,8 @@ int workers_start(struct workers *workers, const struct config *config, struct l
                 return -ENOMEM;
         r = resolver_new(&workers->resolver);
         while (r == 0 && workers->n < n) {
-                r = worker_new(n > 1 ? config->backend : NULL, main_loop, workers->resolver, events,
-                               arg, &workers->list[workers->n]);
+                r = worker_new(n > 1 ? config->backend : NULL, main_loop, workers->resolver,
+                               workers->n, events, arg, &workers->list[workers->n]);
                 workers->n += r == 0;
         }
         return r;
@@ -79,30 +79,46 @@ static size_t hash_name(const char *name)
         return hash;
 }
 
-struct worker *workers_choose(const struct workers *workers, const struct service_config *service)
+struct worker *workers_choose(const struct workers *workers, const struct service_config *config)
 {
         struct worker *least = workers->list[0];
 
-        if (service->mode == SERVICE_HUB)
-                return workers->list[hash_name(service->name) % workers->n];
+        if (config->mode == SERVICE_HUB)
+                return workers->list[hash_name(config->name) % workers->n];
         for (size_t i = 1; i < workers->n; i++)
                 if (worker_count(workers->list[i]) < worker_count(least))
                         least = workers->list[i];
         return least;
 }
 
-void workers_reconfigure(struct workers *workers, struct config *config)
+void workers_change_service(struct workers *workers, struct service *service,
+                            struct service_config *config)
 {
         for (size_t i = 0; i < workers->n; i++)
-                worker_reconfigure(workers->list[i], config);
+                worker_change_service(workers->list[i], service, config);
 }
 
-bool workers_are_current(const struct workers *workers)
+uint64_t workers_apply(struct workers *workers, const struct config *config)
 {
+        const struct session_settings settings = {
+                .log_payload = config->log_payload,
+                .seed = config->seed,
+        };
+
+        workers->generation++;
         for (size_t i = 0; i < workers->n; i++)
-                if (!worker_is_current(workers->list[i]))
-                        return false;
-        return true;
+                worker_apply(workers->list[i], &settings, workers->generation);
+        return workers->generation;
+}
+
+uint64_t workers_applied(const struct workers *workers)
+{
+        uint64_t oldest = workers->generation;
+
+        for (size_t i = 0; i < workers->n; i++)
+                if (worker_applied(workers->list[i]) < oldest)
+                        oldest = worker_applied(workers->list[i]);
+        return oldest;
 }
 
 void workers_close_all(struct workers *workers, const char *reason)

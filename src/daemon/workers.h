@@ -8,14 +8,14 @@
  */
 #pragma once
 
+#include "config.h"
 #include "worker.h"
-
-struct resolver;
 
 struct workers {
         struct worker **list;
         size_t n;
         struct resolver *resolver;
+        uint64_t generation; /* of the last workers_apply() */
 };
 
 /* Return: how many workers @config asks for. */
@@ -50,15 +50,20 @@ size_t workers_count_loops(const struct workers *workers);
 /* Return: the number of connections of all workers. */
 size_t workers_count_connections(const struct workers *workers);
 
-/* Return: the worker for the next client of @service. The members of a hub share one worker. Any
+/* Return: the worker for the next client of a service. The members of a hub share one worker. Any
  * other client gets the worker with the fewest connections. */
-struct worker *workers_choose(const struct workers *workers, const struct service_config *service);
+struct worker *workers_choose(const struct workers *workers, const struct service_config *config);
 
-/* See worker_reconfigure(). */
-void workers_reconfigure(struct workers *workers, struct config *config);
+/* See worker_change_service(). workers_apply() has to follow. */
+void workers_change_service(struct workers *workers, struct service *service,
+                            struct service_config *config);
 
-/* Return: whether every worker has applied the newest configuration. */
-bool workers_are_current(const struct workers *workers);
+/* Gives all connections the settings of @config, after the services that have been changed. Return:
+ * the generation that workers_applied() tells once every worker has done so. */
+uint64_t workers_apply(struct workers *workers, const struct config *config);
+
+/* Return: the newest generation that every worker has applied. */
+uint64_t workers_applied(const struct workers *workers);
 
 /* See worker_close_all(). */
 void workers_close_all(struct workers *workers, const char *reason);

@@ -15,7 +15,7 @@
 struct log_about connection_about(const struct connection *c)
 {
         return (struct log_about){
-                .service = c->service->name,
+                .service = service_name(c->shard->service),
                 .client = c->client_name,
                 .connection = c->id,
         };
@@ -59,7 +59,7 @@ __attribute__((noinline)) static void write_bytes(const struct side *side, enum 
         char payload[ESCAPE_SIZE(PAYLOAD_SHOWN_BYTES)];
         bool cut = n > PAYLOAD_SHOWN_BYTES;
 
-        if (!data || !side->connection->config->log_payload) {
+        if (!data || !side->connection->owner->log_payload) {
                 log_write(kind, &about, "%s %zu bytes%s%s", verb, n, way, name);
                 return;
         }
@@ -90,7 +90,7 @@ static uint64_t total_sent(const struct connection *c)
 /* A byte moved. */
 static void connection_touch(struct connection *c)
 {
-        if (c->service->idle_timeout_usec == 0)
+        if (c->config->idle_timeout_usec == 0)
                 return;
         c->active_usec = now_usec();
         c->idle_sent = total_sent(c);
@@ -159,7 +159,7 @@ static void on_settled(struct stream *stream)
         const struct connection *c = side->connection;
 
         if (side != &c->client)
-                socket_options_complete(&c->service->socket, stream->fd);
+                socket_options_complete(&c->config->socket, stream->fd);
 }
 
 static const struct stream_events carrying_stream_events = {
@@ -232,7 +232,7 @@ static void on_limit(struct link *link)
         char reason[64];
 
         (void)snprintf(reason, sizeof(reason), "limit %" PRIu64 " B",
-                       conditions_of(side->connection->service, direction_to(side))->limit_bytes);
+                       conditions_of(side->connection->config, direction_to(side))->limit_bytes);
         connection_limit(side, reason);
 }
 
@@ -251,7 +251,7 @@ int side_init(struct side *side, struct connection *c, int fd, const char *name)
 
         if (r < 0)
                 return r;
-        stream_set_receive_buffer(&side->stream, c->service->socket.receive_buffer_bytes);
+        stream_set_receive_buffer(&side->stream, c->config->socket.receive_buffer_bytes);
         side->connection = c;
         side->name = name;
         c->sides[c->n_sides++] = side;
@@ -273,7 +273,7 @@ void side_send_header(struct side *side, const uint8_t *data, size_t n)
 /* Sets the timer to when the connection will have been idle for long enough. */
 static int arm_idle(struct connection *c)
 {
-        return timer_set(&c->idle, c->active_usec + c->service->idle_timeout_usec);
+        return timer_set(&c->idle, c->active_usec + c->config->idle_timeout_usec);
 }
 
 /* Whether selectd itself holds bytes back, or has not reached the upstream yet. */
@@ -296,7 +296,7 @@ static void on_idle(struct timer *timer)
 
         if (is_waiting(c) || total_sent(c) != c->idle_sent)
                 connection_touch(c);
-        if (now_usec() - c->active_usec >= c->service->idle_timeout_usec)
+        if (now_usec() - c->active_usec >= c->config->idle_timeout_usec)
                 connection_close(c, "idle timeout");
         else if (arm_idle(c) < 0)
                 connection_close(c, connection_error_reason(-ENOMEM));
@@ -307,7 +307,7 @@ static int set_idle_timeout(struct connection *c)
         bool before = timer_is_set(&c->idle);
 
         timer_stop(&c->idle);
-        if (c->service->idle_timeout_usec == 0)
+        if (c->config->idle_timeout_usec == 0)
                 return 0;
         if (!before)
                 connection_touch(c);
@@ -332,8 +332,10 @@ static void release(struct loop_task *task)
                 stream_deinit(&c->sides[i]->stream);
         if (c->mode->free)
                 c->mode->free(c);
+        LIST_REMOVE(c, of_shard);
         c->owner->on_closed(c->owner, c);
-        config_unref(c->config);
+        service_config_unref(c->config);
+        service_unref(c->shard->service);
         free(c);
 }
 
@@ -347,7 +349,7 @@ static const struct conditions *draw_conditions(const struct connection *c,
                                                 enum direction direction, struct random *random,
                                                 double *drop)
 {
-        const struct conditions *conditions = conditions_of(c->service, direction);
+        const struct conditions *conditions = conditions_of(c->config, direction);
 
         *random = random_new(c->seed, c->id, direction);
         *drop = random_share(random);
@@ -361,8 +363,8 @@ static int shape(struct connection *c, struct side *side)
         double drop;
         const struct shaping shaping = {
                 .conditions = draw_conditions(c, direction, &random, &drop),
-                .send_delay_usec = direction == TO_CLIENT ? c->service->send_delay_usec : 0,
-                .hold_bytes = c->service->hold_bytes,
+                .send_delay_usec = direction == TO_CLIENT ? c->config->send_delay_usec : 0,
+                .hold_bytes = c->config->hold_bytes,
                 .began_usec = c->began_usec,
         };
 
@@ -424,19 +426,25 @@ static bool is_ending(const struct connection *c)
         return c->closed || c->ending.failed;
 }
 
-/* Puts the limits and shaping values of c->service into force. */
-static int connection_configure(struct connection *c)
+/* Bytes may be spliced where nobody looks at them: not into several links, nor into the log. */
+static void set_bulk(struct connection *c)
 {
-        bool bulk = !c->mode->put && !c->config->log_payload; /* which spliced bytes can't show */
-        int r;
+        bool bulk = !c->mode->put && !c->owner->log_payload;
 
-        r = set_reset_after(c);
-        if (c->started && r == 0)
-                stream_set_read_max(&connection_other(&c->client)->stream,
-                                    c->service->send_delay_usec ? c->service->message_bytes
-                                                                : LOOP_SCRATCH_BYTES);
         for (unsigned i = 0; c->started && i < c->n_sides; i++)
                 link_set_bulk(&c->sides[i]->link, bulk);
+}
+
+/* Puts the limits and shaping values of c->config into force. */
+static int connection_configure(struct connection *c)
+{
+        int r = set_reset_after(c);
+
+        if (c->started && r == 0)
+                stream_set_read_max(&connection_other(&c->client)->stream,
+                                    c->config->send_delay_usec ? c->config->message_bytes
+                                                               : LOOP_SCRATCH_BYTES);
+        set_bulk(c);
         /* Less of a delay sends, and sending can fail. */
         for (unsigned i = 0; c->started && i < c->n_sides && r == 0 && !is_ending(c); i++)
                 r = shape(c, c->sides[i]);
@@ -517,11 +525,11 @@ static void on_header(void *arg, int error, const struct proxy_header *header)
 /* Waits for the header that every client of the service has to send first. */
 static void await_header(struct connection *c, const struct address *peer)
 {
-        const struct service_config *service = c->service;
+        const struct service_config *config = c->config;
         int r;
 
-        for (size_t i = 0; i < service->n_proxy_from; i++) {
-                if (!network_contains(&service->proxy_from[i], peer))
+        for (size_t i = 0; i < config->n_proxy_from; i++) {
+                if (!network_contains(&config->proxy_from[i], peer))
                         continue;
                 r = greeter_new(c->loop, c->client.stream.fd, on_header, c, &c->greeter);
                 if (r < 0)
@@ -531,52 +539,59 @@ static void await_header(struct connection *c, const struct address *peer)
         connection_reset(c, "not in proxy_from");
 }
 
-int connection_new(struct loop *loop, const struct mode *mode, struct config *config,
-                   const struct service_config *service, int fd, const struct address *peer,
-                   uint64_t id, struct connection_owner *owner, struct connection **out)
+int connection_new(struct connection_owner *owner, const struct mode *mode,
+                   struct service_shard *shard, const struct client *client,
+                   struct connection **out)
 {
         struct connection *c = calloc(1, sizeof(*c));
         int r;
 
         if (!c)
                 return -ENOMEM;
-        c->loop = loop;
-        c->service = service;
+        c->owner = owner;
+        c->loop = owner->loop;
+        c->config = client->config;
         c->mode = mode;
-        r = side_init(&c->client, c, fd, NULL);
+        r = side_init(&c->client, c, client->fd, NULL);
         if (r < 0) {
                 free(c);
                 return r;
         }
-        c->owner = owner;
-        c->config = config_ref(config);
+        service_config_ref(c->config);
+        c->shard = shard;
+        service_ref(shard->service);
+        LIST_INSERT_HEAD(&shard->connections, c, of_shard);
         c->release.run = release;
-        timer_init(&c->idle, loop_timers(loop), on_idle);
-        timer_init(&c->reset, loop_timers(loop), on_reset_after);
-        c->id = id;
-        c->seed = config->seed;
+        timer_init(&c->idle, loop_timers(c->loop), on_idle);
+        timer_init(&c->reset, loop_timers(c->loop), on_reset_after);
+        c->id = client->id;
+        c->seed = owner->seed;
         c->began_usec = now_usec();
-        name_client(c, peer);
+        name_client(c, &client->peer);
         *out = c;
-        if (service->proxy_accept)
-                await_header(c, peer);
+        if (c->config->proxy_accept)
+                await_header(c, &client->peer);
         else
                 connection_open(c, NULL, NULL);
         return 0;
 }
 
-void connection_reconfigure(struct connection *c, struct config *config)
+void connection_reconfigure(struct connection *c, struct service_config *config)
 {
-        const struct service_config *service = config_find_service(config, c->service->name);
         int r;
 
-        if (is_ending(c) || !service || service->mode != c->service->mode)
+        if (config == c->config || is_ending(c) || config->mode != c->config->mode)
                 return;
-        config_ref(config);
-        config_unref(c->config);
+        service_config_ref(config);
+        service_config_unref(c->config);
         c->config = config;
-        c->service = service;
         r = connection_configure(c);
         if (r < 0)
                 connection_reset(c, connection_error_reason(r));
+}
+
+void connection_update_log(struct connection *c)
+{
+        if (!is_ending(c))
+                set_bulk(c);
 }

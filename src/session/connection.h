@@ -9,26 +9,34 @@
  */
 #pragma once
 
-#include "config.h"
 #include "ending.h"
 #include "link.h"
 #include "log.h"
 #include "proxy.h"
-#include <sys/queue.h>
+#include "service.h"
 
 struct connection;
 struct dialers;
 struct side;
-
-LIST_HEAD(hub_list, hub);
 
 /* What a connection tells its owner, and what the owner's connections have in common. */
 struct connection_owner {
         /* It has ended, its socket is closed, it is about to be freed: take it out of every list.
          */
         void (*on_closed)(struct connection_owner *owner, struct connection *connection);
-        struct hub_list hubs;
+        struct loop *loop;
         struct dialers *dialers; /* of relays */
+        bool log_payload;        /* the log shows what is received and sent */
+        uint64_t seed;           /* of the conditions of connections that begin from now on */
+};
+
+/* A client that has been accepted. */
+struct client {
+        struct service *service;
+        struct service_config *config;
+        struct address peer;
+        uint64_t id; /* unique in this process, from 1 */
+        int fd;      /* non-blocking, close-on-exec */
 };
 
 /*
@@ -69,12 +77,13 @@ struct side {
 #define CONNECTION_CLIENT_SIZE 64
 
 struct connection {
-        LIST_ENTRY(connection) entry; /* the owner's */
+        LIST_ENTRY(connection) entry;    /* the owner's */
+        LIST_ENTRY(connection) of_shard; /* in its list */
         struct connection_owner *owner;
         struct loop *loop;
         const struct mode *mode;
-        struct config *config; /* a reference */
-        const struct service_config *service;
+        struct service_shard *shard;   /* with a reference to its service */
+        struct service_config *config; /* a reference */
         struct side client;
         struct side *sides[2]; /* the client, and what it is relayed to once that is connected */
         unsigned n_sides;
@@ -103,27 +112,27 @@ struct connection {
 
 /**
  * connection_new() - begin a session
- * @mode:    the service's
- * @service: of @config, of which a reference is taken
- * @fd:      the client's socket: non-blocking, close-on-exec; consumed on success
- * @peer:    the client's address
- * @id:      unique in this process, from 1
- * @out:     set to the connection, which frees itself after on_closed
+ * @mode:   of the client's service
+ * @shard:  the owner's, of that service; references to service and settings are taken
+ * @client: its socket is consumed on success
+ * @out:    set to the connection, which frees itself after on_closed
  *
  * May end the connection, but not free it. Return: 0; -ENOMEM, -ENOSPC: nothing has been logged.
  */
-_must_use_ int connection_new(struct loop *loop, const struct mode *mode, struct config *config,
-                              const struct service_config *service, int fd,
-                              const struct address *peer, uint64_t id,
-                              struct connection_owner *owner, struct connection **out);
+_must_use_ int connection_new(struct connection_owner *owner, const struct mode *mode,
+                              struct service_shard *shard, const struct client *client,
+                              struct connection **out);
 
 /**
- * connection_reconfigure() - live on under a new configuration
+ * connection_reconfigure() - live on with new settings of the service
  *
- * Takes over limits and shaping values of the service of the same name. When there is none, or of
- * another mode, the connection keeps what it has.
+ * Takes over limits and shaping values, unless the mode is another one. Does nothing if @config is
+ * what the connection has.
  */
-void connection_reconfigure(struct connection *connection, struct config *config);
+void connection_reconfigure(struct connection *connection, struct service_config *config);
+
+/* Takes note that the owner's @log_payload has changed. */
+void connection_update_log(struct connection *connection);
 
 /**
  * side_init() - take over a connected socket as the next side of a connection

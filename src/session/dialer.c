@@ -15,8 +15,8 @@
 
 struct dialer {
         struct dialers *dialers;
-        struct config *config; /* a reference */
-        const struct service_config *service;
+        struct service *service;
+        struct service_config *config; /* a reference */
         const struct dialer_events *events;
         void *arg;
         struct waiter waiter;
@@ -99,11 +99,11 @@ static void drop(struct dialer *d, int error)
  * Whether a connection to @address would come back to the service. A service that listens on all
  * addresses may well have an upstream of the same port on another host.
  */
-static bool is_listened_on(const struct service_config *service, const struct address *address)
+static bool is_listened_on(const struct service_config *config, const struct address *address)
 {
-        for (size_t i = 0; i < service->n_listen; i++)
-                if (address_reaches(address, &service->listen[i]) ||
-                    (address_overlaps(address, &service->listen[i]) && address_is_local(address)))
+        for (size_t i = 0; i < config->n_listen; i++)
+                if (address_reaches(address, &config->listen[i]) ||
+                    (address_overlaps(address, &config->listen[i]) && address_is_local(address)))
                         return true;
         return false;
 }
@@ -146,7 +146,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
         }
         timer_stop(&d->next);
         d->fd = -1;
-        retries_succeeded(&d->dialers->retries, d->service);
+        retries_succeeded(&d->dialers->retries, d->config);
         d->events->on_connected(d->arg, fd, d->upstream->text);
 }
 
@@ -172,7 +172,7 @@ static void try_again(struct dialer *d)
 
         closep(&d->fd);
         d->fd = -1;
-        if (now - d->tried_usec >= d->service->connect_timeout_usec)
+        if (now - d->tried_usec >= d->config->connect_timeout_usec)
                 fail(d, -ETIMEDOUT);
         else
                 call_at(d, now + FULL_USEC, start_connecting);
@@ -184,12 +184,12 @@ static void await_connection(struct dialer *d)
         if (event_add(&d->connected, NULL) < 0)
                 fail(d, -ENOMEM);
         else
-                call_at(d, d->tried_usec + d->service->connect_timeout_usec, time_out);
+                call_at(d, d->tried_usec + d->config->connect_timeout_usec, time_out);
 }
 
 static void start_connecting(struct dialer *d)
 {
-        int r = make_socket(&d->address, &d->service->socket, &d->fd);
+        int r = make_socket(&d->address, &d->config->socket, &d->fd);
 
         if (r == 0 && TEMP_FAILURE_RETRY(connect(d->fd, &d->address.sa, d->address.length)) < 0)
                 r = errno == EALREADY ? -EINPROGRESS : -errno; /* an interrupted one goes on */
@@ -205,7 +205,7 @@ static void try_address(struct dialer *d, const struct address *address)
 {
         d->address = *address;
         d->tried_usec = now_usec();
-        if (is_listened_on(d->service, address))
+        if (is_listened_on(d->config, address))
                 fail(d, -EDEADLK);
         else
                 start_connecting(d);
@@ -255,7 +255,7 @@ static void look_up(struct dialer *d)
         else if (query_is_answered(d->query))
                 on_answer(d);
         else
-                call_at(d, now_usec() + d->service->connect_timeout_usec, on_look_up_timeout);
+                call_at(d, now_usec() + d->config->connect_timeout_usec, on_look_up_timeout);
 }
 
 static void give_up(struct dialer *d)
@@ -266,9 +266,9 @@ static void give_up(struct dialer *d)
 /* No upstream could be reached: waits for the next retry. */
 static void end_round(struct dialer *d)
 {
-        uint64_t until = d->began_usec + d->service->connect_wait_usec;
+        uint64_t until = d->began_usec + d->config->connect_wait_usec;
 
-        if (now_usec() >= until || retries_wait(&d->dialers->retries, d->service, &d->waiter) < 0) {
+        if (now_usec() >= until || retries_wait(&d->dialers->retries, d->config, &d->waiter) < 0) {
                 give_up(d);
                 return;
         }
@@ -294,11 +294,11 @@ static void try_next(struct dialer *d)
                 return;
         }
         d->query = query_free(d->query);
-        if (d->next_upstream == d->service->n_upstreams) {
+        if (d->next_upstream == d->config->n_upstreams) {
                 end_round(d);
                 return;
         }
-        d->upstream = &d->service->upstreams[d->next_upstream++];
+        d->upstream = &d->config->upstreams[d->next_upstream++];
         if (d->upstream->host)
                 look_up(d);
         else
@@ -312,29 +312,29 @@ void dialers_init(struct dialers *dialers, struct loop *loop, struct resolver *r
         retries_init(&dialers->retries, loop);
 }
 
-int dialer_new(struct dialers *dialers, struct config *config, const struct service_config *service,
+int dialer_new(struct dialers *dialers, struct service *service, struct service_config *config,
                const struct dialer_events *events, void *arg, struct dialer **out)
 {
         struct dialer *d;
 
-        if (!tally_begin(service->dialing, service->max_dialing))
+        if (!service_begin_dialing(service, config->max_dialing))
                 return -EUSERS;
         d = calloc(1, sizeof(*d));
         if (!d) {
-                tally_end(service->dialing);
+                service_end_dialing(service);
                 return -ENOMEM;
         }
         d->dialers = dialers;
-        d->config = config_ref(config);
         d->service = service;
+        d->config = service_config_ref(config);
         d->events = events;
         d->arg = arg;
         d->waiter.on_turn = on_turn;
-        d->began_usec = now_usec() + service->connect_delay_usec;
+        d->began_usec = now_usec() + config->connect_delay_usec;
         d->fd = -1;
         timer_init(&d->next, loop_timers(dialers->loop), on_next);
         *out = d;
-        if (service->connect_delay_usec) {
+        if (config->connect_delay_usec) {
                 call_at(d, d->began_usec, try_next);
                 events->on_waiting(arg);
         } else {
@@ -352,8 +352,8 @@ struct dialer *dialer_free(struct dialer *d)
         waiter_leave(&d->waiter);
         query_free(d->query);
         closep(&d->fd);
-        tally_end(d->service->dialing);
-        config_unref(d->config);
+        service_end_dialing(d->service);
+        service_config_unref(d->config);
         free(d);
         return NULL;
 }

@@ -7,10 +7,10 @@
  */
 #pragma once
 
-#include "config.h"
 #include "loop.h"
 #include "resolver.h"
 #include "retry.h"
+#include "service.h"
 
 /* What a name of an upstream takes at most, with the NUL. */
 #define DIALER_NAME_SIZE 300
@@ -49,17 +49,17 @@ void dialers_init(struct dialers *dialers, struct loop *loop, struct resolver *r
 /**
  * dialer_new() - begin to connect to the first upstream of a service that can be reached
  * @dialers: of the caller's loop; outlives the dialer
- * @config:  a reference is taken
- * @service: of @config. Its upstreams are tried in order, and each address of a name in turn, each
- *           for connect_timeout, after connect_delay; and all again, see retry.h, for as long as
- *           connect_wait says.
+ * @service: outlives the dialer
+ * @config:  a reference is taken. Its upstreams are tried in order, and each address of a name in
+ *           turn, each for connect_timeout, after connect_delay; and all again, see retry.h, for as
+ *           long as connect_wait says.
  * @events:  called with @arg
  * @out:     set to the dialer; freed with dialer_free()
  *
  * Return: 0; -ENOMEM; -EUSERS: max_dialing clients of the service are being connected already.
  */
-_must_use_ int dialer_new(struct dialers *dialers, struct config *config,
-                          const struct service_config *service, const struct dialer_events *events,
+_must_use_ int dialer_new(struct dialers *dialers, struct service *service,
+                          struct service_config *config, const struct dialer_events *events,
                           void *arg, struct dialer **out);
 
 /**

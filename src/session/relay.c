@@ -148,7 +148,7 @@ static int make_greeting(struct connection *c, const struct proxy_header *header
                    getsockname(c->client.stream.fd, &local.sa, &local.length) < 0) {
                 return -errno;
         }
-        n = proxy_format((unsigned)c->service->send_proxy, source, destination, greeting);
+        n = proxy_format((unsigned)c->config->send_proxy, source, destination, greeting);
         c->relay->greeting = malloc(n);
         if (!c->relay->greeting)
                 return -ENOMEM;
@@ -165,14 +165,14 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
         c->relay = calloc(1, sizeof(*c->relay));
         if (!c->relay)
                 return -ENOMEM;
-        if (c->service->send_proxy)
+        if (c->config->send_proxy)
                 r = make_greeting(c, header);
         if (r == 0)
-                r = dialer_new(c->owner->dialers, c->config, c->service, &dialer_events, c,
+                r = dialer_new(c->owner->dialers, c->shard->service, c->config, &dialer_events, c,
                                &c->relay->dialer);
         if (r != -EUSERS)
                 return r;
-        (void)snprintf(reason, sizeof(reason), "max_dialing %" PRIu64, c->service->max_dialing);
+        (void)snprintf(reason, sizeof(reason), "max_dialing %" PRIu64, c->config->max_dialing);
         connection_reset(c, reason);
         return 0;
 }

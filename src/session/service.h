@@ -21,9 +21,18 @@ struct connection;
 struct member;
 struct service;
 
+/* What a worker is yet to do about a service that has changed. */
+struct service_change {
+        STAILQ_ENTRY(service_shard) entry;
+        struct service_config *config; /* the newest settings, a reference; NULL: nothing to do */
+        uint64_t end_to_id;            /* see sessions_change_service() */
+};
+
 /* What one worker has of a service. Thread: that worker's, unless a member says otherwise. */
 struct service_shard {
         struct service *service;
+        struct service_change pending; /* protected by the worker's lock */
+        struct service_change current; /* the worker has taken it */
         LIST_HEAD(, connection) connections;
         LIST_HEAD(, member) members; /* of the hub, while there are any */
 };

@@ -67,7 +67,6 @@ static void expect_same_values(const struct service_config *one, const struct se
         a.name = b.name = NULL;
         a.listen = b.listen = NULL;
         a.upstreams = b.upstreams = NULL;
-        a.dialing = b.dialing = NULL;
         for (size_t d = 0; d < DIRECTIONS; d++) {
                 for (size_t i = 0; i < one->conditions[d].n; i++)
                         assert_memory_equal(&one->conditions[d].groups[i], &conditions_none,

@@ -6,6 +6,7 @@
  * Upstreams are sockets of the test, on loopback addresses and in the test's directory. Names are
  * looked up by a getaddrinfo(3) of the test's own.
  */
+#include "config.h"
 #include "dialer.h"
 #include "mistakes.h"
 #include "turning.h"
@@ -155,6 +156,7 @@ static void close_all(const int *fds, size_t n)
 static struct resolver *resolver;
 static struct dialers dialers;
 static struct config *config;
+static struct service *service;
 
 /* A dialer, and what it has told. */
 struct client {
@@ -239,7 +241,7 @@ static void load_relay(const char *listen, const char *more, const char *const n
 static int try_to_dial(struct client *c)
 {
         *c = (struct client){ .fd = -1 };
-        return dialer_new(&dialers, config, config->services[0], &events, c, &c->dialer);
+        return dialer_new(&dialers, service, config->services[0], &events, c, &c->dialer);
 }
 
 static void dial(struct client *c)
@@ -298,7 +300,8 @@ static unsigned descriptors; /* of the process before a test */
 
 static int start(void **state)
 {
-        if (start_loop(state) < 0 || loop_open_posts(loop) < 0 || resolver_new(&resolver) < 0)
+        if (start_loop(state) < 0 || loop_open_posts(loop) < 0 || resolver_new(&resolver) < 0 ||
+            service_new("relay", 1, &service) < 0)
                 return -1;
         dialers_init(&dialers, loop, resolver);
         descriptors = count_descriptors();
@@ -308,6 +311,7 @@ static int start(void **state)
 static int stop(void **state)
 {
         config = config_unref(config);
+        service = service_unref(service);
         resolver = resolver_free(resolver);
         return stop_loop(state);
 }
@@ -444,19 +448,19 @@ static void full_unix_socket(void **state)
 /* A connection that would come back to the service is not made. */
 static void the_service_itself(void **state)
 {
-        struct target service = listening();
-        char listen[sizeof(service.name)];
+        struct target relay = listening();
+        char listen[sizeof(relay.name)];
         struct client c;
 
         (void)state;
-        memcpy(listen, service.name, sizeof(listen));
-        rename_host(&service, "own");
-        load_relay(listen, "", (const char *const[]){ service.name, NULL });
+        memcpy(listen, relay.name, sizeof(listen));
+        rename_host(&relay, "own");
+        load_relay(listen, "", (const char *const[]){ relay.name, NULL });
         dial(&c);
-        expect_failed(&c, -EDEADLK, service.name);
-        assert_int_equal(fcntl(service.fd, F_SETFL, O_NONBLOCK), 0);
-        assert_int_equal(accept4(service.fd, NULL, NULL, SOCK_CLOEXEC), -1); /* nobody came */
-        assert_int_equal(close(service.fd), 0);
+        expect_failed(&c, -EDEADLK, relay.name);
+        assert_int_equal(fcntl(relay.fd, F_SETFL, O_NONBLOCK), 0);
+        assert_int_equal(accept4(relay.fd, NULL, NULL, SOCK_CLOEXEC), -1); /* nobody came */
+        assert_int_equal(close(relay.fd), 0);
 }
 
 /* A socket that is connected to itself counts as refused. Its port is free at once. */

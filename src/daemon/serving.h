@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the process serves: the configuration in force, its services, and their listening sockets.
+ *
+ * serving_apply() is the one way to make, change, disable and remove services: a start, a reload
+ * and a request of an operator differ only in where their configuration comes from.
+ *
+ * Thread: main.
+ */
+#pragma once
+
+#include "listeners.h"
+#include "workers.h"
+
+/* The size of the reason that a failed call writes to @why: one line, printable. */
+#define SERVING_WHY_SIZE LISTENERS_WHY_SIZE
+
+/* Somebody who waits until a configuration is in force for every connection. Embedded in its owner;
+ * zeroed, but for @on_applied. */
+struct apply_wait {
+        TAILQ_ENTRY(apply_wait) entry;
+        void (*on_applied)(struct apply_wait *wait); /* may free @wait; may call serving_apply() */
+        uint64_t generation;                         /* that is waited for; 0: none */
+};
+
+/* Embedded in its owner, who may read @config and @listeners. */
+struct serving {
+        struct config *config;       /* in force, a reference; NULL: none yet */
+        struct listeners *listeners; /* NULL: stopped */
+        struct registry registry;
+        struct loop *loop;
+        struct workers *workers;
+        TAILQ_HEAD(, apply_wait) waits;
+        struct loop_task check;
+        bool checking; /* @check has been deferred */
+};
+
+/**
+ * serving_init() - prepare, with the sockets that systemd passed; nothing is accepted yet
+ * @serving: zeroed; passed to serving_deinit() afterwards, also after a failure
+ * @workers: have been started; outlive @serving
+ *
+ * Return: see listeners_new().
+ */
+_must_use_ int serving_init(struct serving *serving, struct loop *loop, struct workers *workers,
+                            const struct listeners_events *events, void *arg, char *why);
+
+/* Closes all sockets and lets go of all services. Those who wait are not told. */
+void serving_deinit(struct serving *serving);
+
+/**
+ * serving_apply() - put a configuration into force
+ * @config: a reference is taken
+ * @wait:   is told when every connection has the new settings, and every connection of a disabled
+ *          service has ended; never within this call. One that still waits waits for @config as
+ *          well. NULL: nobody waits
+ *
+ * Services are made and removed, see registry.h, and sockets are opened and given up, see
+ * listeners_apply(). New clients get the new settings at once. An open connection gets those of its
+ * service; it keeps the old ones if the service is removed or its mode changes. On failure nothing
+ * has changed.
+ *
+ * Return: 0; -ENOMEM; see listeners_match(), listeners_apply(). @why says which address of which
+ * service, and why.
+ */
+_must_use_ int serving_apply(struct serving *serving, struct config *config,
+                             struct apply_wait *wait, char *why);
+
+/* Tells those whose wait is over. To be called when workers_applied() has changed. */
+void serving_check(struct serving *serving);
+
+/* The wait ends without a call; does nothing for one who does not wait. */
+void serving_stop_waiting(struct serving *serving, struct apply_wait *wait);
+
+/* Return: whether somebody waits by @wait. */
+static inline bool apply_wait_is_set(const struct apply_wait *wait)
+{
+        return wait->generation != 0;
+}
