@@ -13,11 +13,11 @@
 
 struct listener;
 
-/* What the listener's user is told. A callback may pause any listener, but must not free one. */
+/* Callbacks. They may pause any listener, but must not free one. */
 struct listener_events {
         /* A client connected. @fd is non-blocking and close-on-exec; the callee closes it. */
         void (*on_accept)(struct listener *listener, int fd, const struct address *peer, void *arg);
-        /* accept(2) failed, and not because of a client. The listener is paused. */
+        /* accept(2) failed, but not because of a client. The listener is paused. */
         void (*on_error)(struct listener *listener, int error, void *arg);
 };
 
@@ -36,7 +36,7 @@ struct listener_events {
 _must_use_ int listener_bind(const struct address *address, const struct socket_access *access,
                              int backlog, bool share, int *fd);
 
-/* Whether accept(2) failed because something is short that the end of a connection may free. */
+/* Whether accept(2) failed because a resource is short that the end of a connection may free. */
 bool listener_is_exhausted(int error);
 
 /**

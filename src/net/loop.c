@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop. Between two turns no callback is on the stack: that is when deferred work runs, and
- * why whatever a callback may close can be freed there without a thought.
+ * Between two turns no callback is on the stack. Deferred work runs there, so it can safely free
+ * whatever a callback has closed.
  */
 #include "loop.h"
 
@@ -14,10 +14,10 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-/* Posted tasks run in one turn: however fast they come, events get their turn too. */
+/* The most posted tasks that run in one turn, so that other events are handled too. */
 #define POSTS_BATCH 64
 
-/* How often a wake-up is tried before it is left to the next post. */
+/* The most attempts at a wake-up. After them, the next post or turn makes up for it. */
 #define WAKE_TRIES 1000
 
 struct loop {
@@ -29,14 +29,14 @@ struct loop {
         struct holders holders;
         struct newcomers newcomers;
         struct loop_task *deferred;
-        struct event *on_posts; /* @posts_fd is readable; NULL: nobody posts */
+        struct event *on_posts; /* @posts_fd is readable; NULL: posts are not open */
         int posts_fd;
-        _Atomic bool look_at_posts; /* in the next turn, even if @posts_fd is not readable */
-        pthread_mutex_t lock;       /* of the next two */
+        _Atomic bool posts_pending; /* run posted tasks even if @posts_fd is not readable */
+        pthread_mutex_t lock;       /* protects @posted, @posted_end, and @posted of each task */
         struct loop_task *posted, **posted_end;
-        struct pipe *pipe;  /* empty, but within a callback; NULL: none now */
-        unsigned n_taken;   /* pipes that streams have, */
-        unsigned pipes_max; /* at most */
+        struct pipe *pipe;  /* empty except within a callback; NULL: none at present */
+        unsigned n_taken;   /* the pipes that streams have taken */
+        unsigned pipes_max; /* the most that they may take */
         uint8_t scratch[LOOP_SCRATCH_BYTES], scratch_out[LOOP_SCRATCH_BYTES];
 };
 
@@ -65,7 +65,7 @@ static int base_new(const char *backend, struct event_base **out)
                 if (strcmp(methods[i], backend) != 0 &&
                     event_config_avoid_method(config, methods[i]) < 0)
                         r = -ENOMEM;
-        /* The environment must not override what the configuration asks for. */
+        /* Otherwise variables such as EVENT_NOEPOLL would override the configuration. */
         if (r == 0 &&
             event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NOLOCK) < 0)
                 r = -ENOMEM;
@@ -89,7 +89,8 @@ static void loop_freep(struct loop **loop)
 }
 
 /*
- * Whether there are descriptors for a base: without one for its signals, libevent ends the process.
+ * Checks that there are descriptors for a base: without one for its signals, libevent ends the
+ * process. Return: 0; what eventfd(2) fails with.
  */
 static int check_descriptors(void)
 {
@@ -118,7 +119,7 @@ int loop_new(const char *backend, struct loop **out)
         if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
                 loop->pipes_max = loop_pipes_max(limit.rlim_cur);
         loop->posted_end = &loop->posted;
-        (void)pthread_mutex_init(&loop->lock, NULL); /* which can't fail on Linux */
+        (void)pthread_mutex_init(&loop->lock, NULL); /* cannot fail on Linux */
         loop->exceptions_fd = epoll_create1(EPOLL_CLOEXEC);
         if (loop->exceptions_fd < 0)
                 return -errno;
@@ -137,9 +138,9 @@ int loop_new(const char *backend, struct loop **out)
         loop->exceptions = event_new(loop->base, loop->exceptions_fd, EV_READ | EV_PERSIST,
                                      loop_on_exceptions, loop);
         /*
-         * Before everything else in a turn: a read past an urgent byte clears what epoll knows of
-         * it. Urgent data that arrives between the backend's look at this set and at the stream, a
-         * matter of microseconds, is still missed: its byte is read as an ordinary one.
+         * Exceptions come first in a turn, because reading past an urgent byte clears its event.
+         * Urgent data that arrives within the microseconds between the backend's checks of this set
+         * and of the stream is still missed: its byte is read as an ordinary one.
          */
         if (!loop->exceptions || event_priority_set(loop->exceptions, 0) < 0 ||
             event_add(loop->exceptions, NULL) < 0)
@@ -270,8 +271,8 @@ int loop_turn(struct loop *loop)
 {
         int r;
 
-        if (atomic_load(&loop->look_at_posts)) {
-                atomic_store(&loop->look_at_posts, false);
+        if (atomic_load(&loop->posts_pending)) {
+                atomic_store(&loop->posts_pending, false);
                 event_active(loop->on_posts, EV_READ, 1);
         }
         turn_begin(&loop->turn);
@@ -286,7 +287,7 @@ void loop_defer(struct loop *loop, struct loop_task *task)
         loop->deferred = task;
 }
 
-/* The first task posted; NULL: there is none. It may be posted again from now on. */
+/* Return: the first posted task, which may be posted again from now on; NULL: there is none. */
 static struct loop_task *take_posted(struct loop *loop)
 {
         struct loop_task *task;
@@ -304,8 +305,8 @@ static struct loop_task *take_posted(struct loop *loop)
 }
 
 /*
- * Wakes the loop. With EAGAIN the counter is full, so the loop is awake. No other error is known to
- * occur; if one does, and goes on, the next post or the loop's own next turn makes up for it.
+ * Wakes the loop. EAGAIN means that the counter is full, so the loop is awake. Other errors are not
+ * known to occur. If one persists, the next post or the loop's next turn makes up for it.
  */
 static void wake(struct loop *loop)
 {
@@ -314,7 +315,7 @@ static void wake(struct loop *loop)
         for (int i = 0; i < WAKE_TRIES; i++)
                 if (write(loop->posts_fd, &one, sizeof(one)) >= 0 || errno == EAGAIN)
                         return;
-        atomic_store(&loop->look_at_posts, true);
+        atomic_store(&loop->posts_pending, true);
 }
 
 static void loop_on_posts(evutil_socket_t fd, short what, void *arg)
@@ -324,7 +325,7 @@ static void loop_on_posts(evutil_socket_t fd, short what, void *arg)
         uint64_t posts;
 
         (void)what;
-        /* First: what is posted from now on wakes the loop again. */
+        /* This comes first, so that later posts wake the loop again. */
         (void)!TEMP_FAILURE_RETRY(read(fd, &posts, sizeof(posts)));
         for (int i = 0; i < POSTS_BATCH; i++) {
                 task = take_posted(loop);
@@ -332,7 +333,7 @@ static void loop_on_posts(evutil_socket_t fd, short what, void *arg)
                         return;
                 task->run(task);
         }
-        atomic_store(&loop->look_at_posts, true);
+        atomic_store(&loop->posts_pending, true);
 }
 
 int loop_open_posts(struct loop *loop)
@@ -350,7 +351,7 @@ void loop_post(struct loop *loop, struct loop_task *task)
         bool must_wake;
 
         (void)pthread_mutex_lock(&loop->lock);
-        must_wake = !loop->posted || atomic_load(&loop->look_at_posts);
+        must_wake = !loop->posted || atomic_load(&loop->posts_pending);
         if (!task->posted) {
                 task->posted = true;
                 task->next = NULL;
@@ -364,7 +365,7 @@ void loop_post(struct loop *loop, struct loop_task *task)
 
 int loop_watch(struct loop *loop, int fd, struct loop_watch *watch)
 {
-        /* Edge-triggered: a socket with an error that nobody reads must not spin the loop. */
+        /* Edge-triggered, so that an error that nobody reads does not spin the loop. */
         struct epoll_event event = { .events = EPOLLPRI | EPOLLET, .data.ptr = watch };
 
         return epoll_ctl(loop->exceptions_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
@@ -386,7 +387,7 @@ struct timeval loop_timeval(uint64_t usec)
                                  .tv_usec = (suseconds_t)(usec % USEC_PER_SEC) };
 }
 
-/* libevent leaves the reason in errno, if there is one. */
+/* event_add(3) returns only -1; the system call's error is still in errno. */
 int loop_add_event(struct event *event)
 {
         errno = 0;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Pipes, by splice(2). */
 #include "pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-/* What it holds: a socket's buffer, mostly. */
+/* The requested capacity, and the most that one splice(2) takes. */
 #define PIPE_BYTES (256 * 1024)
 
 struct pipe {
@@ -26,7 +25,8 @@ int pipe_new(struct pipe **out)
                 free(pipe);
                 return r;
         }
-        /* More at a time is better; without the permission the default does. */
+        /* A larger pipe moves more at a time. If the user may not have it, the default size works.
+         */
         (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
         *pipe = (struct pipe){ .in = ends[1], .out = ends[0] };
         *out = pipe;
@@ -62,7 +62,7 @@ ssize_t pipe_drain(struct pipe *pipe, int fd)
                 ssize_t n = TEMP_FAILURE_RETRY(splice(pipe->out, NULL, fd, NULL, pipe->held,
                                                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK));
 
-                /* An error behind bytes that moved is reported by the next call. */
+                /* An error after bytes were moved is reported by the next call. */
                 if (n < 0 && errno != EAGAIN && pipe->held == before)
                         return -errno;
                 if (n <= 0)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pipe of the system's, through which bulk passes from one socket to another without being
- * copied.
+ * A pipe of the kernel, through which bytes are spliced from one socket to another.
  *
  * Thread: one at a time.
  */
@@ -19,26 +18,26 @@ struct pipe;
 _must_use_ int pipe_new(struct pipe **out);
 
 /**
- * pipe_free() - free a pipe and what is in it
+ * pipe_free() - free a pipe and its content
  * Return: NULL.
  */
 struct pipe *pipe_free(struct pipe *pipe);
 
 /**
- * pipe_fill() - move what a socket has received into the pipe, which is empty
- * Return: how many bytes; 0: end of stream; -EAGAIN; -EINVAL: the socket can't be spliced; what
- * else splice(2) fails with.
+ * pipe_fill() - move bytes that a socket has received into an empty pipe
+ * Return: the number of bytes; 0: end of stream; -EAGAIN; -EINVAL: the socket cannot be spliced;
+ * what else splice(2) fails with.
  */
 ssize_t pipe_fill(struct pipe *pipe, int fd);
 
 /**
- * pipe_drain() - move what is in the pipe to a socket, as far as that takes it
- * Return: how many bytes it took; what splice(2) fails with, -EAGAIN excepted.
+ * pipe_drain() - move bytes from the pipe to a socket, as many as the socket takes
+ * Return: the number of bytes; what splice(2) fails with, except -EAGAIN.
  */
 ssize_t pipe_drain(struct pipe *pipe, int fd);
 
-/* Copies the first @n bytes out of the pipe, which has as many. Return: 0; -EIO: it had not. */
+/* Takes the first @n bytes out of the pipe. Return: 0; -EIO: there were not so many. */
 _must_use_ int pipe_read(struct pipe *pipe, uint8_t *out, size_t n);
 
-/* How many bytes are in it. */
+/* Return: the number of bytes in the pipe. */
 size_t pipe_held(const struct pipe *pipe);

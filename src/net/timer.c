@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers. The heap is an array in which the timer at place i is no later than those at 2i and
- * 2i + 1; places count from 1.
+ * The heap is an array in which the timer at place i is no later than those at 2i and 2i + 1.
+ * Places count from 1.
  */
 #include "timer.h"
 
@@ -10,10 +10,10 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-/* The coarsest grid that timers are put on: a power of two. */
-#define GRID_MOST_USEC ((uint64_t)512)
+/* The coarsest grid to which timers are rounded: a power of two. */
+#define GRID_MAX_USEC ((uint64_t)512)
 
-#define HEAP_LEAST 16
+#define HEAP_MIN 16
 
 struct timers {
         struct event *event; /* @fd is readable */
@@ -21,7 +21,7 @@ struct timers {
         struct timer **heap; /* [1] to [n] */
         size_t n, room;
         uint64_t armed_usec; /* when @fd fires; UINT64_MAX: never */
-        bool firing;         /* the callbacks run; @fd is armed after the last one */
+        bool firing;         /* callbacks are running; @fd is armed after the last one */
 };
 
 uint64_t now_usec(void)
@@ -40,7 +40,7 @@ static void put(struct timers *timers, struct timer *timer, size_t place)
         timer->place = place;
 }
 
-/* Moves @timer from @place towards the top, past all that are later. */
+/* Moves @timer from @place towards the top, past all later timers. */
 static void move_up(struct timers *timers, struct timer *timer, size_t place)
 {
         for (; place > 1 && timers->heap[place / 2]->until_usec > timer->until_usec; place /= 2)
@@ -48,7 +48,7 @@ static void move_up(struct timers *timers, struct timer *timer, size_t place)
         put(timers, timer, place);
 }
 
-/* Moves @timer from @place towards the bottom, past all that are earlier. */
+/* Moves @timer from @place towards the bottom, past all earlier timers. */
 static void move_down(struct timers *timers, struct timer *timer, size_t place)
 {
         for (size_t next = 2 * place; next <= timers->n; place = next, next *= 2) {
@@ -62,7 +62,7 @@ static void move_down(struct timers *timers, struct timer *timer, size_t place)
         put(timers, timer, place);
 }
 
-/* Puts @timer, whose moment has changed, where it belongs now; @place was its own, or is free. */
+/* Moves @timer, whose moment has changed, to its new place. @place was its own, or is free. */
 static void move(struct timers *timers, struct timer *timer, size_t place)
 {
         if (place > 1 && timers->heap[place / 2]->until_usec > timer->until_usec)
@@ -73,7 +73,7 @@ static void move(struct timers *timers, struct timer *timer, size_t place)
 
 static int make_room(struct timers *timers)
 {
-        size_t room = timers->room ? 2 * timers->room : HEAP_LEAST;
+        size_t room = timers->room ? 2 * timers->room : HEAP_MIN;
         struct timer **heap;
 
         if (timers->n + 1 < timers->room)
@@ -88,7 +88,7 @@ static int make_room(struct timers *timers)
 
 /* The clock */
 
-/* Makes @fd fire at the earliest moment, or never; either way it is no longer readable. */
+/* Sets @fd to the earliest moment, or disarms it. After either it is not readable any more. */
 static void arm(struct timers *timers)
 {
         uint64_t usec = timers->n ? timers->heap[1]->until_usec : UINT64_MAX;
@@ -100,14 +100,14 @@ static void arm(struct timers *timers)
                 if (usec == 0)
                         when.it_value.tv_nsec = 1; /* zero would disarm it */
         }
-        /* It fails only for what is no timerfd or no time. */
+        /* This can only fail for a descriptor that is not a timerfd, or an invalid time. */
         (void)timerfd_settime(timers->fd, TFD_TIMER_ABSTIME, &when, NULL);
         timers->armed_usec = usec;
 }
 
 /*
- * Calls back what is due, at most as many as there are now: a timer that is set anew by its
- * callback does not keep the loop from turning.
+ * Calls the timers that are due, but no more calls than there are timers now: a timer that its
+ * callback sets again does not block the loop.
  */
 static void on_fire(evutil_socket_t fd, short what, void *arg)
 {
@@ -167,14 +167,14 @@ struct timers *timers_free(struct timers *timers)
 /* One timer */
 
 /*
- * The next mark of a grid of about as many microseconds as there are timers. The marks of a coarser
- * grid are also marks of a finer one.
+ * Rounds up to a grid of about as many microseconds as there are timers. The marks of a coarser
+ * grid are also marks of a finer one, so timers of different grids still share wake-ups.
  */
 static uint64_t to_grid(const struct timers *timers, uint64_t until)
 {
         uint64_t grid = 1;
 
-        while (grid < timers->n && grid < GRID_MOST_USEC)
+        while (grid < timers->n && grid < GRID_MAX_USEC)
                 grid *= 2;
         return (until + grid - 1) / grid * grid;
 }
@@ -201,7 +201,7 @@ int timer_set(struct timer *timer, uint64_t until)
         return 0;
 }
 
-/* The timerfd stays armed: a wake-up for nothing is rarer than a timer that is stopped. */
+/* The timerfd stays armed, because a needless wake-up is rarer than a stopped timer. */
 void timer_stop(struct timer *timer)
 {
         struct timers *timers = timer->timers;

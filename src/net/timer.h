@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers: moments at which a loop calls back, of which it may have thousands.
+ * Timers: callbacks at given moments. A loop may have thousands of them.
  *
  * All timers of a loop wait in one heap behind one timerfd(2), which is set only when the earliest
  * moment changes. libevent's own timers are not used: its precise ones set a timerfd in every turn
@@ -46,16 +46,16 @@ void timer_init(struct timer *timer, struct timers *timers, void (*on_time)(stru
 /**
  * timer_set() - call back at @until_usec, instead of at the moment set before
  *
- * Never early. Late by about as many microseconds as there are timers set, and by half a
- * millisecond at most: timers that are close together share a wake-up, which costs more than what
- * is done in it (measured with 1,000 timers within 100 ms: 22 µs each, not 40). A moment in the
- * past is due in the next turn of the loop.
+ * A timer is never early. It is late by about as many microseconds as there are timers set, but at
+ * most half a millisecond: timers that are close together share a wake-up, which costs more than
+ * the work in it (measured with 1,000 timers within 100 ms: 22 µs each instead of 40). A moment in
+ * the past is due in the next turn of the loop.
  *
- * Return: 0; -ENOMEM: the timer is as it was.
+ * Return: 0; -ENOMEM: the timer is unchanged.
  */
 _must_use_ int timer_set(struct timer *timer, uint64_t until_usec);
 
-/* Stops the timer. A timer that is not set, or all zero, stays so. */
+/* Stops the timer. Has no effect on a timer that is not set, or all zero. */
 void timer_stop(struct timer *timer);
 
 bool timer_is_set(const struct timer *timer);

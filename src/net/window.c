@@ -14,7 +14,7 @@ static bool set_option(int fd, int option, uint64_t value)
         return setsockopt(fd, SOL_SOCKET, option, &number, sizeof(number)) == 0;
 }
 
-/* Which buffers have a fixed size: bits of SO_BUF_LOCK. All of them where Linux cannot tell. */
+/* Return: the buffers with a fixed size, as bits of SO_BUF_LOCK; all bits if Linux cannot tell. */
 static unsigned get_locks(int fd)
 {
         unsigned locks = 0;
@@ -40,9 +40,8 @@ void window_lock(struct window *window, int fd)
 }
 
 /*
- * While a buffer is not locked, SO_RCVLOWAT enlarges it until it holds as many bytes, to half of
- * what tcp_rmem allows. SO_RCVBUF would go no further than rmem_max (tcp_set_rcvlowat() in Linux,
- * since 4.18).
+ * SO_RCVLOWAT enlarges a buffer that is not locked until it holds that many bytes, up to half of
+ * tcp_rmem's maximum (tcp_set_rcvlowat() in Linux, since 4.18). SO_RCVBUF would stop at rmem_max.
  */
 static void enlarge(int fd, uint64_t bytes)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The receive window of one TCP socket: it grows with what the socket has received, up to a bound.
+ * The receive window of a TCP socket. It grows with the bytes that the socket has received, up to a
+ * bound.
  *
- * Left alone, Linux sizes the buffer by the bytes read in a round trip, and far beyond what a relay
- * needs whose other side has stopped reading: to 4.7 MB for a client that never reads, and to
- * tcp_rmem's 6 to 32 MB for one that stops after a while (measured). SO_RCVBUF fixes the buffer,
- * also for those that need little, and is capped at net.core.rmem_max, 208 KiB on Debian.
- * TCP_WINDOW_CLAMP is overridden by the next adaptation.
+ * Linux itself sizes the buffer by the bytes read in a round trip. If the other side of a relay
+ * stops reading, that is far more than necessary: 4.7 MB for a client that never reads, and up to
+ * the 6 to 32 MB of tcp_rmem for one that stops after a while (measured). SO_RCVBUF would give
+ * every socket the full size at once, and is capped at net.core.rmem_max, 208 KiB on Debian.
+ * TCP_WINDOW_CLAMP does not last: the next adaptation overrides it.
  *
  * Thread: the loop's.
  */
@@ -15,27 +16,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Embedded in its owner; all members are the window's own. */
+/* Embedded in its owner. The members are private. */
 struct window {
-        uint64_t max_bytes;  /* 0: the system sizes it */
-        uint64_t next_bytes; /* received by when it grows next; UINT64_MAX: it does not grow */
+        uint64_t max_bytes;  /* 0: the system sizes the window */
+        uint64_t next_bytes; /* it grows when so many bytes were received; UINT64_MAX: never */
 };
 
-/* What Linux gives a new socket, unless tcp_rmem says otherwise. */
+/* The window of a new socket in Linux, with the default tcp_rmem. */
 #define WINDOW_MIN_BYTES ((uint64_t)64 * 1024)
 
 /*
- * @max_bytes: how many bytes may have arrived and not been read; less than WINDOW_MIN_BYTES count
- * as so many; 0: as many as the system allows
+ * @max_bytes: the most unread bytes; less than WINDOW_MIN_BYTES counts as WINDOW_MIN_BYTES; 0: as
+ *             many as the system allows
  */
 void window_init(struct window *window, uint64_t max_bytes);
 
 /*
  * Stops the system from sizing the buffer of the socket @fd, if there is a bound. The buffer keeps
- * its present size until it grows. One of a fixed size, by SO_RCVBUF, never grows.
+ * its present size until window_update() makes it grow. A buffer with a fixed size (SO_RCVBUF)
+ * never grows.
  *
- * Call it only after the handshake: a buffer that is locked then limits the window for good,
- * through the window scale (measured: to 128 KiB). That is why the lock is not inherited from the
+ * Only after the handshake: a buffer that is locked during the handshake limits the window forever,
+ * through the window scale (measured: to 128 KiB). So the lock must not be inherited from the
  * listening socket.
  */
 void window_lock(struct window *window, int fd);
@@ -57,14 +59,14 @@ static inline bool window_is_bounded(const struct window *window)
 void window_grow(struct window *window, int fd, uint64_t received_bytes);
 
 /**
- * window_update() - let the window grow with what was received
+ * window_update() - let the window grow with the received bytes
  * @fd:             the socket
- * @received_bytes: so far
+ * @received_bytes: all bytes received so far
  *
- * The window is a quarter to a half of what was received: a sender that fills it doubles it in four
- * round trips at most. Linux takes up to twice as much memory for it. Costs a comparison, but for
- * the few times that it grows. Where the system cannot lock a buffer (SO_BUF_LOCK, Linux 5.14) it
- * goes on sizing the buffer itself.
+ * The window is a quarter to a half of the received bytes, so that a sender that fills it doubles
+ * it in at most four round trips. Linux takes up to twice as much memory for it. The call costs one
+ * comparison, except when the window grows. If the system cannot lock a buffer (SO_BUF_LOCK, Linux
+ * 5.14), it keeps sizing the buffer itself.
  */
 static inline void window_update(struct window *window, int fd, uint64_t received_bytes)
 {
