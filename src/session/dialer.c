@@ -43,7 +43,7 @@ static void on_next(struct timer *timer)
         d->on_next(d);
 }
 
-static void on_no_memory(evutil_socket_t fd, short what, void *arg)
+static void on_active(evutil_socket_t fd, short what, void *arg)
 {
         struct dialer *d = arg;
 
@@ -59,15 +59,21 @@ static void stop_waiting_for_socket(struct dialer *d)
                 (void)event_del(&d->connected);
 }
 
-/* Calls @what at @until_usec; without memory for a timer, in the next turn of the loop. */
+/* Calls @what from the loop as soon as the present callback has returned. */
+static void call_soon(struct dialer *d, void (*what)(struct dialer *d))
+{
+        d->on_next = what;
+        stop_waiting_for_socket(d);
+        event_assign(&d->connected, loop_base(d->dialers->loop), -1, 0, on_active, d);
+        event_active(&d->connected, EV_TIMEOUT, 0);
+}
+
+/* Calls @what at @until_usec, or soon if there is no memory for a timer. */
 static void call_at(struct dialer *d, uint64_t until_usec, void (*what)(struct dialer *d))
 {
         d->on_next = what;
-        if (timer_set(&d->next, until_usec) == 0)
-                return;
-        stop_waiting_for_socket(d);
-        event_assign(&d->connected, loop_base(d->dialers->loop), -1, 0, on_no_memory, d);
-        event_active(&d->connected, EV_TIMEOUT, 0);
+        if (timer_set(&d->next, until_usec) < 0)
+                call_soon(d, what);
 }
 
 /* Gives up the address that was tried. The next one is tried in the next turn of the loop. */
@@ -122,32 +128,39 @@ static bool is_self(const struct dialer *d)
                (address_is_any(&d->address) || address_equal(&local, &d->address));
 }
 
-static int check_connected(const struct dialer *d)
+/* The socket is connected. */
+static void succeed(struct dialer *d)
 {
-        socklen_t length = sizeof(int);
-        int error = 0;
+        int fd = d->fd;
 
-        if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
-                return -errno;
-        if (error)
-                return -error;
-        return is_self(d) ? -ECONNREFUSED : 0;
-}
-
-static void on_connected(evutil_socket_t fd, short what, void *arg)
-{
-        struct dialer *d = arg;
-        int r = check_connected(d);
-
-        (void)what;
-        if (r < 0) {
-                drop(d, r);
+        if (is_self(d)) {
+                drop(d, -ECONNREFUSED);
                 return;
         }
         timer_stop(&d->next);
         d->fd = -1;
         retries_succeeded(&d->dialers->retries, d->config);
         d->events->on_connected(d->arg, fd, d->upstream->text);
+}
+
+static int take_error(int fd)
+{
+        socklen_t length = sizeof(int);
+        int error = 0;
+
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 ? -errno : -error;
+}
+
+static void on_connected(evutil_socket_t fd, short what, void *arg)
+{
+        struct dialer *d = arg;
+        int r = take_error(fd);
+
+        (void)what;
+        if (r < 0)
+                drop(d, r);
+        else
+                succeed(d);
 }
 
 /* @out: set to a socket to connect to @address with. Return: 0; what socket(2) fails with. */
@@ -187,18 +200,34 @@ static void await_connection(struct dialer *d)
                 call_at(d, d->tried_usec + d->config->connect_timeout_usec, time_out);
 }
 
+/* Return: 0: the socket is connected; -EINPROGRESS; what else connect(2) fails with. */
+static int connect_to(int fd, const struct address *address)
+{
+        int r = TEMP_FAILURE_RETRY(connect(fd, &address->sa, address->length)) < 0 ? -errno : 0;
+
+        /*
+         * On the loopback interface, the handshake is over when connect(2) returns EINPROGRESS. A
+         * second call returns the result: no event of the loop is needed.
+         */
+        if (r == -EINPROGRESS && address_is_loopback(address))
+                r = connect(fd, &address->sa, address->length) < 0 ? -errno : 0;
+        return r == -EALREADY ? -EINPROGRESS : r; /* also after a call that was interrupted */
+}
+
 static void start_connecting(struct dialer *d)
 {
         int r = make_socket(&d->address, &d->config->socket, &d->fd);
 
-        if (r == 0 && TEMP_FAILURE_RETRY(connect(d->fd, &d->address.sa, d->address.length)) < 0)
-                r = errno == EALREADY ? -EINPROGRESS : -errno; /* an interrupted one goes on */
-        if (r == -EAGAIN && d->address.sa.sa_family == AF_UNIX)
-                try_again(d);
-        else if (r < 0 && r != -EINPROGRESS)
-                fail(d, r);
-        else
+        if (r == 0)
+                r = connect_to(d->fd, &d->address);
+        if (r == 0)
+                call_soon(d, succeed);
+        else if (r == -EINPROGRESS)
                 await_connection(d);
+        else if (r == -EAGAIN && d->address.sa.sa_family == AF_UNIX)
+                try_again(d);
+        else
+                fail(d, r);
 }
 
 static void try_address(struct dialer *d, const struct address *address)
