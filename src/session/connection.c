@@ -319,9 +319,12 @@ static int set_idle_timeout(struct connection *c)
 static void name_client(struct connection *c, const struct address *peer)
 {
         char text[ADDRESS_TEXT_SIZE];
+        size_t n = strlen(address_format_client(c->client.stream.fd, peer, text));
 
-        (void)snprintf(c->client_name, sizeof(c->client_name), "%.*s", CONNECTION_CLIENT_SIZE - 1,
-                       address_format_client(c->client.stream.fd, peer, text));
+        if (n >= sizeof(c->client_name))
+                n = sizeof(c->client_name) - 1;
+        memcpy(c->client_name, text, n);
+        c->client_name[n] = '\0';
 }
 
 static void release(struct loop_task *task)
