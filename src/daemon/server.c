@@ -132,7 +132,7 @@ static void close_everything(struct server *s)
         stop_listening(s);
         if (!timer_is_set(&s->end) && timer_set(&s->end, now_usec() + END_USEC) < 0)
                 s->gave_up = true;
-        workers_close_all(&s->workers, "stopping");
+        workers_close_all(&s->workers);
 }
 
 /* Begins to stop. Clients that are connecting may finish, and existing clients are served until

@@ -30,8 +30,7 @@ struct commands {
         struct shard_list changes; /* pending; of those taken: current */
         uint64_t generation;       /* of @settings; 0: no such command */
         struct session_settings settings;
-        const char *close_all; /* the reason; NULL: no such command */
-        bool answer, stop;
+        bool close_all, answer, stop;
 };
 
 /* What the owner is to be told. */
@@ -209,7 +208,7 @@ static struct commands take_commands(struct worker *worker)
         STAILQ_CONCAT(&commands.clients, &worker->commands.clients);
         take_changes(worker, &commands.changes);
         worker->commands.generation = 0;
-        worker->commands.close_all = NULL;
+        worker->commands.close_all = false;
         worker->commands.answer = false;
         (void)pthread_mutex_unlock(&worker->lock);
         return commands;
@@ -251,7 +250,7 @@ static void on_commands(struct loop_task *task)
         if (commands.generation)
                 send_events(worker, &(struct events){ .generation = commands.generation });
         if (commands.close_all)
-                sessions_close_all(&worker->sessions, commands.close_all);
+                sessions_close_all(&worker->sessions);
         if (commands.answer)
                 send_events(worker, &(struct events){ .answered = true });
         worker->stopping = commands.stop;
@@ -268,7 +267,7 @@ static void run(void *arg)
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 r = loop_turn(worker->loop);
         }
-        sessions_close_all(&worker->sessions, "stopping");
+        sessions_close_all(&worker->sessions);
         loop_run_deferred(worker->loop);
         if (r < 0)
                 send_events(worker, &(struct events){ .failed = true });
@@ -337,7 +336,7 @@ static void send_commands(struct worker *worker)
 void worker_begin_stop(struct worker *worker)
 {
         if (!worker->threaded) {
-                sessions_close_all(&worker->sessions, "stopping");
+                sessions_close_all(&worker->sessions);
                 loop_run_deferred(worker->loop);
                 return;
         }
@@ -456,14 +455,14 @@ uint64_t worker_applied(const struct worker *worker)
         return worker->applied;
 }
 
-void worker_close_all(struct worker *worker, const char *reason)
+void worker_close_all(struct worker *worker)
 {
         if (!worker->threaded) {
-                sessions_close_all(&worker->sessions, reason);
+                sessions_close_all(&worker->sessions);
                 return;
         }
         (void)pthread_mutex_lock(&worker->lock);
-        worker->commands.close_all = reason;
+        worker->commands.close_all = true;
         send_commands(worker);
 }
 

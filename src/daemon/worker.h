@@ -94,8 +94,8 @@ void worker_apply(struct worker *worker, const struct session_settings *settings
 /* Return: the generation of the last worker_apply() that has been carried out; 0: none. */
 uint64_t worker_applied(const struct worker *worker);
 
-/* Closes every connection. @reason: see connection_close(); a literal. */
-void worker_close_all(struct worker *worker, const char *reason);
+/* Closes every connection, because the process stops. */
+void worker_close_all(struct worker *worker);
 
 /* Return: whether the worker's thread has turned its loop since the last call. */
 bool worker_answers(struct worker *worker);

@@ -121,10 +121,10 @@ uint64_t workers_applied(const struct workers *workers)
         return oldest;
 }
 
-void workers_close_all(struct workers *workers, const char *reason)
+void workers_close_all(struct workers *workers)
 {
         for (size_t i = 0; i < workers->n; i++)
-                worker_close_all(workers->list[i], reason);
+                worker_close_all(workers->list[i]);
 }
 
 bool workers_answer(struct workers *workers)

@@ -66,7 +66,7 @@ uint64_t workers_apply(struct workers *workers, const struct config *config);
 uint64_t workers_applied(const struct workers *workers);
 
 /* See worker_close_all(). */
-void workers_close_all(struct workers *workers, const char *reason);
+void workers_close_all(struct workers *workers);
 
 /* Return: whether every worker's thread has turned its loop since the last call. */
 bool workers_answer(struct workers *workers);

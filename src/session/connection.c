@@ -21,30 +21,6 @@ struct log_about connection_about(const struct connection *c)
         };
 }
 
-const char *connection_error_reason(int error)
-{
-        switch (error) {
-        case -ECONNRESET:
-        case -EPIPE:
-        case -ENOTCONN:
-                return "reset by peer";
-        case -ETIMEDOUT:
-                return "timed out";
-        case -ENOMEM:
-        case -ENOBUFS:
-                return "out of memory";
-        case -EHOSTDOWN: /* as the dialer has it */
-                return "its name cannot be looked up";
-        case -EDEADLK: /* as the dialer has it */
-                return "the service itself listens there";
-        case -EHOSTUNREACH:
-        case -ENETUNREACH:
-                return "unreachable";
-        default:
-                return strerrordesc_np(-error);
-        }
-}
-
 /*
  * "received 5 bytes"; of an upstream: "received 5 bytes from 127.0.0.1:5432"; with log_payload the
  * bytes follow: "hello"
@@ -144,7 +120,7 @@ static void on_exception(struct stream *stream)
         const struct log_about about = connection_about(c);
 
         log_write(LOG_EXCEPTION, &about, "exception condition");
-        connection_close(c, "exception condition");
+        connection_close(c, REASON_EXCEPTION);
 }
 
 static void on_stream_error(struct stream *stream, int error)
@@ -203,7 +179,7 @@ static void on_done(struct link *link)
         struct connection *c = of_link(link)->connection;
 
         if (--c->open_links == 0)
-                connection_close(c, "end of stream");
+                connection_close(c, REASON_END_OF_STREAM);
 }
 
 static void on_link_error(struct link *link, int error)
@@ -297,9 +273,9 @@ static void on_idle(struct timer *timer)
         if (is_waiting(c) || total_sent(c) != c->idle_sent)
                 connection_touch(c);
         if (now_usec() - c->active_usec >= c->config->idle_timeout_usec)
-                connection_close(c, "idle timeout");
+                connection_close(c, REASON_IDLE);
         else if (arm_idle(c) < 0)
-                connection_close(c, connection_error_reason(-ENOMEM));
+                connection_close(c, REASON_NO_MEMORY);
 }
 
 static int set_idle_timeout(struct connection *c)
@@ -393,7 +369,7 @@ static void play_reset_after(struct connection *c)
         c->faults |= FAULT_RESET;
         (void)snprintf(reason, sizeof(reason), "reset_after %s",
                        quantity_format_usec(c->reset_after_usec, duration));
-        connection_reset(c, reason);
+        connection_reset_for(c, REASON_RESET_AFTER, reason);
 }
 
 static void on_reset_after(struct timer *timer)
@@ -482,7 +458,7 @@ static void connection_open(struct connection *c, const struct proxy_header *hea
         log_write(LOG_CONNECTED, &about, "connected%s%s", by ? " by way of " : "", by ? by : "");
         if (is_dropped(c)) {
                 c->faults |= FAULT_DROP;
-                connection_reset(c, "drop_new");
+                connection_reset(c, REASON_DROP_NEW);
                 return;
         }
         c->opened = true;
@@ -490,22 +466,28 @@ static void connection_open(struct connection *c, const struct proxy_header *hea
         if (r == 0 && !c->closed)
                 r = c->mode->open(c, header);
         if (r < 0)
-                connection_reset(c, connection_error_reason(r));
+                connection_reset_error(c, r);
 }
 
-static const char *header_error_reason(int error)
+/* Ends a session for want of a PROXY header. */
+static void reset_for_header(struct connection *c, int error)
 {
         switch (error) {
         case -EPROTO:
-                return "malformed PROXY header";
+                connection_reset_for(c, REASON_PROXY_HEADER, "malformed PROXY header");
+                return;
         case -EMSGSIZE:
-                return "PROXY header too long";
+                connection_reset_for(c, REASON_PROXY_HEADER, "PROXY header too long");
+                return;
         case -ETIMEDOUT:
-                return "no PROXY header in time";
+                connection_reset_for(c, REASON_PROXY_HEADER, "no PROXY header in time");
+                return;
         case -ENODATA:
-                return "end of stream before the PROXY header";
+                connection_reset_for(c, REASON_PROXY_HEADER,
+                                     "end of stream before the PROXY header");
+                return;
         default:
-                return connection_error_reason(error);
+                connection_reset_error(c, error);
         }
 }
 
@@ -515,7 +497,7 @@ static void on_header(void *arg, int error, const struct proxy_header *header)
         char proxy[CONNECTION_CLIENT_SIZE];
 
         if (error < 0) {
-                connection_reset(c, header_error_reason(error));
+                reset_for_header(c, error);
                 return;
         }
         c->greeter = greeter_free(c->greeter);
@@ -536,10 +518,10 @@ static void await_header(struct connection *c, const struct address *peer)
                         continue;
                 r = greeter_new(c->loop, c->client.stream.fd, on_header, c, &c->greeter);
                 if (r < 0)
-                        connection_reset(c, connection_error_reason(r));
+                        connection_reset_error(c, r);
                 return;
         }
-        connection_reset(c, "not in proxy_from");
+        connection_reset(c, REASON_PROXY_FROM);
 }
 
 int connection_new(struct connection_owner *owner, const struct mode *mode,
@@ -590,7 +572,7 @@ void connection_reconfigure(struct connection *c, struct service_config *config)
         c->config = config;
         r = connection_configure(c);
         if (r < 0)
-                connection_reset(c, connection_error_reason(r));
+                connection_reset_error(c, r);
 }
 
 void connection_update_log(struct connection *c)

@@ -160,8 +160,5 @@ _must_use_ int connection_start(struct connection *connection);
 /* The side that receives what @side sends. */
 struct side *connection_other(const struct side *side);
 
-/* What the log calls an error of a socket. */
-const char *connection_error_reason(int error);
-
 /* What lines about it begin with. */
 struct log_about connection_about(const struct connection *connection);

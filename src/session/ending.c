@@ -162,11 +162,16 @@ static void stop(struct connection *c)
 
 static void linger(struct connection *c, struct side *served);
 
-/* Ends a session, which has not ended yet. @limited: whose limit ends it; NULL: no limit does. */
-static void end(struct connection *c, bool reset, struct side *limited, const char *reason)
+/*
+ * Ends a session, which has not ended yet. @limited: whose limit ends it; NULL: no limit does.
+ * @text: says @reason in the log.
+ */
+static void end(struct connection *c, bool reset, struct side *limited, enum reason reason,
+                const char *text)
 {
         struct losses lost;
 
+        (void)reason;
         c->closed = true;
         stop(c);
         lost = count_losses(c);
@@ -176,41 +181,58 @@ static void end(struct connection *c, bool reset, struct side *limited, const ch
         for (unsigned i = 0; reset && i < c->n_sides; i++)
                 if (c->sides[i] != limited)
                         reset_side(c->sides[i], &lost);
-        log_closed(c, reason, &lost);
+        log_closed(c, text, &lost);
         if (limited)
                 linger(c, limited);
         else
                 leave(c);
 }
 
+/* Errors of this process, not of a peer. */
+static bool is_own(int error)
+{
+        return error == -ENOMEM || error == -ENOBUFS || error == -EMFILE || error == -ENFILE;
+}
+
 /* Ends a session in which a side has failed: "upstream 127.0.0.1:5432: reset by peer". */
 static void end_failed(struct connection *c)
 {
-        const char *words = connection_error_reason(c->ending.error);
+        int error = c->ending.error;
         const char *name = c->ending.failed->name;
-        char reason[512];
+        bool upstream = name && !is_own(error);
+        char text[512];
 
-        (void)snprintf(reason, sizeof(reason), "%s%s%s%s", name ? "upstream " : "",
-                       name ? name : "", name ? ": " : "", words);
-        end(c, true, NULL, reason);
+        (void)snprintf(text, sizeof(text), "%s%s%s%s", name ? "upstream " : "", name ? name : "",
+                       name ? ": " : "", reason_error_text(error));
+        end(c, true, NULL, upstream ? REASON_UPSTREAM_FAILED : reason_of_error(error), text);
 }
 
-void connection_close(struct connection *c, const char *reason)
+void connection_close(struct connection *c, enum reason reason)
 {
         if (c->ending.served)
                 leave(c);
         else if (!c->closed && c->ending.failed)
                 end_failed(c);
         else if (!c->closed)
-                end(c, false, NULL, reason);
+                end(c, false, NULL, reason, reason_text(reason));
 }
 
-void connection_reset(struct connection *c, const char *reason)
+void connection_reset_for(struct connection *c, enum reason reason, const char *text)
 {
         if (!c->closed && c->ending.failed)
                 end_failed(c);
         else if (!c->closed)
-                end(c, true, NULL, reason);
+                end(c, true, NULL, reason, text);
+}
+
+void connection_reset(struct connection *c, enum reason reason)
+{
+        connection_reset_for(c, reason, reason_text(reason));
+}
+
+void connection_reset_error(struct connection *c, int error)
+{
+        connection_reset_for(c, reason_of_error(error), reason_error_text(error));
 }
 
 /* Polling */
@@ -315,19 +337,13 @@ static void linger(struct connection *c, struct side *served)
                 leave(c);
 }
 
-void connection_limit(struct side *side, const char *reason)
+void connection_limit(struct side *side, const char *text)
 {
         if (!side->connection->closed)
-                end(side->connection, false, side, reason);
+                end(side->connection, false, side, REASON_LIMIT, text);
 }
 
 /* The end by a failure: what has arrived is passed on first */
-
-/* Errors of this process, not of a peer. */
-static bool is_own(int error)
-{
-        return error == -ENOMEM || error == -ENOBUFS || error == -EMFILE || error == -ENFILE;
-}
 
 /* Whether all that had arrived on the failed side has arrived on the other. */
 static bool is_passed_on(const struct connection *c)

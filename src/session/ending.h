@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include "reason.h"
 #include "timer.h"
 #include <stdbool.h>
 
@@ -41,18 +42,25 @@ struct ending {
 
 /**
  * connection_close() - end a session now, in order unless bytes are lost
- * @reason: a few words for the log
  *
  * Does nothing once the session has ended, except that a wait for bytes to arrive ends. The
  * connection is freed between two turns of the loop.
  */
-void connection_close(struct connection *connection, const char *reason);
+void connection_close(struct connection *connection, enum reason reason);
 
 /* The same, with a reset on every side. */
-void connection_reset(struct connection *connection, const char *reason);
+void connection_reset(struct connection *connection, enum reason reason);
 
-/* Ends a session because as many bytes have passed to @side as its limit allows. */
-void connection_limit(struct side *side, const char *reason);
+/* The same. @text: for the log, in place of the reason's own words. */
+void connection_reset_for(struct connection *connection, enum reason reason, const char *text);
+
+/* The same, because the process or the system failed. @error: -errno. */
+void connection_reset_error(struct connection *connection, int error);
+
+/* Ends a session because as many bytes have passed to @side as its limit allows. @text: for the
+ * log.
+ */
+void connection_limit(struct side *side, const char *text);
 
 /**
  * connection_fail() - end a session because a side's socket failed, or for want of memory

@@ -54,7 +54,7 @@ static void hub_give(struct connection *c, struct share *share)
         if (link_held(&c->client.link) <= quota)
                 return;
         (void)snprintf(reason, sizeof(reason), "fell behind by more than %" PRIu64 " B", quota);
-        connection_reset(c, reason);
+        connection_reset_for(c, REASON_FELL_BEHIND, reason);
 }
 
 static void hub_put(struct side *side, struct share *share)

@@ -39,7 +39,7 @@ static int relay_start(struct connection *c, int fd, const char *name)
                 return 0;
         r = connection_start(c);
         if (r < 0)
-                connection_reset(c, connection_error_reason(r));
+                connection_reset_error(c, r);
         return 0;
 }
 
@@ -63,7 +63,7 @@ static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 
         (void)what;
         if (n == 0) {
-                connection_reset(c, "left before an upstream was reached");
+                connection_reset(c, REASON_LEFT);
                 return;
         }
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -94,7 +94,7 @@ static void on_try_failed(void *arg, int error, const char *name)
         const struct log_about about = connection_about(arg);
 
         log_write(LOG_UPSTREAM_FAILED, &about, "cannot reach upstream %s: %s", name,
-                  connection_error_reason(error));
+                  reason_error_text(error));
 }
 
 static void on_connected(void *arg, int fd, const char *name)
@@ -108,7 +108,7 @@ static void on_connected(void *arg, int fd, const char *name)
         r = relay_start(c, fd, name);
         if (r < 0) {
                 (void)close(fd);
-                connection_reset(c, connection_error_reason(r));
+                connection_reset_error(c, r);
         }
         c->relay->dialer = dialer_free(c->relay->dialer); /* and with it the name */
 }
@@ -119,11 +119,10 @@ static void on_failed(void *arg, int error, const char *name)
         const struct log_about about = connection_about(c);
         char reason[DIALER_NAME_SIZE + 128];
 
-        (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name,
-                       connection_error_reason(error));
+        (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name, reason_error_text(error));
         log_write(LOG_UPSTREAM_DOWN, &about, "no upstream can be reached, the last one tried: %s",
                   reason + strlen("upstream "));
-        connection_reset(c, reason); /* which frees the dialer */
+        connection_reset_for(c, REASON_UPSTREAM_UNREACHED, reason); /* which frees the dialer */
 }
 
 static const struct dialer_events dialer_events = {
@@ -173,7 +172,7 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
         if (r != -EUSERS)
                 return r;
         (void)snprintf(reason, sizeof(reason), "max_dialing %" PRIu64, c->config->max_dialing);
-        connection_reset(c, reason);
+        connection_reset_for(c, REASON_MAX_DIALING, reason);
         return 0;
 }
 

@@ -67,16 +67,16 @@ void sessions_change_service(struct sessions *sessions, struct service *service,
 
         LIST_FOREACH(connection, &service_shard(service, sessions->shard)->connections, of_shard) {
                 if (connection->id <= end_to_id)
-                        connection_close(connection, "disabled");
+                        connection_close(connection, REASON_DISABLED);
                 else
                         connection_reconfigure(connection, config);
         }
 }
 
-void sessions_close_all(struct sessions *sessions, const char *reason)
+void sessions_close_all(struct sessions *sessions)
 {
         struct connection *connection;
 
         LIST_FOREACH(connection, &sessions->connections, entry)
-                connection_close(connection, reason);
+                connection_close(connection, REASON_STOPPING);
 }

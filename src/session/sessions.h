@@ -53,5 +53,5 @@ void sessions_set(struct sessions *sessions, const struct session_settings *sett
 void sessions_change_service(struct sessions *sessions, struct service *service,
                              struct service_config *config, uint64_t end_to_id);
 
-/* Closes every connection. @reason: see connection_close(). */
-void sessions_close_all(struct sessions *sessions, const char *reason);
+/* Closes every connection, because the process stops. */
+void sessions_close_all(struct sessions *sessions);
