@@ -1,76 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The connection: how it begins, what its streams and links tell it, and what is done to it. */
 #include "connection.h"
-#include "escape.h"
 #include "greeter.h"
 #include "quantity.h"
+#include "record.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-/* How much of what is received and sent log_payload shows. */
-#define PAYLOAD_SHOWN_BYTES 64
-
-struct log_about connection_about(const struct connection *c)
-{
-        return (struct log_about){
-                .service = service_name(c->shard->service),
-                .client = c->client_name,
-                .connection = c->id,
-        };
-}
-
-/*
- * "received 5 bytes"; of an upstream: "received 5 bytes from 127.0.0.1:5432"; with log_payload the
- * bytes follow: "hello"
- */
-__attribute__((noinline)) static void write_bytes(const struct side *side, enum log_kind kind,
-                                                  const uint8_t *data, size_t n)
-{
-        const struct log_about about = connection_about(side->connection);
-        const char *verb = kind == LOG_RECEIVED ? "received" : "sending";
-        const char *way = !side->name ? "" : kind == LOG_RECEIVED ? " from " : " to ";
-        const char *name = side->name ? side->name : "";
-        char payload[ESCAPE_SIZE(PAYLOAD_SHOWN_BYTES)];
-        bool cut = n > PAYLOAD_SHOWN_BYTES;
-
-        if (!data || !side->connection->owner->log_payload) {
-                log_write(kind, &about, "%s %zu bytes%s%s", verb, n, way, name);
-                return;
-        }
-        escape_bytes(payload, data, cut ? PAYLOAD_SHOWN_BYTES : n);
-        log_write(kind, &about, "%s %zu bytes%s%s \"%s\"%s", verb, n, way, name, payload,
-                  cut ? "…" : "");
-}
-
-/* Every message passes here twice: 61 instructions less of it than with write_bytes() inside. */
-static void log_bytes(const struct side *side, enum log_kind kind, const uint8_t *data, size_t n)
-{
-        if (log_wants(kind))
-                write_bytes(side, kind, data, n);
-}
-
 /* Sides */
-
-/* Bytes that the sockets of a session have taken, all in all. */
-static uint64_t total_sent(const struct connection *c)
-{
-        uint64_t sent = 0;
-
-        for (unsigned i = 0; i < c->n_sides; i++)
-                sent += stream_sent(&c->sides[i]->stream);
-        return sent;
-}
-
-/* A byte moved. */
-static void connection_touch(struct connection *c)
-{
-        if (c->config->idle_timeout_usec == 0)
-                return;
-        c->active_usec = now_usec();
-        c->idle_sent = total_sent(c);
-}
 
 static struct side *of_stream(struct stream *stream)
 {
@@ -95,8 +34,8 @@ static void on_data(struct stream *stream, const uint8_t *data, size_t n)
         struct side *side = of_stream(stream);
         struct connection *c = side->connection;
 
-        connection_touch(c);
-        log_bytes(side, LOG_RECEIVED, data, n);
+        idle_touch(c);
+        record_bytes(side, LOG_RECEIVED, data, n);
         if (c->mode->put)
                 c->mode->put(side, &share);
         else
@@ -157,15 +96,15 @@ static void on_sending(struct link *link, const uint8_t *data, size_t n)
 {
         struct side *side = of_link(link);
 
-        connection_touch(side->connection);
-        log_bytes(side, LOG_SENDING, data, n);
+        idle_touch(side->connection);
+        record_bytes(side, LOG_SENDING, data, n);
 }
 
 static void on_empty(struct link *link)
 {
         struct connection *c = of_link(link)->connection;
 
-        connection_touch(c);
+        idle_touch(c);
         if (log_wants(LOG_QUEUE_EMPTY)) {
                 const struct log_about about = connection_about(c);
 
@@ -238,56 +177,10 @@ void side_send_header(struct side *side, const uint8_t *data, size_t n)
 {
         int r;
 
-        log_bytes(side, LOG_SENDING, data, n);
+        record_bytes(side, LOG_SENDING, data, n);
         r = stream_send(&side->stream, data, n);
         if (r < 0)
                 connection_fail(side, r);
-}
-
-/* Idle time */
-
-/* Sets the timer to when the connection will have been idle for long enough. */
-static int arm_idle(struct connection *c)
-{
-        return timer_set(&c->idle, c->active_usec + c->config->idle_timeout_usec);
-}
-
-/* Whether selectd itself holds bytes back, or has not reached the upstream yet. */
-static bool is_waiting(const struct connection *c)
-{
-        bool waiting = !c->started;
-
-        for (unsigned i = 0; c->started && i < c->n_sides; i++)
-                waiting |= link_is_waiting(&c->sides[i]->link);
-        return waiting;
-}
-
-/*
- * The timer is not set again for each byte: when it fires, it looks when the last byte moved. A
- * connection is not idle while selectd itself delays its bytes, nor while its queue shrinks.
- */
-static void on_idle(struct timer *timer)
-{
-        struct connection *c = container_of(timer, struct connection, idle);
-
-        if (is_waiting(c) || total_sent(c) != c->idle_sent)
-                connection_touch(c);
-        if (now_usec() - c->active_usec >= c->config->idle_timeout_usec)
-                connection_close(c, REASON_IDLE);
-        else if (arm_idle(c) < 0)
-                connection_close(c, REASON_NO_MEMORY);
-}
-
-static int set_idle_timeout(struct connection *c)
-{
-        bool before = timer_is_set(&c->idle);
-
-        timer_stop(&c->idle);
-        if (c->config->idle_timeout_usec == 0)
-                return 0;
-        if (!before)
-                connection_touch(c);
-        return arm_idle(c);
 }
 
 /* The life of a connection */
@@ -427,7 +320,7 @@ static int connection_configure(struct connection *c)
         /* Less of a delay sends, and sending can fail. */
         for (unsigned i = 0; c->started && i < c->n_sides && r == 0 && !is_ending(c); i++)
                 r = shape(c, c->sides[i]);
-        return r < 0 || is_ending(c) ? r : set_idle_timeout(c);
+        return r < 0 || is_ending(c) ? r : idle_set(c);
 }
 
 int connection_start(struct connection *c)
@@ -443,7 +336,7 @@ int connection_start(struct connection *c)
         c->open_links = c->n_sides;
         c->started = true;
         r = connection_configure(c);
-        connection_touch(c); /* waiting for the other side was no idleness */
+        idle_touch(c); /* waiting for the other side was no idleness */
         for (unsigned i = 0; i < c->n_sides && r == 0 && !is_ending(c); i++)
                 r = stream_resume(&c->sides[i]->stream);
         return r;
@@ -547,7 +440,7 @@ int connection_new(struct connection_owner *owner, const struct mode *mode,
         service_ref(shard->service);
         LIST_INSERT_HEAD(&shard->connections, c, of_shard);
         c->release.run = release;
-        timer_init(&c->idle, loop_timers(c->loop), on_idle);
+        idle_init(c);
         timer_init(&c->reset, loop_timers(c->loop), on_reset_after);
         c->id = client->id;
         c->seed = owner->seed;

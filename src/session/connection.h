@@ -10,8 +10,8 @@
 #pragma once
 
 #include "ending.h"
+#include "idle.h"
 #include "link.h"
-#include "log.h"
 #include "proxy.h"
 #include "service.h"
 
@@ -92,8 +92,8 @@ struct connection {
                 struct member *member;
         };
         struct greeter *greeter; /* waits for a PROXY header; NULL: none, or no longer */
-        struct timer idle;       /* set while there is an idle_timeout */
-        struct timer reset;      /* fires when reset_after has passed */
+        struct idle idle;
+        struct timer reset; /* fires when reset_after has passed */
         struct ending ending;
         uint64_t reset_after_usec;
         unsigned faults; /* that are of neither way */
@@ -101,12 +101,10 @@ struct connection {
         uint64_t id;
         uint64_t seed; /* of what conditions draw; see random.h */
         uint64_t began_usec;
-        uint64_t active_usec; /* when a byte last moved; kept only with an idle_timeout */
-        uint64_t idle_sent;   /* bytes sent by then */
-        unsigned open_links;  /* whose end has not been passed on */
-        bool opened;          /* the client is known, and what it sends counts */
-        bool started;         /* the sides are linked */
-        bool closed;          /* the record of its end is written, and nothing passes any more */
+        unsigned open_links; /* whose end has not been passed on */
+        bool opened;         /* the client is known, and what it sends counts */
+        bool started;        /* the sides are linked */
+        bool closed;         /* the record of its end is written, and nothing passes any more */
         char client_name[CONNECTION_CLIENT_SIZE];
 };
 
@@ -159,6 +157,3 @@ _must_use_ int connection_start(struct connection *connection);
 
 /* The side that receives what @side sends. */
 struct side *connection_other(const struct side *side);
-
-/* What lines about it begin with. */
-struct log_about connection_about(const struct connection *connection);

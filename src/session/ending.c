@@ -7,6 +7,7 @@
 #include "ending.h"
 #include "connection.h"
 #include "greeter.h"
+#include "record.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,73 +22,6 @@
 #define LIMIT_POLLS     5
 #define WAIT_MOST_USEC  (30 * USEC_PER_SEC)
 #define STILL_MOST_USEC (5 * USEC_PER_SEC)
-
-/* Lost bytes, by who would have received them: the client, and whom the client speaks to. */
-struct losses {
-        uint64_t to_client, to_other;
-};
-
-/* The record */
-
-/*
- * What was done to the session on purpose: "to_client: latency, rate; to_upstream: stall;
- * reset_after". Return: @out; NULL: nothing.
- */
-static const char *describe_faults(const struct connection *c, char *out, size_t size)
-{
-        const unsigned faults[] = {
-                c->started ? link_faults(&c->sides[0]->link) : 0,
-                c->started && c->n_sides == 2 ? link_faults(&c->sides[1]->link) : 0,
-                c->faults,
-        };
-        static const char *const ways[] = { "to_client: ", "to_upstream: ", "" };
-        char names[CONDITIONS_TEXT_SIZE];
-        size_t n = 0;
-
-        for (size_t i = 0; i < ELEMENTS(ways); i++)
-                if (faults[i])
-                        n += (size_t)snprintf(out + n, size - n, "%s%s%s", n ? "; " : "", ways[i],
-                                              conditions_format(faults[i], names));
-        return n ? out : NULL;
-}
-
-/* "; lost: 5 B to client, 7 B to upstream"; "": nothing. */
-static const char *describe_losses(const struct connection *c, const struct losses *lost, char *out,
-                                   size_t size)
-{
-        size_t n = 0;
-
-        out[0] = '\0';
-        if (lost->to_client)
-                n += (size_t)snprintf(out, size, "; lost: %" PRIu64 " B to client",
-                                      lost->to_client);
-        if (lost->to_other)
-                (void)snprintf(out + n, size - n, "%s%" PRIu64 " B to %s",
-                               n ? ", " : "; lost: ", lost->to_other, c->mode->receiver);
-        return out;
-}
-
-static void log_closed(const struct connection *c, const char *reason, const struct losses *lost)
-{
-        char fault[3 * (CONDITIONS_TEXT_SIZE + 16)], loss[128];
-        const struct log_ending ending = {
-                .bytes_in = c->client.stream.in,
-                .bytes_out = stream_sent(&c->client.stream),
-                .bytes_lost = lost->to_client + lost->to_other,
-                .duration_usec = now_usec() - c->began_usec,
-                .reason = reason,
-                .fault = describe_faults(c, fault, sizeof(fault)),
-        };
-        struct log_about about = connection_about(c);
-
-        about.ending = &ending;
-        log_write(LOG_CLOSED, &about,
-                  "closed: %s, %" PRIu64 " B in, %" PRIu64 " B out, %.3f s%s%s%s", reason,
-                  ending.bytes_in, ending.bytes_out,
-                  (double)ending.duration_usec / (double)USEC_PER_SEC,
-                  describe_losses(c, lost, loss, sizeof(loss)),
-                  ending.fault ? "; done to it: " : "", ending.fault ? ending.fault : "");
-}
 
 /* What is lost */
 
@@ -151,7 +85,7 @@ static void reset_side(struct side *side, struct losses *lost)
 
 static void stop(struct connection *c)
 {
-        timer_stop(&c->idle);
+        idle_stop(c);
         timer_stop(&c->reset);
         for (unsigned i = 0; c->started && i < c->n_sides; i++)
                 link_stop(&c->sides[i]->link);
@@ -181,7 +115,7 @@ static void end(struct connection *c, bool reset, struct side *limited, enum rea
         for (unsigned i = 0; reset && i < c->n_sides; i++)
                 if (c->sides[i] != limited)
                         reset_side(c->sides[i], &lost);
-        log_closed(c, text, &lost);
+        record_end(c, text, &lost);
         if (limited)
                 linger(c, limited);
         else
@@ -403,7 +337,7 @@ static void pass_on(struct side *side)
         struct connection *c = side->connection;
         struct side *to = connection_other(side);
 
-        timer_stop(&c->idle);
+        idle_stop(c);
         link_stop(&side->link);
         if (is_passed_on(c)) {
                 end_failed(c);

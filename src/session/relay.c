@@ -5,6 +5,7 @@
  */
 #include "relay.h"
 #include "dialer.h"
+#include "record.h"
 
 #include <errno.h>
 #include <inttypes.h>
