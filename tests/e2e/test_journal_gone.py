@@ -3,24 +3,15 @@
 are counted.
 """
 import re
-import socket
 
-from harness import Daemon, config, connect, echo, recv_until_eof, service, workers
+from harness import Daemon, config, service, visit, workers
 
 QUEUE_BYTES = 256 << 10  # the records in the queue
 RECORD_BYTES = 300  # or a little more: the records of one visit
 
 
-def visit(address, n):
-    """Each visit makes the daemon write two records at level info."""
-    for _ in range(n):
-        with connect(address) as client:
-            echo(client)
-            client.shutdown(socket.SHUT_WR)
-            assert recv_until_eof(client) == b""
-
-
 def is_of_visit(message):
+    """Each visit makes the daemon write two records at level info."""
     return message.endswith(" connected") or " closed: " in message
 
 

@@ -6,35 +6,23 @@ An upstream that answers and closes with unread data resets the connection. The 
 reset when it sends, splices, shuts down, receives, or asks for errors. The answer has arrived by then.
 """
 import contextlib
-import fcntl
 import signal
 import socket
-import struct
-import termios
 import threading
 import time
 
 import pytest
 
-from harness import DEADLINE, FILLS_ANY_LINE, Daemon, config, pattern, push, recv_exactly, service, until
+from harness import (DEADLINE, FILLS_ANY_LINE, Daemon, config, listening, pattern, push, recv_exactly,
+                     relay, relayed, service, unacknowledged, until)
 
 ROUNDS = 60
 SENT = pattern(1 << 20)
 WORDS = pattern(50_000)
 MUCH = pattern(FILLS_ANY_LINE)
+UNREAD = b"nobody reads this"
 SPLICED = {}
 COPIED = {"log_payload": True}  # log_payload prevents splicing
-
-
-def unacknowledged(sock):
-    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
-
-
-@contextlib.contextmanager
-def upstream():
-    with socket.create_server(("127.0.0.1", 0), backlog=ROUNDS) as listener:
-        listener.settimeout(DEADLINE)
-        yield listener, "127.0.0.1:%d" % listener.getsockname()[1]
 
 
 def close_when_arrived(sock):
@@ -71,8 +59,8 @@ def send_until_failure(sock):
 def test_while_the_client_sends(backend, top, size):
     """The client reads only when it can send no more, as many clients do."""
     answer = pattern(size)
-    with upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address), backend=backend, **top)
+    with listening(backlog=ROUNDS) as (listener, address):
+        text = config(relay(address), backend=backend, **top)
         with Daemon(text) as daemon:
             for _ in range(ROUNDS):
                 server = threading.Thread(target=answer_once, args=(listener, answer))
@@ -85,58 +73,49 @@ def test_while_the_client_sends(backend, top, size):
             daemon.wait_for(rf" closed: upstream \S+: reset by peer, \d+ B in, {size} B out, ", ROUNDS)
 
 
+def fill_and_reset(sender, receiver):
+    """Sends all that the way to a receiver that does not read holds, and closes with unread data.
+
+    Returns the bytes that the peer's system has acknowledged. They must arrive.
+    """
+    receiver.sendall(UNREAD)
+    assert sender.recv(1, socket.MSG_PEEK)
+    taken, = push([sender], MUCH, quiet=0.3)
+    arrived = taken - unacknowledged(sender)
+    sender.close()
+    return MUCH[:arrived]
+
+
+def assert_arrives(data, receiver):
+    """Receives the data, and then the reset."""
+    assert recv_exactly(receiver, len(data)) == data
+    with pytest.raises(ConnectionResetError):
+        receiver.recv(1)
+
+
 def test_to_a_client_that_reads_late(backend):
     """The client has received little when the upstream resets. It has time to read the rest."""
-    with upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address), backend=backend)
-        with Daemon(text) as daemon, daemon.connect("relay", receive_buffer=4096) as client:
-            server, _ = listener.accept()
-            client.sendall(b"a question that is never read")
-            assert server.recv(1, socket.MSG_PEEK)
-            taken, = push([server], MUCH, quiet=0.3)
-            arrived = taken - unacknowledged(server)
-            server.close()
-            assert recv_exactly(client, arrived) == MUCH[:arrived]
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
-            daemon.wait_for(rf" closed: upstream \S+: reset by peer, 29 B in, {arrived} B out, [\d.]+ s$")
+    with relayed(backend, client_buffer=4096) as (daemon, client, server):
+        data = fill_and_reset(server, client)
+        assert_arrives(data, client)
+        daemon.wait_for(rf" closed: upstream \S+: reset by peer, {len(UNREAD)} B in, {len(data)} B out, "
+                        r"[\d.]+ s$")
 
 
 def test_to_a_client_that_sends_all_before_it_reads(backend):
     """The client can send everything. If it were stopped, it would never read the answer."""
-    with upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address), backend=backend)
-        with Daemon(text) as daemon, daemon.connect("relay") as client:
-            server, _ = listener.accept()
-            client.sendall(b"a question that is never read")
-            assert server.recv(1, socket.MSG_PEEK)
-            taken, = push([server], MUCH, quiet=0.3)
-            arrived = taken - unacknowledged(server)
-            server.close()
-            client.sendall(MUCH[:20 << 20])
-            assert recv_exactly(client, arrived) == MUCH[:arrived]
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
+    with relayed(backend) as (daemon, client, server):
+        data = fill_and_reset(server, client)
+        client.sendall(MUCH[:20 << 20])
+        assert_arrives(data, client)
 
 
 def test_of_the_client(backend):
     """The bytes that the client sent before its reset reach the upstream, which reads late."""
-    with upstream() as (listener, address):
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        text = config(service("relay", mode="relay", upstream=address), backend=backend)
-        with Daemon(text) as daemon, daemon.connect("relay") as client:
-            server, _ = listener.accept()
-            server.settimeout(DEADLINE)
-            with server:
-                server.sendall(b"a greeting that is never read")
-                assert client.recv(1, socket.MSG_PEEK)
-                taken, = push([client], MUCH, quiet=0.3)
-                arrived = taken - unacknowledged(client)
-                client.close()
-                assert recv_exactly(server, arrived) == MUCH[:arrived]
-                with pytest.raises(ConnectionResetError):
-                    server.recv(1)
-                daemon.wait_for(rf" closed: reset by peer, {arrived} B in, 29 B out, ")
+    with relayed(backend, server_buffer=4096) as (daemon, client, server):
+        data = fill_and_reset(client, server)
+        assert_arrives(data, server)
+        daemon.wait_for(rf" closed: reset by peer, {len(data)} B in, {len(UNREAD)} B out, ")
 
 
 def test_of_a_member(backend):
@@ -159,9 +138,8 @@ def test_of_a_member(backend):
 
 def test_delayed_by_conditions(backend):
     """The reset comes after the delayed answer."""
-    with upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address,
-                              to_client=dict(latency="300ms")), backend=backend)
+    with listening(backlog=ROUNDS) as (listener, address):
+        text = config(relay(address, to_client=dict(latency="300ms")), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             client.sendall(pattern(2000))
             began = time.monotonic()
@@ -176,9 +154,8 @@ def test_delayed_by_conditions(backend):
 
 def test_not_waited_for_without_end(backend):
     """When no byte moves for 5 s, the rest is lost."""
-    with upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address,
-                              to_client=dict(latency="1h")), backend=backend)
+    with listening(backlog=ROUNDS) as (listener, address):
+        text = config(relay(address, to_client=dict(latency="1h")), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay") as client:
             client.sendall(pattern(2000))
             answer_once(listener, b"answer")

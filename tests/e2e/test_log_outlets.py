@@ -13,7 +13,7 @@ import socket
 
 import pytest
 
-from harness import (Daemon, config, connect, echo, own_mounts, recv_until_eof, service, until)
+from harness import Daemon, config, own_mounts, service, until, visit
 
 QUEUE_BYTES = 256 << 10  # the lines in the queue
 TO_FILE = ["sh", "-c", 'exec "$@" 2>>"$0"']
@@ -29,14 +29,6 @@ def started(manager, tmp_path, wrapper, **settings):
 def wait_until_ready(manager):
     while "READY" not in manager.next():
         pass
-
-
-def visit(address, n):
-    for _ in range(n):
-        with connect(address) as client:
-            echo(client)
-            client.shutdown(socket.SHUT_WR)
-            assert recv_until_eof(client) == b""
 
 
 def read_until(read, text, condition):

@@ -13,20 +13,11 @@ import pytest
 
 from harness import (DEADLINE, FILLS_ANY_LINE, WITHOUT_QUARANTINE, Daemon, config, echo, expect_reset,
                      free_port, listening, name_of, pattern, push, recv_exactly, recv_until_eof, relay,
-                     reset, sending, service, until)
+                     relayed, reset, sending, service, until)
 
 
-@contextlib.contextmanager
-def pair(backend, env=None, **pairs):
-    """A relayed pair: yields (daemon, client, the upstream's socket)."""
-    with listening() as (listener, address):
-        with Daemon(config(relay(address, **pairs), backend=backend, log_level="debug"),
-                    env=env) as daemon:
-            with daemon.connect("relay") as client:
-                server, _ = listener.accept()
-                server.settimeout(DEADLINE)
-                with server:
-                    yield daemon, client, server
+def pair(backend, **options):
+    return relayed(backend, top={"log_level": "debug"}, **options)
 
 
 def test_both_ways(backend):

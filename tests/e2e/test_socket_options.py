@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from harness import (Daemon, activated, config, echo, in_time, pattern, recv_exactly, sending,
-                     service, until)
+from harness import (Daemon, activated, config, echo, in_time, listening, pattern, recv_exactly, relayed,
+                     sending, service, until)
 
 SO_ATTACH_FILTER = 26
 SO_BUF_LOCK = 72
@@ -45,25 +45,12 @@ def is_sized(sock):
 
 
 @contextlib.contextmanager
-def upstream(host="127.0.0.1"):
-    """A listening socket, and its address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as listener:
-        host, port = listener.getsockname()[:2]
-        yield listener, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-@contextlib.contextmanager
-def relayed(backend="epoll", **keys):
-    """A relay with a client. Yields the daemon, and the sockets of the client and its upstream."""
-    with upstream() as (listener, address):
-        text = config(service("relay", mode="relay", upstream=address, **keys), backend=backend)
-        with Daemon(text) as daemon, daemon.connect("relay") as client:
-            with listener.accept()[0] as server:
-                server.settimeout(client.gettimeout())
-                client.sendall(SETTLES)
-                assert recv_exactly(server, len(SETTLES)) == SETTLES
-                yield daemon, client, server
+def settled(backend="epoll", **keys):
+    """A relayed pair, as relayed() yields it, that has moved bytes."""
+    with relayed(backend, **keys) as (daemon, client, server):
+        client.sendall(SETTLES)
+        assert recv_exactly(server, len(SETTLES)) == SETTLES
+        yield daemon, client, server
 
 
 def vanish(sock):
@@ -76,7 +63,7 @@ def vanish(sock):
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_both_sides(backend, host):
     """Listening sockets, clients and upstreams have the options of their service."""
-    with upstream(host.strip("[]")) as (listener, address):
+    with listening(host=host.strip("[]")) as (listener, address):
         relay = service("relay", listen=f"{host}:0", mode="relay", upstream=address, **KEYS)
         with Daemon(config(relay, backend=backend)) as daemon, daemon.connect("relay") as client:
             with listener.accept()[0] as server, daemon.sockets() as socks:
@@ -88,14 +75,14 @@ def test_both_sides(backend, host):
 
 
 def test_defaults(backend):
-    with relayed(backend) as (daemon, _, _), daemon.sockets() as socks:
+    with settled(backend) as (daemon, _, _), daemon.sockets() as socks:
         assert [options(sock) for sock in socks] == [DEFAULT] * 3
         assert [is_sized(sock) for sock in socks].count(True) == 2
 
 
 def test_little_is_sent(backend):
     """A socket gets all its options in a while even if little or nothing is sent."""
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         text = config(service("relay", mode="relay", upstream=address, **KEYS), backend=backend)
         with Daemon(text) as daemon, daemon.connect("relay"), listener.accept()[0]:
             with daemon.sockets() as socks:
@@ -106,7 +93,7 @@ def test_little_is_sent(backend):
 def test_receive_buffer(backend):
     """The buffer grows with the bytes received, to at most twice the key, as Linux counts."""
     data = pattern(8 << 20)
-    with relayed(backend, receive_buffer="256K") as (daemon, client, server):
+    with settled(backend, receive_buffer="256K") as (daemon, client, server):
         with sending(client, data):
             assert recv_exactly(server, len(data)) == data
         with daemon.sockets() as socks:
@@ -118,7 +105,7 @@ def test_receive_buffer(backend):
     ("1ms", 1, 1, 1), (1, 1, 1, 1), ("1500ms", 2, 1, 2), (7, 7, 1, 5), ("32767s", 32767, 6553, 5)])
 def test_probes_follow_from_the_idle_time(span, idle, interval, probes):
     """Probe times are whole seconds. The last probe comes at twice the idle time or earlier."""
-    with relayed(keepalive=span) as (daemon, _, _), daemon.sockets() as socks:
+    with settled(keepalive=span) as (daemon, _, _), daemon.sockets() as socks:
         for sock in socks:
             assert options(sock) == {**DEFAULT, "idle": idle, "interval": interval, "probes": probes}
     assert idle + interval * probes <= 2 * idle
@@ -126,7 +113,7 @@ def test_probes_follow_from_the_idle_time(span, idle, interval, probes):
 
 def test_off(backend):
     keys = {"keepalive": 0, "user_timeout": 0, "send_buffer": 0}
-    with relayed(backend, receive_buffer=0, **keys) as (daemon, _, _), daemon.sockets() as socks:
+    with settled(backend, receive_buffer=0, **keys) as (daemon, _, _), daemon.sockets() as socks:
         for sock in socks:
             assert not is_sized(sock)
             assert not options(sock)["keepalive"] and not options(sock)["unsent"]
@@ -138,7 +125,7 @@ def test_reload(backend):
         with daemon.sockets() as socks:
             return [options(sock) for sock in socks]
 
-    with upstream() as (listener, address):
+    with listening() as (listener, address):
         def text(**keys):
             return config(service("relay", mode="relay", upstream=address, **keys), backend=backend)
 
@@ -174,7 +161,7 @@ def test_passed_socket(backend):
 def test_vanished_idle_peer(backend, side):
     """The peer is noticed within twice the keepalive time, and the other side is reset."""
     def seconds():
-        with relayed(backend, keepalive="1s") as (daemon, client, server):
+        with settled(backend, keepalive="1s") as (daemon, client, server):
             gone, other = (client, server) if side == "client" else (server, client)
             vanish(gone)
             began = time.monotonic()
@@ -191,7 +178,7 @@ def test_vanished_idle_peer(backend, side):
 @pytest.mark.parametrize("side", ["client", "upstream"])
 def test_vanished_peer_with_bytes_under_way(backend, side):
     """The peer is noticed at the first retransmission after user_timeout."""
-    with relayed(backend, user_timeout="1s", keepalive=0) as (daemon, client, server):
+    with settled(backend, user_timeout="1s", keepalive=0) as (daemon, client, server):
         gone, other = (client, server) if side == "client" else (server, client)
         vanish(gone)
         other.sendall(b"is anybody there?")
@@ -202,7 +189,7 @@ def test_vanished_peer_with_bytes_under_way(backend, side):
 
 def test_user_timeout_counts_while_the_peer_does_not_read():
     """A peer that acknowledges but reads nothing for this time is reset too, as the page says."""
-    with relayed(user_timeout="1s") as (daemon, _, server):
+    with settled(user_timeout="1s") as (daemon, _, server):
         server.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:

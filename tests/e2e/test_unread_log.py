@@ -8,17 +8,10 @@ import signal
 import socket
 import subprocess
 
-from harness import (DEADLINE, SELECTD, config, config_in, die_with_parent, echo, environment,
-                     free_port, recv_until_eof, service)
+from harness import (DEADLINE, SELECTD, config, config_in, die_with_parent, echo, environment, free_port,
+                     local, service, visit)
 
 PIPE_BYTES = 1 << 16  # the capacity of a pipe (pipe(7))
-
-
-def serve(port):
-    with socket.create_connection(("127.0.0.1", port), DEADLINE) as client:
-        echo(client)
-        client.shutdown(socket.SHUT_WR)
-        assert recv_until_eof(client) == b""
 
 
 def read_line(pipe):
@@ -58,7 +51,7 @@ def test_full_pipe(backend, tmp_path):
     with writing_to_pipe(tmp_path, backend=backend, log_level="debug") as (port, log, pipe):
         clients = 0
         while clients < 20 + PIPE_BYTES / 200:  # each visit writes more than 200 bytes
-            serve(port)
+            visit(local(port))
             clients += 1
         with socket.create_connection(("127.0.0.1", port), DEADLINE) as late:
             echo(late)
@@ -69,7 +62,7 @@ def test_full_pipe(backend, tmp_path):
         assert all(line.endswith("\n") and line[:-1].isprintable()
                    for line in log.splitlines(keepends=True))
         for _ in range(clients):
-            serve(port)
+            visit(local(port))
 
 
 def test_reader_gone(tmp_path):
@@ -77,4 +70,4 @@ def test_reader_gone(tmp_path):
     with writing_to_pipe(tmp_path) as (port, _, pipe):
         pipe.close()
         for _ in range(3):
-            serve(port)
+            visit(local(port))

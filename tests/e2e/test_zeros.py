@@ -6,26 +6,11 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, EARLY, Daemon, config, echo, pattern, recv_exactly, recv_until_eof,
-                     sending, service)
+from harness import (DEADLINE, EARLY, Daemon, config, echo, expect_reset, listening, pattern,
+                     recv_exactly, recv_until_eof, relay, sending, service)
 
 
 RATE = 100_000  # bytes a second
-
-
-@contextlib.contextmanager
-def upstream():
-    """A listening socket, and the relay's key with its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(DEADLINE)
-        yield listener, {"mode": "relay", "upstream": "127.0.0.1:%d" % listener.getsockname()[1]}
-
-
-def expect_reset(daemon):
-    """Checks that a client is reset, when it connects or when it reads."""
-    with pytest.raises(ConnectionResetError):
-        with daemon.connect() as client:
-            client.recv(1)
 
 
 @pytest.mark.parametrize("mode", ["echo", "hub"])
@@ -33,16 +18,16 @@ def test_reset_at_once(backend, mode):
     text = config(service(mode=mode, to_client={"reset_after": 0}), backend=backend)
     with Daemon(text) as daemon:
         for n in range(1, 4):
-            expect_reset(daemon)
+            expect_reset(daemon, "echo")
             daemon.wait_for(r" closed: reset_after 0 s, 0 B in, 0 B out, .*; done to it: reset_after$", n)
 
 
 @pytest.mark.parametrize("way", ["to_client", "to_upstream"])
 def test_reset_at_once_of_a_relay(backend, way):
     """The upstream of a client that is reset at once is not contacted."""
-    with upstream() as (listener, keys):
-        with Daemon(config(service(**keys, **{way: {"reset_after": 0}}), backend=backend)) as daemon:
-            expect_reset(daemon)
+    with listening() as (listener, address):
+        with Daemon(config(relay(address, "echo", **{way: {"reset_after": 0}}), backend=backend)) as daemon:
+            expect_reset(daemon, "echo")
             daemon.wait_for(" closed: reset_after 0 s, ")
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -75,8 +60,8 @@ def test_limit_of_zero(backend):
 @pytest.mark.parametrize("way", ["to_client", "to_upstream"])
 def test_limit_of_zero_of_a_relay(backend, way):
     """Bytes of the other direction pass. The first byte of this direction ends both in order."""
-    with upstream() as (listener, keys):
-        text = config(service(**keys, **{way: {"limit": 0}}), backend=backend)
+    with listening() as (listener, address):
+        text = config(relay(address, "echo", **{way: {"limit": 0}}), backend=backend)
         with Daemon(text) as daemon, daemon.connect() as client:
             server, _ = listener.accept()
             with server:

@@ -10,7 +10,7 @@ hub_members, name_server, programs, proxy_headers, worker_threads.
 """
 from .clients import (FILLS_ANY_LINE, MORE_THAN_SELECT_HOLDS, Steady, Visitor, connect, echo,
                       expect_reset, is_served, more_visits, name_of, pattern, push, recv_exactly,
-                      recv_until_eof, reset, sending, served)
+                      recv_until_eof, reset, sending, served, unacknowledged, visit)
 from .configuration import (DEFAULTS, accepting, config, config_in, hub, relay, service, settings, value,
                             workers)
 from .daemon import DRAINING, LOOP_KBYTES, SHADOWED, Daemon, run_selectd
@@ -18,6 +18,7 @@ from .name_server import NameServer
 from .peers import Server, Upstream, answer, backlog_of, free_port, listening, local
 from .processes import (SANITIZE, SANITIZER, SELECTC, SELECTD, WITHOUT_QUARANTINE, cannot_run,
                         die_with_parent, environment, own_mounts, preloaded, raise_descriptor_limit)
+from .relayed_pair import relayed
 from .selectc_process import running_selectc, selectc
 from .systemd import AS_SYSTEMD, Journal, Manager, activated
 from .waiting import DEADLINE, EARLY, in_time, until

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Clients of a daemon: sockets, sending and receiving on them, and clients that connect again and again."""
 import contextlib
+import fcntl
 import selectors
 import socket
 import struct
+import termios
 import threading
 import time
 
@@ -75,6 +77,15 @@ def echo(sock, data=b"hello"):
     assert recv_exactly(sock, len(data)) == data
 
 
+def visit(address, n=1):
+    """Connects n clients, one after the other. Each has one echo, and ends its stream."""
+    for _ in range(n):
+        with connect(address) as client:
+            echo(client)
+            client.shutdown(socket.SHUT_WR)
+            assert recv_until_eof(client) == b""
+
+
 def is_served(sock):
     """Whether the daemon echoes what this client sends. If not, the daemon has turned it away."""
     try:
@@ -134,6 +145,11 @@ def expect_reset(daemon, name="relay"):
     with pytest.raises(ConnectionResetError):
         with daemon.connect(name) as client:
             client.recv(1)
+
+
+def unacknowledged(sock):
+    """How many bytes the peer's system has not acknowledged. The end of the stream counts as a byte."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
 
 
 class Steady(threading.Thread):

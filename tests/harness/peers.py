@@ -37,11 +37,13 @@ def backlog_of(sock):
 
 
 @contextlib.contextmanager
-def listening(backlog=16):
+def listening(backlog=16, host="127.0.0.1"):
     """A listening socket and its address. The test accepts the clients itself."""
-    with socket.create_server(("127.0.0.1", 0), backlog=backlog) as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family, backlog=backlog) as listener:
         listener.settimeout(DEADLINE)
-        yield listener, "127.0.0.1:%d" % listener.getsockname()[1]
+        host, port = listener.getsockname()[:2]
+        yield listener, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Upstream(threading.Thread):

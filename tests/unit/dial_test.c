@@ -4,7 +4,6 @@
 #include "loop.h"
 #include "unit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -66,18 +65,6 @@ static void stop_server(struct server *server)
         closep(&server->fd);
         for (size_t i = 0; i < ELEMENTS(server->fills); i++)
                 closep(&server->fills[i]);
-}
-
-static int count_descriptors(void)
-{
-        DIR *directory = opendir("/proc/self/fd");
-        int n = 0;
-
-        assert_non_null(directory);
-        while (readdir(directory))
-                n++;
-        assert_int_equal(closedir(directory), 0);
-        return n;
 }
 
 /* Dials the first @n servers. */

@@ -11,7 +11,6 @@
 #include "mistakes.h"
 #include "turning.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -281,19 +280,6 @@ static void expect_failed(struct client *c, int error, const char *name)
         assert_int_equal(c->error, error);
         assert_int_equal(c->fd, -1);
         assert_string_equal(c->name, name);
-}
-
-/* How many descriptors the process has, with the one that counts them. */
-static unsigned count_descriptors(void)
-{
-        DIR *directory = opendir("/proc/self/fd");
-        unsigned n = 0;
-
-        assert_non_null(directory);
-        while (readdir(directory)) /* NOLINT(concurrency-mt-unsafe): nobody else reads it */
-                n++;
-        assert_int_equal(closedir(directory), 0);
-        return n;
 }
 
 static unsigned descriptors; /* of the process before a test */

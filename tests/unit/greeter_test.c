@@ -152,7 +152,7 @@ static void longest_header(void **state)
         struct greeted g;
 
         (void)state;
-        memcpy(data + PROXY_PARSE_MAX, PAYLOAD, strlen(PAYLOAD));
+        memcpy(data + PROXY_PARSE_MAX, PAYLOAD, sizeof(PAYLOAD));
         open_connection(&g);
         g.frees = true;
         greet(&g);

@@ -110,17 +110,6 @@ static bool receives(int fd, struct received *received, const char *text)
         return text ? strstr(received->text, text) != NULL : received->ended || received->reset;
 }
 
-static size_t count(const char *text, const char *word)
-{
-        size_t n = 0;
-
-        while ((text = strstr(text, word))) {
-                n++;
-                text += strlen(word);
-        }
-        return n;
-}
-
 static void test_requests(void **state)
 {
         static const char *const requests[][2] = {
@@ -165,7 +154,7 @@ static void test_pipelined_requests_and_half_close(void **state)
         assert_int_equal(shutdown(fd, SHUT_WR), 0);
         turn_until(receives(fd, &received, NULL));
         assert_true(received.ended);
-        assert_int_equal(count(received.text, "200 OK"), 3);
+        assert_int_equal(count_words(received.text, "200 OK"), 3);
         assert_non_null(strstr(received.text, "GET /3 "));
         close(fd);
 }
@@ -190,7 +179,7 @@ static void test_closing(void **state)
                 send_text(fd, requests[i]);
                 turn_until(receives(fd, &received, NULL));
                 assert_true(received.ended);
-                assert_int_equal(count(received.text, "HTTP/1."), 1);
+                assert_int_equal(count_words(received.text, "HTTP/1."), 1);
                 close(fd);
         }
 }

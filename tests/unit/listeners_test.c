@@ -9,7 +9,6 @@
 #include "mistakes.h"
 #include "turning.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -183,18 +182,6 @@ static void expect_served(unsigned port, const char *service)
 }
 
 /* Life */
-
-static unsigned count_descriptors(void)
-{
-        DIR *directory = opendir("/proc/self/fd");
-        unsigned n = 0;
-
-        assert_non_null(directory);
-        while (readdir(directory)) /* NOLINT(concurrency-mt-unsafe): nobody else reads it */
-                n++;
-        assert_int_equal(closedir(directory), 0);
-        return n;
-}
 
 static int start(void **state)
 {
@@ -426,31 +413,31 @@ static void failure_changes_nothing(void **state)
         assert_int_equal(close(other), 0);
 }
 
-/* Lowers the limit, so that no further descriptor can be opened. @before: set to the old limit. */
-static void use_up_descriptors(struct rlimit *before)
+/* Connects a client while no descriptor is left to accept it with. Return: its socket. */
+static int connect_without_descriptors(void)
 {
-        int least = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-        struct rlimit none = { .rlim_cur = (rlim_t)least };
+        struct rlimit before, none;
+        int client, least;
 
+        apply("a = { listen = \"127.0.0.1:0\"; };");
+        client = connect_to(only_port());
+        least = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
         assert_int_equal(close(least), 0);
-        assert_int_equal(getrlimit(RLIMIT_NOFILE, before), 0);
-        none.rlim_max = before->rlim_max;
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = (struct rlimit){ .rlim_cur = (rlim_t)least, .rlim_max = before.rlim_max };
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        turn_a_while();
+        assert_int_equal(n_accepted, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        return client;
 }
 
 /* With no descriptor left, clients wait until a connection has ended. */
 static void no_descriptors(void **state)
 {
-        struct rlimit before;
-        int client;
+        int client = connect_without_descriptors();
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        client = connect_to(only_port());
-        use_up_descriptors(&before);
-        turn_a_while();
-        assert_int_equal(n_accepted, 0);
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         listeners_resume(listeners);
         turn_a_while(); /* less than the second after which it would try again by itself */
         assert_int_equal(n_accepted, 1);
@@ -460,16 +447,9 @@ static void no_descriptors(void **state)
 /* Nobody says that a descriptor is free again: accepting is tried anyway. */
 static void tries_again(void **state)
 {
-        struct rlimit before;
-        int client;
+        int client = connect_without_descriptors();
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        client = connect_to(only_port());
-        use_up_descriptors(&before);
-        turn_a_while();
-        assert_int_equal(n_accepted, 0);
-        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         expect_accepted(0, "a");
         assert_int_equal(close(client), 0);
 }

@@ -227,17 +227,6 @@ static void journal_record(void **state)
         assert_non_null(strstr(journal, "MESSAGE=\nPRIORITY=5\n"));
 }
 
-static size_t count(const char *text, const char *word)
-{
-        size_t n = 0;
-
-        while ((text = strstr(text, word))) {
-                n++;
-                text += strlen(word);
-        }
-        return n;
-}
-
 /* Whatever the error, records wait in order, and none is lost while the queue has room. */
 static void journal_that_comes_back(void **state)
 {
@@ -258,7 +247,7 @@ static void journal_that_comes_back(void **state)
                 if (i % 2)
                         log_retry();
                 log_write(LOG_READY, NULL, "three");
-                assert_int_equal(count(journal, "MESSAGE="), 3);
+                assert_int_equal(count_words(journal, "MESSAGE="), 3);
                 assert_true(strstr(journal, "MESSAGE=one\n") < strstr(journal, "MESSAGE=two\n"));
                 assert_true(strstr(journal, "MESSAGE=two\n") < strstr(journal, "MESSAGE=three\n"));
                 journal[0] = '\0';
@@ -292,9 +281,9 @@ static void journal_that_is_gone_for_long(void **state)
                 while (said[-1] != '=')
                         said--;
                 lost = strtoul(said, NULL, 10);
-                assert_int_equal(count(journal, "MESSAGE=record\n") + lost, ALL);
+                assert_int_equal(count_words(journal, "MESSAGE=record\n") + lost, ALL);
                 assert_in_range(lost, 1, ALL - 1);
-                assert_int_equal(count(journal, " lost: "), 1);
+                assert_int_equal(count_words(journal, " lost: "), 1);
                 assert_non_null(strstr(journal, cases[i].why));
                 assert_null(strstr(said, "MESSAGE=record\n"));
                 assert_non_null(strstr(said, "PRIORITY=4\n"));

@@ -51,53 +51,43 @@ static void expect_bad(parse_fn *parse, int error, const char *const *texts, siz
         assert_true(ok);
 }
 
+/* Every unit of systemd.time(7), by all its names, and what it is in terms of another unit. */
 static void every_unit(void **state)
 {
-        static const struct good units[] = {
-                { "", USEC_PER_SEC },
-                { "usec", 1 },
-                { "us", 1 },
-                { "\u00b5s", 1 },
-                { "\u03bcs", 1 },
-                { "msec", USEC_PER_MSEC },
-                { "ms", USEC_PER_MSEC },
-                { "seconds", USEC_PER_SEC },
-                { "second", USEC_PER_SEC },
-                { "sec", USEC_PER_SEC },
-                { "s", USEC_PER_SEC },
-                { "minutes", MINUTE },
-                { "minute", MINUTE },
-                { "min", MINUTE },
-                { "m", MINUTE },
-                { "hours", HOUR },
-                { "hour", HOUR },
-                { "hr", HOUR },
-                { "h", HOUR },
-                { "days", DAY },
-                { "day", DAY },
-                { "d", DAY },
-                { "weeks", 7 * DAY },
-                { "week", 7 * DAY },
-                { "w", 7 * DAY },
-                { "months", MONTH },
-                { "month", MONTH },
-                { "M", MONTH },
-                { "years", YEAR },
-                { "year", YEAR },
-                { "y", YEAR },
+        static const struct {
+                const char *names, *equals;
+        } units[] = {
+                { "usec us \u00b5s \u03bcs", "0.001 ms" },
+                { "msec ms", "0.001 s" },
+                { "seconds second sec s", "1" },
+                { "minutes minute min m", "60 s" },
+                { "hours hour hr h", "60 min" },
+                { "days day d", "24 h" },
+                { "weeks week w", "7 d" },
+                { "months month M", "30.44 d" },
+                { "years year y", "365.25 d" },
         };
 
         (void)state;
         for (size_t i = 0; i < ELEMENTS(units); i++) {
-                char close[32], apart[32], half[32];
-                const struct good cases[] = { { close, 7 * units[i].value },
-                                              { apart, 7 * units[i].value },
-                                              { half, units[i].value * 5 / 2 } };
+                char names[64], *rest = names;
+                uint64_t one = 0;
 
-                (void)snprintf(close, sizeof(close), "7%s", units[i].text);
-                (void)snprintf(apart, sizeof(apart), " 7 \t%s ", units[i].text);
-                (void)snprintf(half, sizeof(half), "2.5%s", units[i].text);
-                expect_good(quantity_parse_usec, cases, ELEMENTS(cases));
+                assert_int_equal(quantity_parse_usec(units[i].equals, &one), 0);
+                (void)snprintf(names, sizeof(names), "%s", units[i].names);
+                for (const char *name; (name = strtok_r(rest, " ", &rest));) {
+                        char close[32], apart[32], half[32];
+                        const struct good cases[] = {
+                                { close, 7 * one },
+                                { apart, 7 * one },
+                                { half, one * 5 / 2 },
+                        };
+
+                        (void)snprintf(close, sizeof(close), "7%s", name);
+                        (void)snprintf(apart, sizeof(apart), " 7 \t%s ", name);
+                        (void)snprintf(half, sizeof(half), "2.5%s", name);
+                        expect_good(quantity_parse_usec, cases, ELEMENTS(cases));
+                }
         }
 }
 
@@ -116,6 +106,10 @@ static void spans(void **state)
                 { "0s", 0 },
                 { "0.0", 0 },
                 { "000", 0 },
+                /* without a unit: seconds */
+                { "7", 7 * USEC_PER_SEC },
+                { " 7 \t ", 7 * USEC_PER_SEC },
+                { "2.5", 2500000 },
                 /* fractions are exact, and cut off below a microsecond */
                 { "0.1", 100000 },
                 { ".5s", 500000 },

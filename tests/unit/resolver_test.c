@@ -6,7 +6,6 @@
 #include "resolver.h"
 #include "turning.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -83,24 +82,12 @@ static void set_open(bool open)
 static struct resolver *resolver;
 static struct asker asker;
 
-static unsigned count_tasks(void)
-{
-        DIR *tasks = opendir("/proc/self/task");
-        unsigned n = 0;
-
-        assert_non_null(tasks);
-        while (readdir(tasks)) /* NOLINT(concurrency-mt-unsafe): nobody else reads it */
-                n++;
-        assert_int_equal(closedir(tasks), 0);
-        return n - 2; /* . and .. */
-}
-
 static unsigned tasks; /* the process's threads without those of a resolver */
 
 static int start(void **state)
 {
         /* A thread of the previous test may still be ending. */
-        for (uint64_t end = now_usec() + DEADLINE_USEC; count_tasks() > tasks;) {
+        for (uint64_t end = now_usec() + DEADLINE_USEC; count_entries("/proc/self/task") > tasks;) {
                 if (now_usec() > end)
                         return -1;
                 (void)usleep(1000);
@@ -312,7 +299,7 @@ static void bound(void **state)
         client_ask(&same, "stuck0"); /* needs no thread of its own */
         turn_a_while();
         assert_int_equal(n_calls, RESOLVER_THREADS + 1);
-        assert_int_equal(count_tasks() - tasks, RESOLVER_THREADS);
+        assert_int_equal(count_entries("/proc/self/task") - tasks, RESOLVER_THREADS);
         for (size_t i = 1; i < ELEMENTS(behind); i++)
                 query_free(behind[i].query);
         set_open(true);
@@ -331,11 +318,11 @@ static void threads_end_when_idle(void **state)
 
         (void)state;
         assert_int_equal(ask_and_wait("good"), 0);
-        assert_int_equal(count_tasks() - tasks, 1);
-        turn_until(count_tasks() == tasks);
+        assert_int_equal(count_entries("/proc/self/task") - tasks, 1);
+        turn_until(count_entries("/proc/self/task") == tasks);
         assert_int_equal(ask_and_wait("good"), 0); /* and threads start again */
         resolver = resolver_free(resolver);
-        turn_until(count_tasks() == tasks);
+        turn_until(count_entries("/proc/self/task") == tasks);
 }
 
 /* The resolver does not wait for a look-up that hangs. Its thread ends later. */
@@ -349,9 +336,9 @@ static void freed_while_a_look_up_hangs(void **state)
         turn_until(n_stuck == 1);
         query_free(client.query);
         resolver = resolver_free(resolver);
-        turn_until(count_tasks() <= tasks + 1);
+        turn_until(count_entries("/proc/self/task") <= tasks + 1);
         set_open(true);
-        turn_until(count_tasks() == tasks);
+        turn_until(count_entries("/proc/self/task") == tasks);
         assert_null(resolver_free(NULL));
 }
 
@@ -381,6 +368,6 @@ int main(void)
         /* ThreadSanitizer starts a thread of its own with the first thread. */
         if (pthread_create(&thread, NULL, nothing, NULL) != 0 || pthread_join(thread, NULL) != 0)
                 return 1;
-        tasks = count_tasks();
+        tasks = count_entries("/proc/self/task");
         return run_on_all_backends(tests) + cmocka_run_group_tests(slow, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <ftw.h>
 #include <string.h>
 #include <sys/random.h>
@@ -80,6 +81,35 @@ static inline char *read_text(const char *path)
         if (n < 0 && text)
                 text[0] = '\0'; /* an empty file */
         return text;
+}
+
+/* Return: how many entries a directory has. */
+static inline unsigned count_entries(const char *path)
+{
+        DIR *directory = opendir(path);
+        unsigned n = 0;
+
+        assert_non_null(directory);
+        while (readdir(directory)) /* NOLINT(concurrency-mt-unsafe): nobody else reads it */
+                n++;
+        assert_int_equal(closedir(directory), 0);
+        return n - 2; /* without . and .. */
+}
+
+/* Return: how many descriptors the process has. */
+static inline unsigned count_descriptors(void)
+{
+        return count_entries("/proc/self/fd") - 1; /* without that of the directory */
+}
+
+/* Return: how often @word is in @text. */
+static inline unsigned count_words(const char *text, const char *word)
+{
+        unsigned n = 0;
+
+        for (; (text = strstr(text, word)); text += strlen(word))
+                n++;
+        return n;
 }
 
 /*
