@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The connection: how it begins, what its streams and links tell it, and what is done to it. */
+/* The life of a connection: its beginning, the callbacks of its streams and links, its settings. */
 #include "connection.h"
 #include "greeter.h"
 #include "quantity.h"
@@ -84,7 +84,7 @@ static const struct stream_events carrying_stream_events = {
         .on_settled = on_settled,
 };
 
-/* Of a client that nobody but itself receives: urgent data ends the session. */
+/* For an echo: urgent data ends the session. */
 static const struct stream_events echo_stream_events = {
         .on_data = on_data,
         .on_end = on_end,
@@ -200,7 +200,7 @@ static void release(struct loop_task *task)
 {
         struct connection *c = container_of(task, struct connection, release);
 
-        for (unsigned i = 0; i < c->n_sides; i++) /* before the owner hears of it */
+        for (unsigned i = 0; i < c->n_sides; i++) /* before on_closed */
                 stream_deinit(&c->sides[i]->stream);
         if (c->mode->free)
                 c->mode->free(c);
@@ -292,13 +292,14 @@ static int set_reset_after(struct connection *c)
         return 0;
 }
 
-/* Whether the session has ended, or will once the last bytes have passed. */
+/* Whether the session has ended, or will end when its last bytes have passed. */
 static bool is_ending(const struct connection *c)
 {
         return c->closed || c->ending.failed;
 }
 
-/* Bytes may be spliced where nobody looks at them: not into several links, nor into the log. */
+/* Bytes may be spliced if nothing needs to see them: they go into one link, and not into the log.
+ */
 static void set_bulk(struct connection *c)
 {
         bool bulk = !c->mode->put && !c->owner->log_payload;
@@ -307,7 +308,7 @@ static void set_bulk(struct connection *c)
                 link_set_bulk(&c->sides[i]->link, bulk);
 }
 
-/* Puts the limits and shaping values of c->config into force. */
+/* Applies the limits and shaping values of c->config. */
 static int connection_configure(struct connection *c)
 {
         int r = set_reset_after(c);
@@ -317,7 +318,7 @@ static int connection_configure(struct connection *c)
                                     c->config->send_delay_usec ? c->config->message_bytes
                                                                : LOOP_SCRATCH_BYTES);
         set_bulk(c);
-        /* Less of a delay sends, and sending can fail. */
+        /* A shorter delay may send bytes at once, and sending can fail. */
         for (unsigned i = 0; c->started && i < c->n_sides && r == 0 && !is_ending(c); i++)
                 r = shape(c, c->sides[i]);
         return r < 0 || is_ending(c) ? r : idle_set(c);
@@ -336,13 +337,13 @@ int connection_start(struct connection *c)
         c->open_links = c->n_sides;
         c->started = true;
         r = connection_configure(c);
-        idle_touch(c); /* waiting for the other side was no idleness */
+        idle_touch(c); /* the wait for the other side does not count as idle time */
         for (unsigned i = 0; i < c->n_sides && r == 0 && !is_ending(c); i++)
                 r = stream_resume(&c->sides[i]->stream);
         return r;
 }
 
-/* The client is known: the session begins. @by: the proxy that speaks for it; NULL: none. */
+/* Begins the session when the client is known. @by: its proxy; NULL: none. */
 static void connection_open(struct connection *c, const struct proxy_header *header, const char *by)
 {
         const struct log_about about = connection_about(c);
@@ -400,7 +401,7 @@ static void on_header(void *arg, int error, const struct proxy_header *header)
         connection_open(c, header, proxy);
 }
 
-/* Waits for the header that every client of the service has to send first. */
+/* Waits for the PROXY header that every client of the service must send first. */
 static void await_header(struct connection *c, const struct address *peer)
 {
         const struct service_config *config = c->config;

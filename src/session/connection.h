@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One session with a client: who, which service, how its streams are linked, when and why it ended.
+ * A connection: a session with a client, its service, and its sides.
  *
- * What differs between the modes is a table of four operations; half-close, back-pressure, idle
- * time and the log are the same for all and live here and in the link.
+ * A mode is a table of four operations. Half-close, back-pressure, idle time and the log are the
+ * same for all modes; they are here and in the link.
  *
  * Thread: the loop's.
  */
@@ -19,15 +19,15 @@ struct connection;
 struct dialers;
 struct side;
 
-/* What a connection tells its owner, and what the owner's connections have in common. */
+/* The owner of connections: its callback, and what they have in common. */
 struct connection_owner {
-        /* It has ended, its socket is closed, it is about to be freed: take it out of every list.
-         */
+        /* The connection has ended and its sockets are closed. It is freed after this call, so the
+         * owner must take it out of every list. */
         void (*on_closed)(struct connection_owner *owner, struct connection *connection);
         struct loop *loop;
-        struct dialers *dialers; /* of relays */
-        bool log_payload;        /* the log shows what is received and sent */
-        uint64_t seed;           /* of the conditions of connections that begin from now on */
+        struct dialers *dialers; /* for relays */
+        bool log_payload;        /* log the bytes received and sent */
+        uint64_t seed;           /* for the conditions of new connections */
 };
 
 /* A client that has been accepted. */
@@ -40,40 +40,40 @@ struct client {
 };
 
 /*
- * A mode: what a client is linked to. One constant table each; see echo.h, relay.h and hub.h.
+ * A mode: a constant table, which decides what a client is linked to; see echo.h, relay.h, hub.h.
  */
 struct mode {
-        /* Of what a client sends: "upstream". NULL: the client itself, which ends with the first
-         * urgent byte, as the article has it; to others urgent bytes are carried. */
+        /* Names the receiver of a client's bytes for the log: "upstream". NULL: the client itself;
+         * then an urgent byte ends the connection, as in the article's server. Other modes pass
+         * urgent bytes on. */
         const char *receiver;
         /*
          * Makes the other side, if there is one, and calls connection_start(), at once or later.
-         * Until then nothing is read from the client. May end the connection. @header: what a proxy
-         * said about the client; NULL: nothing. Return: 0 or -errno.
+         * Until then nothing is read from the client. May end the connection. @header: the PROXY
+         * header of the client; NULL: none. Return: 0 or -errno.
          */
         int (*open)(struct connection *connection, const struct proxy_header *header);
-        /* Bytes came in on a side. NULL: they go to the other side. */
+        /* Passes on bytes that were read on a side. NULL: they go to the other side. */
         void (*put)(struct side *side, struct share *share);
-        /* Stops every callback of what open made, but for the sides'; NULL: there is none. */
+        /* Ends all callbacks of objects that open made, except the sides'. May be NULL. */
         void (*stop)(struct connection *connection);
-        /* Frees what open made; the sides' sockets are closed by then. NULL: there is nothing. */
+        /* Frees the objects that open made, after the sides' sockets were closed. May be NULL. */
         void (*free)(struct connection *connection);
 };
 
 /*
- * One side of a session: a socket, and the link that carries bytes into it. What is received on the
- * socket goes to the other side's link; the only side of an echo or of a hub's member is its own
- * other side.
+ * A side of a session: a socket, and the link that carries bytes into it. Bytes received on the
+ * socket go to the other side's link. An echo and a member of a hub have only one side, which is
+ * its own other side.
  */
 struct side {
         struct connection *connection;
         struct stream stream;
         struct link link;
-        const char
-                *name; /* for the log: where to, or from; NULL: the client, whom lines begin with */
+        const char *name; /* for the log; NULL: the client, whose name begins the lines anyway */
 };
 
-/* The longest "[IPv6%scope]:port" and the NUL; a unix client is "unix:pid=…,uid=…". */
+/* The longest "[IPv6%scope]:port" with the NUL. A unix client is "unix:pid=…,uid=…". */
 #define CONNECTION_CLIENT_SIZE 64
 
 struct connection {
@@ -85,26 +85,26 @@ struct connection {
         struct service_shard *shard;   /* with a reference to its service */
         struct service_config *config; /* a reference */
         struct side client;
-        struct side *sides[2]; /* the client, and what it is relayed to once that is connected */
+        struct side *sides[2]; /* the client, and the upstream when it is connected */
         unsigned n_sides;
-        union { /* of the mode; NULL: not opened */
+        union { /* the mode's; NULL: not opened */
                 struct relay *relay;
                 struct member *member;
         };
-        struct greeter *greeter; /* waits for a PROXY header; NULL: none, or no longer */
+        struct greeter *greeter; /* waits for a PROXY header; NULL: none */
         struct idle idle;
         struct timer reset; /* fires when reset_after has passed */
         struct ending ending;
         uint64_t reset_after_usec;
-        unsigned faults; /* that are of neither way */
+        unsigned faults; /* of the connection as a whole */
         struct loop_task release;
         uint64_t id;
-        uint64_t seed; /* of what conditions draw; see random.h */
+        uint64_t seed; /* for the random choices of conditions; see random.h */
         uint64_t began_usec;
-        unsigned open_links; /* whose end has not been passed on */
-        bool opened;         /* the client is known, and what it sends counts */
+        unsigned open_links; /* links whose end has not been passed on */
+        bool opened;         /* the client is known, and its bytes count */
         bool started;        /* the sides are linked */
-        bool closed;         /* the record of its end is written, and nothing passes any more */
+        bool closed;         /* the record of its end is written, and no byte passes any more */
         char client_name[CONNECTION_CLIENT_SIZE];
 };
 
@@ -122,14 +122,14 @@ _must_use_ int connection_new(struct connection_owner *owner, const struct mode 
                               struct connection **out);
 
 /**
- * connection_reconfigure() - live on with new settings of the service
+ * connection_reconfigure() - apply a new configuration of the service
  *
- * Takes over limits and shaping values, unless the mode is another one. Does nothing if @config is
- * what the connection has.
+ * Applies limits and shaping values, unless the mode has changed. Has no effect if the connection
+ * has this configuration already.
  */
 void connection_reconfigure(struct connection *connection, struct service_config *config);
 
-/* Takes note that the owner's @log_payload has changed. */
+/* Applies a change of the owner's @log_payload. */
 void connection_update_log(struct connection *connection);
 
 /**
@@ -143,14 +143,15 @@ _must_use_ int side_init(struct side *side, struct connection *connection, int f
                          const char *name);
 
 /**
- * side_send_header() - send what is no client's to a side, ahead of everything
+ * side_send_header() - send bytes that are not a client's to a side, before all others
  *
- * Before connection_start(): no condition touches it, and no count has it. May end the connection.
+ * Called before connection_start(). Conditions do not apply to these bytes, and no counter includes
+ * them. May end the connection.
  */
 void side_send_header(struct side *side, const uint8_t *data, size_t n);
 
 /**
- * connection_start() - for a mode: link the sides there are, and read them
+ * connection_start() - for modes: link the sides, and begin to read from them
  * Return: 0; -ENOMEM.
  */
 _must_use_ int connection_start(struct connection *connection);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dialer. It does one thing at a time: it waits for a socket to connect, for an answer of the
- * resolver, or for a moment. @on_next is what happens when that moment comes.
+ * A dialer waits for one thing at a time: for a socket to connect, for an answer of the resolver,
+ * or for a moment, at which @on_next is called.
  */
 #include "dialer.h"
 
@@ -9,9 +9,8 @@
 #include <event2/event_struct.h>
 #include <string.h>
 
-/* The pause before a unix socket is tried again whose backlog is full: TCP would do so by itself.
- */
-#define FULL_USEC (10 * USEC_PER_MSEC)
+/* The pause before another attempt at a unix socket with a full backlog. TCP retries by itself. */
+#define FULL_RETRY_USEC (10 * USEC_PER_MSEC)
 
 struct dialer {
         struct dialers *dialers;
@@ -23,14 +22,14 @@ struct dialer {
         struct timer next;
         void (*on_next)(struct dialer *d);
         struct event connected;          /* @fd is connected, or has failed */
-        struct query *query;             /* of @upstream; NULL: it has no name */
-        size_t next_address;             /* of @query to try */
-        size_t next_upstream;            /* to try when the addresses of @query are used up */
-        const struct upstream *upstream; /* that is tried, or was tried last */
-        struct address address;          /* that is tried, */
-        uint64_t tried_usec;             /* since then */
+        struct query *query;             /* for @upstream; NULL: it has no name */
+        size_t next_address;             /* the index of the next address of @query */
+        size_t next_upstream;            /* the index of the upstream after @upstream */
+        const struct upstream *upstream; /* the one that is tried, or was tried last */
+        struct address address;          /* the one that is tried */
+        uint64_t tried_usec;             /* when the attempt at @address began */
         uint64_t began_usec;
-        int fd; /* that connects; -1: none */
+        int fd; /* the socket that connects; -1: none */
         int error;
 };
 
@@ -59,7 +58,7 @@ static void stop_waiting_for_socket(struct dialer *d)
                 (void)event_del(&d->connected);
 }
 
-/* Calls @what from the loop as soon as the present callback has returned. */
+/* Calls @what from the loop when the current callback has returned. */
 static void call_soon(struct dialer *d, void (*what)(struct dialer *d))
 {
         d->on_next = what;
@@ -68,7 +67,7 @@ static void call_soon(struct dialer *d, void (*what)(struct dialer *d))
         event_active(&d->connected, EV_TIMEOUT, 0);
 }
 
-/* Calls @what at @until_usec, or soon if there is no memory for a timer. */
+/* Calls @what at @until_usec, or soon if the timer cannot be set. */
 static void call_at(struct dialer *d, uint64_t until_usec, void (*what)(struct dialer *d))
 {
         d->on_next = what;
@@ -76,7 +75,7 @@ static void call_at(struct dialer *d, uint64_t until_usec, void (*what)(struct d
                 call_soon(d, what);
 }
 
-/* Gives up the address that was tried. The next one is tried in the next turn of the loop. */
+/* Ends the attempt at an address. The next one is tried in the next turn of the loop. */
 static void fail(struct dialer *d, int error)
 {
         stop_waiting_for_socket(d);
@@ -92,7 +91,7 @@ static void time_out(struct dialer *d)
         fail(d, -ETIMEDOUT);
 }
 
-/* Gives up a connected socket with a reset, so that it does not keep its port (TIME_WAIT). */
+/* Closes a connected socket with a reset, so that it does not keep its port in TIME_WAIT. */
 static void drop(struct dialer *d, int error)
 {
         const struct linger none = { .l_onoff = 1 };
@@ -102,8 +101,8 @@ static void drop(struct dialer *d, int error)
 }
 
 /*
- * Whether a connection to @address would come back to the service. A service that listens on all
- * addresses may well have an upstream of the same port on another host.
+ * Whether a connection to @address would lead back to the service. A service that listens on all
+ * addresses may have an upstream with the same port on another host.
  */
 static bool is_listened_on(const struct service_config *config, const struct address *address)
 {
@@ -115,9 +114,9 @@ static bool is_listened_on(const struct service_config *config, const struct add
 }
 
 /*
- * Whether a connected socket is connected to itself. When nobody listens on a port of this host,
- * Linux may choose that port for the local end as well. To keep such a socket would keep the real
- * upstream from listening there.
+ * Whether a socket is connected to itself. If nobody listens on a port of this host, Linux may
+ * choose the same port as the source port. Keeping such a socket would prevent the real upstream
+ * from listening there.
  */
 static bool is_self(const struct dialer *d)
 {
@@ -163,7 +162,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
                 succeed(d);
 }
 
-/* @out: set to a socket to connect to @address with. Return: 0; what socket(2) fails with. */
+/* Makes a socket for connecting to @address. Return: 0; what socket(2) fails with. */
 static int make_socket(const struct address *address, const struct socket_options *options,
                        int *out)
 {
@@ -178,7 +177,7 @@ static int make_socket(const struct address *address, const struct socket_option
 
 static void start_connecting(struct dialer *d);
 
-/* A unix socket's backlog is full (unix(7)): it may have room in a moment. */
+/* The backlog of a unix socket is full (unix(7)). It may have room in a moment. */
 static void try_again(struct dialer *d)
 {
         uint64_t now = now_usec();
@@ -188,7 +187,7 @@ static void try_again(struct dialer *d)
         if (now - d->tried_usec >= d->config->connect_timeout_usec)
                 fail(d, -ETIMEDOUT);
         else
-                call_at(d, now + FULL_USEC, start_connecting);
+                call_at(d, now + FULL_RETRY_USEC, start_connecting);
 }
 
 static void await_connection(struct dialer *d)
@@ -242,7 +241,7 @@ static void try_address(struct dialer *d, const struct address *address)
 
 /* Names */
 
-/* The next address of the name that is tried. Return: whether there is one. */
+/* Gets the next address of the upstream's name. Return: whether there is one. */
 static bool take_address(struct dialer *d, struct address *out)
 {
         const struct address *addresses;

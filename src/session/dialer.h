@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connects to an upstream of a service, without blocking: looks up its name, tries each address,
- * then the next upstream, then all of them again.
+ * A dialer connects to an upstream of a service without blocking. It looks up the upstream's name
+ * and tries each address, then the next upstream, and then all of them again.
  *
  * Thread: the loop's.
  */
@@ -12,12 +12,12 @@
 #include "retry.h"
 #include "service.h"
 
-/* What a name of an upstream takes at most, with the NUL. */
+/* The longest name of an upstream, with the NUL. */
 #define DIALER_NAME_SIZE 300
 
 struct dialer;
 
-/* What the dialers of one loop share. Embedded in its owner; all members are its own. */
+/* Common to the dialers of one loop. Embedded in its owner. The members are private. */
 struct dialers {
         struct loop *loop;
         struct asker asker;
@@ -25,36 +25,38 @@ struct dialers {
 };
 
 /*
- * What a dialer tells its owner. on_connected or on_failed is the last call. It is not made from
- * within dialer_new(), and may free the dialer.
+ * Callbacks. on_connected or on_failed is the last one. It is not called from within dialer_new(),
+ * and may free the dialer.
  *
  * @name:  the upstream, as the configuration has it; valid until the dialer is freed
  * @error: -ECONNREFUSED, -ETIMEDOUT, -EHOSTDOWN: the name cannot be looked up, -EDEADLK: the
- * service itself listens at the address, -EMFILE, …
+ *         service itself listens at the address, -EMFILE, …
  */
 struct dialer_events {
-        /* An address cannot be reached. The next one is tried, if there is one. Frees nothing. */
+        /* An address cannot be reached. The next one is tried. Must not free the dialer. */
         void (*on_try_failed)(void *arg, int error, const char *name);
-        /* It waits: for connect_delay, or for the next retry. Frees nothing. */
+        /* The dialer waits for connect_delay or for the next retry. Must not free the dialer. */
         void (*on_waiting)(void *arg);
-        /* @fd: the callee's; non-blocking, close-on-exec; see socket_options_prepare(). */
+        /* @fd: for the callee to close; non-blocking, close-on-exec; see socket_options_prepare().
+         */
         void (*on_connected)(void *arg, int fd, const char *name);
-        /* No upstream can be reached. @error: of the last try. */
+        /* No upstream can be reached. @error: that of the last attempt. */
         void (*on_failed)(void *arg, int error, const char *name);
 };
 
-/* Prepares what is shared. @resolver, @loop: see asker_init(); both outlive all dialers. */
+/* @resolver, @loop: see asker_init(); both outlive all dialers. */
 void dialers_init(struct dialers *dialers, struct loop *loop, struct resolver *resolver);
 
 /**
- * dialer_new() - begin to connect to the first upstream of a service that can be reached
- * @dialers: of the caller's loop; outlives the dialer
+ * dialer_new() - begin to connect to the first upstream that can be reached
+ * @dialers: those of the caller's loop; outlive the dialer
  * @service: outlives the dialer
- * @config:  a reference is taken. Its upstreams are tried in order, and each address of a name in
- *           turn, each for connect_timeout, after connect_delay; and all again, see retry.h, for as
- *           long as connect_wait says.
+ * @config:  the dialer takes a reference
  * @events:  called with @arg
  * @out:     set to the dialer; freed with dialer_free()
+ *
+ * After connect_delay, upstreams are tried in order, and the addresses of a name in turn, each for
+ * connect_timeout. Until connect_wait is over, all are tried again; see retry.h.
  *
  * Return: 0; -ENOMEM; -EUSERS: max_dialing clients of the service are being connected already.
  */
@@ -63,7 +65,7 @@ _must_use_ int dialer_new(struct dialers *dialers, struct service *service,
                           void *arg, struct dialer **out);
 
 /**
- * dialer_free() - give up what is under way
+ * dialer_free() - cancel and free a dialer
  * Return: NULL.
  */
 struct dialer *dialer_free(struct dialer *dialer);

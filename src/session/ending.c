@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Endings. A session ends once: end() stops its links, counts what is lost, writes the record, and
- * decides what the sides see. Memory and descriptors go when the loop has come back from all
+ * A session ends once: end() stops its links, counts lost bytes, writes the record, and decides
+ * what the sides see. Memory and descriptors are freed when the loop has returned from all
  * callbacks.
  */
 #include "ending.h"
@@ -13,25 +13,25 @@
 #include <inttypes.h>
 
 /*
- * Polling for bytes to arrive: first after 30 ms, then after twice as long each time, up to 1 s;
- * LIMIT_POLLS take about 1 s. nginx has the same two bounds for its lingering close
- * (lingering_time, lingering_timeout).
+ * Polling whether bytes have arrived: first after 30 ms, then doubling to 1 s. LIMIT_POLLS take
+ * about 1 s. The other two bounds are those of nginx's lingering close (lingering_time,
+ * lingering_timeout).
  */
-#define POLL_FIRST_USEC (30 * USEC_PER_MSEC)
-#define POLL_LAST_USEC  USEC_PER_SEC
-#define LIMIT_POLLS     5
-#define WAIT_MOST_USEC  (30 * USEC_PER_SEC)
-#define STILL_MOST_USEC (5 * USEC_PER_SEC)
+#define POLL_MIN_USEC  (30 * USEC_PER_MSEC)
+#define POLL_MAX_USEC  USEC_PER_SEC
+#define LIMIT_POLLS    5
+#define WAIT_MAX_USEC  (30 * USEC_PER_SEC)
+#define STALL_MAX_USEC (5 * USEC_PER_SEC)
 
-/* What is lost */
+/* Lost bytes */
 
-/* Of @lost, what @side would have received. */
+/* The count of lost bytes that @side would have received. */
 static uint64_t *lost_to(struct losses *lost, const struct side *side)
 {
         return side == &side->connection->client ? &lost->to_client : &lost->to_other;
 }
 
-/* Of @lost, what @side has sent. */
+/* The count of lost bytes that @side has sent. */
 static uint64_t *lost_from(struct losses *lost, const struct side *side)
 {
         const struct connection *c = side->connection;
@@ -39,7 +39,8 @@ static uint64_t *lost_from(struct losses *lost, const struct side *side)
         return side == &c->client && c->mode->receiver ? &lost->to_other : &lost->to_client;
 }
 
-/* The links have been stopped. Before there are any, bytes wait in the client's socket. */
+/* Counts lost bytes. The links have been stopped; before there were any, bytes wait in the client's
+ * socket. */
 static struct losses count_losses(const struct connection *c)
 {
         struct losses lost = { 0 };
@@ -57,8 +58,8 @@ static struct losses count_losses(const struct connection *c)
 
 /* The end */
 
-/* The last that is done to a session. */
-static void leave(struct connection *c)
+/* Ends all callbacks, and frees the session after this turn of the loop. */
+static void finish(struct connection *c)
 {
         timer_stop(&c->ending.poll);
         c->ending.served = NULL;
@@ -68,8 +69,9 @@ static void leave(struct connection *c)
 }
 
 /*
- * Lets a side see a reset when its socket is closed. That throws away what the side's system has
- * not acknowledged, so these bytes are lost, too. Some may be acknowledged at this very moment.
+ * Makes a side see a reset when its socket is closed. The reset discards bytes that the side's
+ * system has not acknowledged, so they are lost too. Some of them may be acknowledged at this very
+ * moment.
  */
 static void reset_side(struct side *side, struct losses *lost)
 {
@@ -79,7 +81,7 @@ static void reset_side(struct side *side, struct losses *lost)
         stream_stop(&side->stream);
         if (!side->connection->started)
                 return;
-        sent = link_sent(&side->link); /* a PROXY header came before that and is not counted */
+        sent = link_sent(&side->link); /* without a PROXY header */
         *lost_to(lost, side) += unacknowledged < sent ? unacknowledged : sent;
 }
 
@@ -97,7 +99,7 @@ static void stop(struct connection *c)
 static void linger(struct connection *c, struct side *served);
 
 /*
- * Ends a session, which has not ended yet. @limited: whose limit ends it; NULL: no limit does.
+ * Ends a session, which must not have ended yet. @limited: the side whose limit ends it, or NULL.
  * @text: says @reason in the log.
  */
 static void end(struct connection *c, bool reset, struct side *limited, enum reason reason,
@@ -110,7 +112,7 @@ static void end(struct connection *c, bool reset, struct side *limited, enum rea
         stop(c);
         lost = count_losses(c);
         if (limited)
-                *lost_to(&lost, limited) = 0; /* the limit is there to cut these off */
+                *lost_to(&lost, limited) = 0; /* they are beyond the limit */
         reset |= lost.to_client || lost.to_other;
         for (unsigned i = 0; reset && i < c->n_sides; i++)
                 if (c->sides[i] != limited)
@@ -119,16 +121,17 @@ static void end(struct connection *c, bool reset, struct side *limited, enum rea
         if (limited)
                 linger(c, limited);
         else
-                leave(c);
+                finish(c);
 }
 
-/* Errors of this process, not of a peer. */
+/* Whether the error is one of this process, not of a peer. */
 static bool is_own(int error)
 {
         return error == -ENOMEM || error == -ENOBUFS || error == -EMFILE || error == -ENFILE;
 }
 
-/* Ends a session in which a side has failed: "upstream 127.0.0.1:5432: reset by peer". */
+/* Ends a session with a failed side; the reason is like "upstream 127.0.0.1:5432: reset by peer".
+ */
 static void end_failed(struct connection *c)
 {
         int error = c->ending.error;
@@ -144,7 +147,7 @@ static void end_failed(struct connection *c)
 void connection_close(struct connection *c, enum reason reason)
 {
         if (c->ending.served)
-                leave(c);
+                finish(c);
         else if (!c->closed && c->ending.failed)
                 end_failed(c);
         else if (!c->closed)
@@ -173,11 +176,11 @@ void connection_reset_error(struct connection *c, int error)
 
 static int poll_later(struct connection *c)
 {
-        uint64_t usec = POLL_FIRST_USEC << (c->ending.polls < 16 ? c->ending.polls : 16);
+        uint64_t usec = POLL_MIN_USEC << (c->ending.polls < 16 ? c->ending.polls : 16);
 
         c->ending.polls++;
         return timer_set(&c->ending.poll,
-                         now_usec() + (usec < POLL_LAST_USEC ? usec : POLL_LAST_USEC));
+                         now_usec() + (usec < POLL_MAX_USEC ? usec : POLL_MAX_USEC));
 }
 
 static void on_poll(struct timer *timer);
@@ -190,9 +193,9 @@ static int start_polling(struct connection *c)
         return poll_later(c);
 }
 
-/* The end by a limit: what has been sent arrives first */
+/* The end at a limit: first, sent bytes must arrive */
 
-/* Whether the peer has ended its stream, too, or is gone. */
+/* Whether the peer has ended its stream too, or has left. */
 static bool is_done(const struct side *side)
 {
         return stream_is_stopped(&side->stream) || stream_has_ended(&side->stream);
@@ -203,7 +206,7 @@ static bool has_arrived(struct side *side)
         return is_done(side) || stream_unacknowledged(&side->stream) == 0;
 }
 
-/* The served side has the time to read all; for the other side it is enough that all arrives. */
+/* Whether the served side has read everything, and everything has arrived at the other side. */
 static bool is_served(const struct connection *c)
 {
         return is_done(c->ending.served) && has_arrived(connection_other(c->ending.served));
@@ -221,7 +224,7 @@ static void on_late_end(struct stream *stream)
         struct connection *c = container_of(stream, struct side, stream)->connection;
 
         if (is_served(c))
-                leave(c);
+                finish(c);
 }
 
 static void on_late_exception(struct stream *stream)
@@ -249,16 +252,16 @@ static void poll_served(struct connection *c)
 
         for (unsigned i = 0; i < c->n_sides; i++)
                 arrived &= has_arrived(c->sides[i]);
-        if (is_served(c) || now_usec() - c->ending.began_usec >= WAIT_MOST_USEC ||
+        if (is_served(c) || now_usec() - c->ending.began_usec >= WAIT_MAX_USEC ||
             (arrived && c->ending.polls >= LIMIT_POLLS) || poll_later(c) < 0)
-                leave(c);
+                finish(c);
 }
 
 static void linger(struct connection *c, struct side *served)
 {
         c->ending.served = served;
         if (start_polling(c) < 0) {
-                leave(c);
+                finish(c);
                 return;
         }
         for (unsigned i = 0; i < c->n_sides; i++) {
@@ -268,7 +271,7 @@ static void linger(struct connection *c, struct side *served)
                         stream_stop(stream);
         }
         if (is_served(c))
-                leave(c);
+                finish(c);
 }
 
 void connection_limit(struct side *side, const char *text)
@@ -279,7 +282,7 @@ void connection_limit(struct side *side, const char *text)
 
 /* The end by a failure: what has arrived is passed on first */
 
-/* Whether all that had arrived on the failed side has arrived on the other. */
+/* Whether all bytes from the failed side have arrived at the other side. */
 static bool is_passed_on(const struct connection *c)
 {
         struct side *failed = c->ending.failed, *to = connection_other(failed);
@@ -295,7 +298,7 @@ void connection_advance(struct connection *c)
                 end_failed(c);
 }
 
-/* Bytes that have moved from the failed side to the other one. */
+/* Return: a count that grows while bytes move from the failed side to the other side. */
 static uint64_t count_moved(const struct connection *c)
 {
         const struct side *failed = c->ending.failed;
@@ -312,8 +315,8 @@ static void poll_failed(struct connection *c)
         if (moved != e->moved)
                 e->moved_usec = now;
         e->moved = moved;
-        if (is_passed_on(c) || now - e->moved_usec >= STILL_MOST_USEC ||
-            now - e->began_usec >= WAIT_MOST_USEC || poll_later(c) < 0)
+        if (is_passed_on(c) || now - e->moved_usec >= STALL_MAX_USEC ||
+            now - e->began_usec >= WAIT_MAX_USEC || poll_later(c) < 0)
                 end_failed(c);
 }
 
@@ -328,9 +331,9 @@ static void on_poll(struct timer *timer)
 }
 
 /*
- * Nothing more goes to @side, which is read as before, until recv(2) reports the end or an error.
- * The other side is read, too, and what it sends is lost: a client may want to send all it has
- * before it reads an answer.
+ * Passes on bytes that have arrived on @side. Nothing more is sent to @side, which is read until
+ * recv(2) reports an end or an error. The other side is read too, although its bytes are lost: a
+ * client may want to send everything before it reads an answer.
  */
 static void pass_on(struct side *side)
 {

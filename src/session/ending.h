@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a session ends: one place decides what the peers see of an end, and what its record says.
+ * The end of a session: what the peers see of it, and what its record says.
  *
  * Bytes are lost when the system has acknowledged them to one side and they do not reach the other
- * side. They may wait in a shaper, a queue or a pipe; nobody may have read them from the socket; or
- * memory ran out when they had been read. Then every side sees a reset: whoever waits for lost
- * bytes must not take the part for the whole, and whoever sent them must not believe that they
- * arrived. When nothing is lost, the sides see an end of stream. The exceptions:
+ * side. They may still be in a shaper, a queue, a pipe or the socket, or memory ran out after they
+ * were read. Then every side sees a reset. A side that waits for lost bytes must not take a part of
+ * the stream for the whole, and the side that sent them must not believe that they arrived. If no
+ * byte is lost, the sides see an end of stream. There are two exceptions:
  *
- *   limit    The side with the limit got all that may pass and sees an end of stream. What the
- *            limit cuts off is not lost.
- *   failure  A side's socket failed. What had arrived on it before is passed on, the other side
- *            is given the time to acknowledge it, and then sees a reset in any case.
+ *   limit    The side behind the limit got all bytes up to the limit, and sees an end of stream.
+ *            Bytes beyond the limit do not count as lost.
+ *   failure  A side's socket failed. Bytes that arrived on it before are passed on. The other side
+ *            has time to acknowledge them, and then sees a reset in any case.
  *
- * A unix socket has no reset: its peer sees one only when it sent something that was not read, and
- * an end of stream otherwise (unix(7), unix_release_sock() in Linux).
+ * Unix sockets know a reset only for a peer whose bytes were not read. Every other peer sees an end
+ * of stream (unix(7), unix_release_sock() in Linux).
  *
  * Thread: the loop's.
  */
@@ -27,50 +27,48 @@
 struct connection;
 struct side;
 
-/* Embedded in a connection; all members are the ending's own. */
+/* Embedded in a connection. The members are private. */
 struct ending {
-        struct timer poll; /* looks whether bytes have arrived */
-        struct side
-                *failed; /* its socket failed, and what had arrived on it is passed on; or NULL */
-        struct side *served; /* it has the time to read all up to the limit; or NULL */
+        struct timer poll;   /* checks whether bytes have arrived */
+        struct side *failed; /* the side that failed, whose bytes are passed on; NULL: none */
+        struct side *served; /* the side that reads all up to its limit; NULL: none */
         int error;           /* of @failed */
         unsigned polls;      /* so far */
-        uint64_t began_usec; /* the wait */
-        uint64_t moved,
-                moved_usec; /* bytes that had moved when that last changed, and the moment */
+        uint64_t began_usec; /* when the wait began */
+        uint64_t moved;      /* bytes moved so far; see count_moved() */
+        uint64_t moved_usec; /* when @moved last changed */
 };
 
 /**
- * connection_close() - end a session now, in order unless bytes are lost
+ * connection_close() - end a session now: in order, unless bytes are lost
  *
- * Does nothing once the session has ended, except that a wait for bytes to arrive ends. The
- * connection is freed between two turns of the loop.
+ * After the end of the session, this only ends a wait for bytes to arrive. The connection is freed
+ * between two turns of the loop.
  */
 void connection_close(struct connection *connection, enum reason reason);
 
-/* The same, with a reset on every side. */
+/* Like connection_close(), but with a reset on every side. */
 void connection_reset(struct connection *connection, enum reason reason);
 
-/* The same. @text: for the log, in place of the reason's own words. */
+/* Like connection_reset(). @text: the reason in the log, in place of the reason's own text. */
 void connection_reset_for(struct connection *connection, enum reason reason, const char *text);
 
-/* The same, because the process or the system failed. @error: -errno. */
+/* Like connection_reset(), because the process or the system failed. @error: -errno. */
 void connection_reset_error(struct connection *connection, int error);
 
-/* Ends a session because as many bytes have passed to @side as its limit allows. @text: for the
- * log.
- */
+/* Ends a session because the limit of @side has been reached. @text: the reason in the log. */
 void connection_limit(struct side *side, const char *text);
 
 /**
- * connection_fail() - end a session because a side's socket failed, or for want of memory
- * @side:  whose socket failed
+ * connection_fail() - end a session because a side's socket failed or memory ran out
+ * @side:  the side that failed
  * @error: -ECONNRESET, -ETIMEDOUT, …
  *
- * What had arrived on @side is passed on first, for up to 30 s, and for as long as something moves
- * within 5 s. Nothing is sent to @side from now on.
+ * Bytes that have arrived on @side are passed on first. That takes up to 30 s, and ends when no
+ * byte has moved for 5 s. Nothing more is sent to @side.
  */
 void connection_fail(struct side *side, int error);
 
-/* Looks whether that is done: @connection's queue is empty now, or a side has ended. */
+/* Ends the session if all bytes of the failed side have been passed on. Called when a queue is
+ * empty or a side has ended. */
 void connection_advance(struct connection *connection);

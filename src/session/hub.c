@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hub. Each member's link goes back to itself, like an echo's, and what it sends is put into all
- * the links but its own: one read at a time, so that two members' reads never mix within one.
- * Nobody is slowed down for another; who has more than the quota waiting is reset.
+ * Each member has one side, like an echo. The bytes of one read of a member are put into the links
+ * of all others before the next read, so that reads of different members never mix. No member is
+ * slowed down for another one; a member for which more than the quota waits is reset.
  *
- * A member that ends its stream leaves: its own end follows as soon as nothing waits for it.
+ * A member that ends its stream leaves the hub. Its own end follows when no more bytes wait for it.
  *
  * All members of a hub are on one worker, in its shard of the service.
  */
@@ -16,7 +16,7 @@
 struct member {
         LIST_ENTRY(member) entry;
         struct connection *connection;
-        bool present; /* in the list */
+        bool present; /* it is in the list */
 };
 
 static int hub_open(struct connection *c, const struct proxy_header *header)
@@ -31,7 +31,7 @@ static int hub_open(struct connection *c, const struct proxy_header *header)
         return connection_start(c);
 }
 
-/* The member receives no more. */
+/* From now on the member receives nothing. */
 static void hub_stop(struct connection *c)
 {
         if (!c->member || !c->member->present)
@@ -62,7 +62,7 @@ static void hub_put(struct side *side, struct share *share)
         struct member *self = side->connection->member, *member, *next;
         struct service_shard *shard = side->connection->shard;
 
-        /* One that is reset leaves the list; the next one stays. */
+        /* hub_give() may take this member out of the list, but not the next one. */
         for (member = LIST_FIRST(&shard->members); member; member = next) {
                 next = LIST_NEXT(member, entry);
                 if (member != self && !stream_has_ended(&member->connection->client.stream))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hub mode: what a client sends goes to all other clients of the service. See connection.h.
+ * The hub mode: a client's bytes go to all other clients of the service.
  */
 #pragma once
 

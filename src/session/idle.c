@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Idle time. */
 #include "idle.h"
 #include "connection.h"
 
 #include <errno.h>
 
-/* Bytes that the sockets of a session have taken, all in all. */
+/* Return: the bytes that all sockets of a session have taken. */
 static uint64_t total_sent(const struct connection *c)
 {
         uint64_t sent = 0;
@@ -23,13 +22,13 @@ void idle_touch(struct connection *c)
         c->idle.sent = total_sent(c);
 }
 
-/* Sets the timer to when the connection will have been idle for long enough. */
+/* Sets the timer to the end of idle_timeout after the last byte. */
 static int arm_idle(struct connection *c)
 {
         return timer_set(&c->idle.timer, c->idle.active_usec + c->config->idle_timeout_usec);
 }
 
-/* Whether selectd itself holds bytes back, or has not reached the upstream yet. */
+/* Whether selectd itself delays bytes, or has not reached the upstream yet. */
 static bool is_waiting(const struct connection *c)
 {
         bool waiting = !c->started;
@@ -40,8 +39,8 @@ static bool is_waiting(const struct connection *c)
 }
 
 /*
- * The timer is not set again for each byte: when it fires, it looks when the last byte moved. A
- * connection is not idle while selectd itself delays its bytes, nor while its queue shrinks.
+ * The timer is not set for each byte. When it fires, it is set again if a byte has moved since. A
+ * connection is not idle while selectd itself delays its bytes, or while its queue shrinks.
  */
 static void on_idle(struct timer *timer)
 {

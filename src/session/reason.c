@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Reasons, and their words. */
 #include "reason.h"
 
 #include <errno.h>
@@ -65,9 +64,9 @@ const char *reason_error_text(int error)
         if (reason != REASON_SYSTEM_ERROR)
                 return reason_text(reason);
         switch (error) {
-        case -EHOSTDOWN: /* as the dialer has it */
+        case -EHOSTDOWN: /* see dialer.h */
                 return "its name cannot be looked up";
-        case -EDEADLK: /* as the dialer has it */
+        case -EDEADLK: /* see dialer.h */
                 return "the service itself listens there";
         case -EHOSTUNREACH:
         case -ENETUNREACH:

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Records of a session. */
 #include "record.h"
 #include "connection.h"
 #include "escape.h"
 
 #include <inttypes.h>
 
-/* How much of what is received and sent log_payload shows. */
+/* The bytes of each read and send that log_payload shows. */
 #define PAYLOAD_SHOWN_BYTES 64
 
 struct log_about connection_about(const struct connection *c)
@@ -21,8 +20,8 @@ struct log_about connection_about(const struct connection *c)
 /* Bytes */
 
 /*
- * "received 5 bytes"; of an upstream: "received 5 bytes from 127.0.0.1:5432"; with log_payload the
- * bytes follow: "hello"
+ * Logs "received 5 bytes", or for an upstream "received 5 bytes from 127.0.0.1:5432". With
+ * log_payload, the bytes follow.
  */
 __attribute__((noinline)) static void write_bytes(const struct side *side, enum log_kind kind,
                                                   const uint8_t *data, size_t n)
@@ -43,7 +42,7 @@ __attribute__((noinline)) static void write_bytes(const struct side *side, enum 
                   cut ? "…" : "");
 }
 
-/* Every message passes here twice: 61 instructions less of it than with write_bytes() inside. */
+/* Every message passes here twice. With write_bytes() inlined, that took 61 instructions more. */
 void record_bytes(const struct side *side, enum log_kind kind, const uint8_t *data, size_t n)
 {
         if (log_wants(kind))
@@ -53,8 +52,8 @@ void record_bytes(const struct side *side, enum log_kind kind, const uint8_t *da
 /* The end */
 
 /*
- * What was done to the session on purpose: "to_client: latency, rate; to_upstream: stall;
- * reset_after". Return: @out; NULL: nothing.
+ * Names the conditions that affected the session: "to_client: latency, rate; to_upstream: stall;
+ * reset_after". Return: @out; NULL: none did.
  */
 static const char *describe_faults(const struct connection *c, char *out, size_t size)
 {
@@ -74,7 +73,7 @@ static const char *describe_faults(const struct connection *c, char *out, size_t
         return n ? out : NULL;
 }
 
-/* "; lost: 5 B to client, 7 B to upstream"; "": nothing. */
+/* Return: "; lost: 5 B to client, 7 B to upstream"; "": no byte is lost. */
 static const char *describe_losses(const struct connection *c, const struct losses *lost, char *out,
                                    size_t size)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the log says of a session: which bytes it moves, and how it ended.
+ * Log lines about a session: the bytes that it moves, and its end.
  *
  * Thread: the loop's.
  */
@@ -13,17 +13,17 @@
 struct connection;
 struct side;
 
-/* Lost bytes, by who would have received them: the client, and whom the client speaks to. */
+/* Lost bytes by receiver: the client, and the other side or the other members. */
 struct losses {
         uint64_t to_client, to_other;
 };
 
-/* What lines about it begin with. */
+/* Return: the fields of log lines about the connection. */
 struct log_about connection_about(const struct connection *connection);
 
-/* Logs bytes that a side has sent (LOG_RECEIVED) or is sent (LOG_SENDING). @data: NULL: nobody has
- * seen them. */
+/* Logs bytes that were received from a side (LOG_RECEIVED) or are sent to it (LOG_SENDING). @data:
+ * NULL: they are spliced. */
 void record_bytes(const struct side *side, enum log_kind kind, const uint8_t *data, size_t n);
 
-/* Logs the end of a session. @reason: in words. */
+/* Logs the end of a session. @reason: its text. */
 void record_end(const struct connection *connection, const char *reason, const struct losses *lost);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Relay. Nothing is read from the client before the upstream is there, so what it sends meanwhile
- * waits in its socket, which bounds it.
+ * Nothing is read from the client before the upstream is connected. Meanwhile the client's bytes
+ * wait in its socket, whose buffer bounds them.
  */
 #include "relay.h"
 #include "dialer.h"
@@ -22,7 +22,7 @@ struct relay {
         char *name; /* of the upstream */
 };
 
-/* Takes over the socket as the other side, and greets it. @fd: consumed on success. */
+/* Takes over a connected socket as the upstream's side. @fd: consumed on success. */
 static int relay_start(struct connection *c, int fd, const char *name)
 {
         struct relay *relay = c->relay;
@@ -44,7 +44,7 @@ static int relay_start(struct connection *c, int fd, const char *name)
         return 0;
 }
 
-/* The client, while an upstream is waited for */
+/* The client during the wait for an upstream */
 
 static void stop_watching(struct relay *relay)
 {
@@ -53,8 +53,8 @@ static void stop_watching(struct relay *relay)
 }
 
 /*
- * What a client has sent before it ended its stream waits for the upstream. A client that has ended
- * its stream without a byte waits for no retry.
+ * Bytes that a client sent before it ended its stream wait for the upstream. A client that ended
+ * its stream without having sent a byte is not kept waiting.
  */
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -77,7 +77,10 @@ static void on_client_readable(evutil_socket_t fd, short what, void *arg)
         stop_watching(c->relay);
 }
 
-/* To be called again is fine. Without memory the client is noticed when it resets. */
+/*
+ * Watches for the client's end during a wait. May be called several times. If the event cannot be
+ * added, a client that leaves is only noticed when it resets.
+ */
 static void on_waiting(void *arg)
 {
         struct connection *c = arg;
@@ -111,7 +114,7 @@ static void on_connected(void *arg, int fd, const char *name)
                 (void)close(fd);
                 connection_reset_error(c, r);
         }
-        c->relay->dialer = dialer_free(c->relay->dialer); /* and with it the name */
+        c->relay->dialer = dialer_free(c->relay->dialer); /* @name is the dialer's */
 }
 
 static void on_failed(void *arg, int error, const char *name)
@@ -133,7 +136,7 @@ static const struct dialer_events dialer_events = {
         .on_failed = on_failed,
 };
 
-/* Prepares the header that tells the upstream who the client is, and where it connected to. */
+/* Makes the PROXY header for the upstream: the client's address, and where it connected to. */
 static int make_greeting(struct connection *c, const struct proxy_header *header)
 {
         struct address peer = { .length = sizeof(peer.storage) }, local = peer;

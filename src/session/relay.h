@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The relay mode: what a client sends goes to an upstream, and what that sends to the client. Two
- * streams linked to each other.
+ * The relay mode: the streams of a client and an upstream are linked to each other.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service that lives. It is made when a configuration first names it, and lives as long as
- * anybody holds a reference: the set of services, listening sockets, clients on their way to a
- * worker, connections. A new configuration replaces its settings, and the service stays the same.
+ * A service at run time. It is made when a configuration first names it, and lives as long as the
+ * set of services, a listening socket, a client on its way to a worker or a connection holds a
+ * reference. A new configuration replaces its settings, and the service stays the same.
  *
- * Each worker has a shard of the service, which is that worker's alone.
+ * Each worker has a shard of the service, which only that worker uses.
  *
  * Thread: any, unless a member says otherwise.
  */
@@ -21,14 +21,14 @@ struct connection;
 struct member;
 struct service;
 
-/* What a worker is yet to do about a service that has changed. */
+/* A change of a service that a worker has yet to apply. */
 struct service_change {
         STAILQ_ENTRY(service_shard) entry;
         struct service_config *config; /* the newest settings, a reference; NULL: nothing to do */
         uint64_t end_to_id;            /* see sessions_change_service() */
 };
 
-/* What one worker has of a service. Thread: that worker's, unless a member says otherwise. */
+/* A worker's shard of a service. Thread: that worker's, unless a member says otherwise. */
 struct service_shard {
         struct service *service;
         struct service_change pending; /* protected by the worker's lock */
@@ -71,11 +71,10 @@ struct service_shard *service_shard(struct service *service, size_t worker);
 
 /* Clients that wait for an upstream */
 
-/* Counts one more. @max: the most there may be; 0: no limit. Return: whether it may be connected.
- */
+/* Counts one more client, unless there are @max; 0: no limit. Return: whether it was counted. */
 bool service_begin_dialing(struct service *service, uint64_t max);
 
-/* A client that service_begin_dialing() admitted waits no more. */
+/* Takes a client off the count again. */
 void service_end_dialing(struct service *service);
 
 /* Shared buckets */
@@ -88,11 +87,11 @@ struct bucket_key {
 };
 
 /**
- * service_take_bucket() - find the bucket that connections share, or make it
+ * service_take_bucket() - find or make the bucket that connections share
  * @out: set to the bucket, with a reference for the caller
  *
- * A bucket that nobody uses is kept until it is full again. So clients that come one after the
- * other do not get a burst each.
+ * An unused bucket is kept until it is full again, so that clients that come one after the other
+ * do not each get a burst.
  *
  * Return: 0; -ENOMEM.
  */
