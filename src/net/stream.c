@@ -90,27 +90,41 @@ static bool stream_splice(struct stream *stream)
         return true;
 }
 
-static ssize_t stream_recv(const struct stream *stream, size_t n)
+/* Receives into the scratch buffer behind @at bytes. */
+static ssize_t recv_behind(const struct stream *stream, size_t at, size_t n)
 {
-        ssize_t got = TEMP_FAILURE_RETRY(recv(stream->fd, loop_scratch(stream->loop), n, 0));
+        ssize_t got = TEMP_FAILURE_RETRY(recv(stream->fd, loop_scratch(stream->loop) + at, n, 0));
 
         return got < 0 ? -errno : got;
 }
 
-/* The most that one read takes now. */
-static size_t current_read_max(const struct stream *stream)
+/*
+ * Receives up to @read_max bytes. The buffer of a newcomer must be locked in the middle of a large
+ * read; then the read goes on, so that nobody sees where that was. It stops in front of an urgent
+ * byte, and leaves an error for the next read.
+ */
+static ssize_t stream_recv(struct stream *stream)
 {
-        if (!stream->settled && window_is_bounded(&stream->window) &&
-            stream->read_max > WINDOW_UNLOCKED_BYTES)
-                return WINDOW_UNLOCKED_BYTES;
-        return stream->read_max;
+        size_t max = stream->read_max;
+        ssize_t n, more;
+
+        if (stream->settled || max <= WINDOW_UNLOCKED_BYTES || !window_is_bounded(&stream->window))
+                return recv_behind(stream, 0, max);
+        n = recv_behind(stream, 0, WINDOW_UNLOCKED_BYTES);
+        if (n < WINDOW_UNLOCKED_BYTES)
+                return n;
+        settle(stream);
+        if (stream_unread(stream) == 0 || sockatmark(stream->fd) > 0)
+                return n;
+        more = recv_behind(stream, WINDOW_UNLOCKED_BYTES, max - WINDOW_UNLOCKED_BYTES);
+        return more > 0 ? n + more : n;
 }
 
 /* Reads up to the urgent byte, at which recv(2) stops; or that byte alone. */
 static ssize_t stream_recv_urgent(struct stream *stream)
 {
         bool at_mark = sockatmark(stream->fd) > 0;
-        ssize_t n = stream_recv(stream, at_mark ? 1 : current_read_max(stream));
+        ssize_t n = at_mark ? recv_behind(stream, 0, 1) : stream_recv(stream);
 
         stream->urgent = at_mark && n == 1;
         if (at_mark)
@@ -135,8 +149,7 @@ static bool stream_read(struct stream *stream)
                         return stream->in > before;
                 stream->bulk = false;
         }
-        n = may_be_urgent(stream) ? stream_recv_urgent(stream)
-                                  : stream_recv(stream, current_read_max(stream));
+        n = may_be_urgent(stream) ? stream_recv_urgent(stream) : stream_recv(stream);
         stream_on_read(stream, loop_scratch(stream->loop), n);
         stream->urgent = false;
         return n > 0;
