@@ -131,8 +131,6 @@ static void link_drop_shaper(struct link *link)
 
 static void link_settle(struct link *link)
 {
-        int r;
-
         holder_count(&link->holder, loop_holders(link->to->loop), link_held(link));
         if (link->shaper && !link->shaped && shaper_is_empty(link->shaper))
                 link_drop_shaper(link);
@@ -144,11 +142,7 @@ static void link_settle(struct link *link)
                 }
                 if (link->ending && !link->stopped) {
                         link->ending = false;
-                        r = stream_shutdown(link->to);
-                        if (r < 0)
-                                link->events->on_error(link, r);
-                        else
-                                link->events->on_done(link);
+                        link->events->on_done(link);
                         return;
                 }
         }

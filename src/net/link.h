@@ -21,7 +21,8 @@ struct link_events {
         void (*on_sending)(struct link *link, const uint8_t *data, size_t n);
         /* All that was put has been taken by the destination's socket. */
         void (*on_empty)(struct link *link);
-        /* The end of the stream has been passed on. */
+        /* All that was put before link_end() has been taken by the destination's socket. The owner
+         * passes on the end: by stream_shutdown(), or by closing the socket. */
         void (*on_done)(struct link *link);
         /* As many bytes have passed as the conditions allow, and been taken. */
         void (*on_limit)(struct link *link);
@@ -82,7 +83,7 @@ void link_put_shared(struct link *link, struct share *share);
  * to begin with. */
 void link_set_bulk(struct link *link, bool bulk);
 
-/* Passes on the end of the stream, behind all that was put: on_done says when. */
+/* Puts the end of the stream behind all that was put; see on_done. */
 void link_end(struct link *link);
 
 /*

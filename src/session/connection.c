@@ -115,10 +115,19 @@ static void on_empty(struct link *link)
 
 static void on_done(struct link *link)
 {
-        struct connection *c = of_link(link)->connection;
+        struct side *side = of_link(link);
+        struct connection *c = side->connection;
+        int r;
 
-        if (--c->open_links == 0)
-                connection_close(c, REASON_END_OF_STREAM);
+        if (c->open_links == 1) {
+                connection_close(c, REASON_END_OF_STREAM); /* which passes on the last end */
+                return;
+        }
+        r = stream_shutdown(&side->stream);
+        if (r < 0)
+                connection_fail(side, r);
+        else
+                c->open_links--;
 }
 
 static void on_link_error(struct link *link, int error)

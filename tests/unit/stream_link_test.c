@@ -143,6 +143,7 @@ static void on_done(struct link *link)
 
         e->dones++;
         e->queued_at_done = stream_queued(&e->stream);
+        assert_int_equal(stream_shutdown(&e->stream), 0);
         assert_int_equal(stream_sent(&e->stream), e->stream.in);
 }
 
