@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process can hold, from the limits of the system. */
 #include "capacity.h"
 #include "loop.h"
 #include "resolver.h"

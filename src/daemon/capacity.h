@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the process can hold: descriptors, connections and bytes.
+ * The capacity of the process: descriptors, connections and held bytes.
  *
  * Thread: main.
  */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Entries of the set of listeners. */
 #include "entry.h"
 
 #include <errno.h>

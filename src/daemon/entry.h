@@ -34,7 +34,7 @@ struct entry {
         struct service *service;       /* a reference; NULL: none yet */
         struct service_config *config; /* of its clients, a reference; NULL: none yet */
 
-        struct service_config *next; /* while a plan is made; NULL: the socket is to go */
+        struct service_config *next; /* set by plan_make(); NULL: the socket does not stay */
         bool covered; /* it stays although no "listen" asks for it; see plan_make() */
 
         bool retired;
@@ -44,8 +44,8 @@ struct entry {
 /**
  * entry_new() - make an entry for a listening socket
  * @fd:        consumed on success
- * @config:    of its next service; the entry has none until entry_set_service()
- * @is_passed: by systemd, so that a unix socket's file is not ours to remove
+ * @config:    that of its next service; the entry has none until entry_set_service()
+ * @is_passed: systemd passed the socket, so the file of a unix socket is not removed
  * @out:       set to the entry; freed with entry_free()
  *
  * Return: 0; see listener_new().

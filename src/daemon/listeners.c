@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The set of listeners. */
 #include "listeners.h"
 #include "entry.h"
 #include "passed.h"
@@ -69,9 +68,9 @@ static void on_retry(struct timer *timer)
 }
 
 /*
- * A listener whose client cannot be accepted would stay readable, and the loop would spin: so
- * accepting pauses. While descriptors are short the next failure follows each connection that ends,
- * and only the first failure is logged.
+ * A listener whose client cannot be accepted stays readable, and the loop would spin. So accepting
+ * pauses. While descriptors are short, another failure follows each connection that ends; only the
+ * first failure is logged.
  */
 static void on_error(struct entry_owner *owner, int error)
 {
@@ -215,8 +214,8 @@ static void log_differences(const struct listeners *set, const struct config *co
 }
 
 /*
- * Gives up a socket that does not stay. If it is retired, its last clients get what the new
- * configuration says. The service's being disabled is no time to wait for clients.
+ * Closes or retires a socket that does not stay. The last clients of a retired socket get the
+ * settings of the new configuration. A socket of a disabled service is closed at once.
  */
 static void give_up(struct listeners *set, struct entry *entry, const struct config *config)
 {
@@ -246,7 +245,7 @@ static void give_up_leaving(struct listeners *set, const struct config *config)
 }
 
 /*
- * Gives a socket that stays, or is new, to its next service. What stays the same is not set again:
+ * Gives a socket that stays or is new to its next service. Unchanged options are not set again:
  * with thousands of sockets the system calls would delay clients (measured with 3,000: 9 ms).
  */
 static void update_entry(struct entry *entry, const struct registry *registry)

@@ -19,7 +19,7 @@ struct listeners;
 /* The size of the reason that a failed call writes to @why: one line, printable. */
 #define LISTENERS_WHY_SIZE 1024
 
-/* What the owner of the set is told, with its @arg. No callback may free the set. */
+/* Callbacks, called with the owner's @arg. None may free the set. */
 struct listeners_events {
         /* A client connected to a service. @config is an old one if the service was removed while
          * the client was connecting. A disabled service has clients only through a socket that
@@ -57,10 +57,10 @@ _must_use_ int listeners_match(const struct listeners *listeners, const struct c
  * @config:   matched with listeners_match(); references to its services are taken
  * @registry: has all services of @config
  *
- * Sockets that are in both the old and the new configuration stay open. Those of a service that is
- * disabled are closed at once, but for passed ones. Others are retired, see listener_retire(), and
- * closed LISTENER_RETIRE_USEC later. On failure nothing has changed. Logs each socket that is
- * opened or given up, and each service whose passed sockets differ from its "listen".
+ * Sockets that are in both the old and the new configuration stay open. Sockets of a disabled
+ * service are closed at once, except passed ones. The others are retired, see listener_retire(),
+ * and closed LISTENER_RETIRE_USEC later. On failure nothing has changed. Logs each socket that is
+ * opened or closed, and each service whose passed sockets differ from its "listen".
  *
  * Return: 0; -ENOMEM; see listener_bind(). @why names the service and the address.
  */
@@ -68,7 +68,7 @@ _must_use_ int listeners_apply(struct listeners *listeners, const struct config 
                                const struct registry *registry, char *why);
 
 /**
- * listeners_describe() - say where each service listens: "echo on 127.0.0.1:8008, db on *:3306"
+ * listeners_describe() - list the addresses of services: "echo on 127.0.0.1:8008, db on *:3306"
  * @out: at least LISTENERS_TEXT_SIZE bytes; sockets that do not fit are counted: ", and 3990 more"
  *
  * Return: @out.
@@ -85,8 +85,8 @@ size_t listeners_count(const struct listeners *listeners);
  */
 size_t listeners_retire(struct listeners *listeners);
 
-/* Tries to accept again after a failure. To be called when a connection has ended, which may have
- * freed what was missing. */
+/* Accepts again after a failure. To be called when a connection has ended, which may have freed the
+ * missing resource. */
 void listeners_resume(struct listeners *listeners);
 
 /* Accepts the clients in all backlogs. */

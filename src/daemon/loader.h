@@ -27,13 +27,13 @@ struct loader;
 _must_use_ int loader_new(struct loop *loop, const char *path, void (*on_done)(void *arg),
                           void *arg, struct loader **out);
 
-/* What loader_result() says when there is no configuration. */
+/* The size of the reason that loader_result() writes to @why. */
 #define LOADER_WHY_SIZE 256
 
 /**
  * loader_result() - get the result; once, after on_done
- * @config: set to the configuration, with one reference, the caller's
- * @why:    what went wrong, printable; at least LOADER_WHY_SIZE bytes
+ * @config: set to the configuration, with a reference for the caller
+ * @why:    set to the error, printable; at least LOADER_WHY_SIZE bytes
  *
  * Return: 0; -EINVAL: mistakes, which have been logged; -ENOEXEC: the file kills the process that
  * reads it; other errors of config_load().

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* selectd: arguments, load, run, exit status. */
+/* selectd: arguments, --check, and the exit status. */
 #include "escape.h"
 #include "log.h"
 #include "mistake.h"
@@ -22,7 +22,7 @@ static const char usage[] =
         "TCP echo and relay daemon; runs in the foreground.\n"
         "\n"
         "  -c, --config FILE   read FILE instead of " DEFAULT_CONFIG "\n"
-        "  -t, --check         read the configuration, say what is wrong with it, and exit\n"
+        "  -t, --check         read the configuration, report its mistakes, and exit\n"
         "  -V, --version       print the version and exit\n"
         "  -h, --help          print this and exit\n"
         "\n"
@@ -169,8 +169,7 @@ int main(int argc, char **argv)
         sigset_t before;
         int status, r;
 
-        /* This comes first: a stop that is asked for during the start happens in order afterwards.
-         */
+        /* This comes first, so that a stop during the start takes effect in order after it. */
         signals_hold(&before);
         ignore_signals();
         (void)signal(SIGCHLD, SIG_DFL); /* if it were ignored, waitpid(2) would fail */

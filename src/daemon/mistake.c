@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Mistakes in a configuration file. */
 #include "mistake.h"
 #include "escape.h"
 #include "log.h"

@@ -27,12 +27,12 @@ struct notify {
         int fd; /* -1: there is no manager */
         struct sockaddr_un address;
         socklen_t address_length;
-        int address_error;  /* what is wrong with NOTIFY_SOCKET; 0: nothing */
+        int address_error;  /* -errno if NOTIFY_SOCKET is wrong; 0 */
         struct timer retry; /* set while messages wait for room */
 
         /* Messages that are to be sent, in this order. */
         bool ready;
-        char change[128]; /* the message that a reload or a stop begins; "": none */
+        char change[128]; /* that a reload or a stop begins; "": none */
         bool status_changed;
         char status[NOTIFY_STATUS_SIZE];
 };

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Passed sockets. */
 #include "passed.h"
 #include "address_index.h"
 #include "escape.h"
@@ -242,7 +241,7 @@ int passed_check(const struct passed *passed, const struct config *config, char 
 
 /* Differences */
 
-/* Appends an address to a list, or "…" once there is no room for another. */
+/* Appends an address to a list, or "…" if there is no room for another one. */
 static void append(char *list, size_t size, const struct address *address)
 {
         char text[ADDRESS_TEXT_SIZE];

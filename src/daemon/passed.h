@@ -11,7 +11,7 @@
 /* One socket. Plain data, owned by the set. */
 struct passed_socket {
         char *name; /* FileDescriptorName=, printable */
-        int fd;     /* -1: somebody took it, and closes it */
+        int fd;     /* -1: it was taken, and its new owner closes it */
         struct address address;
 };
 
@@ -24,9 +24,9 @@ struct passed {
 #define PASSED_WHY_SIZE 1024
 
 /**
- * passed_take() - take what systemd passed, once in a process
- * @why: set to what is wrong
- * @out: set to the sockets, of which there may be none; freed with passed_free()
+ * passed_take() - take the sockets that systemd passed, once in a process
+ * @why: set to the error in words
+ * @out: set to the sockets, perhaps none; freed with passed_free()
  *
  * Return: 0; -ENOMEM; what sd_listen_fds_with_names(3) fails with; -EINVAL: a passed descriptor is
  * no listening stream socket.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The plan. There may be thousands of addresses, and clients wait meanwhile. So addresses are
- * matched by sorting or through an index; comparing each with each would take too long.
+ * There may be thousands of addresses, and clients wait meanwhile. So addresses are matched by
+ * sorting or through an index: comparing each with each would take too long.
  */
 #include "plan.h"
 #include "address_index.h"
@@ -25,7 +25,7 @@ static void want_all(struct plan *plan, struct service_config *config)
                 };
 }
 
-/* Lists what @config asks for. Return: 0; -ENOMEM. */
+/* Lists the wants of @config. Return: 0; -ENOMEM. */
 static int list_wants(struct plan *plan, const struct passed *passed, const struct config *config)
 {
         _cleanup_(freep) bool *has_passed = passed_flags(passed, config);
@@ -299,7 +299,7 @@ static void restore_access(const struct plan *plan, size_t n)
         }
 }
 
-/* Gives the sockets that stay the access that is asked for, where that has changed. */
+/* Changes the access to sockets that stay, where the configuration has changed it. */
 static int change_access(const struct plan *plan, char *why)
 {
         char text[ADDRESS_TEXT_SIZE];

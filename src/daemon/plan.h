@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the listening sockets change when a configuration is applied: plan_make() decides which
- * sockets stay, and plan_open() opens the missing ones. Until the plan is committed all of it can
- * be undone, and plan_deinit() does that.
+ * The plan of how the listening sockets change when a configuration is applied. plan_make() decides
+ * which sockets stay, and plan_open() opens the missing ones. Until plan_commit(), plan_deinit()
+ * undoes everything.
  *
  * Thread: main.
  */
@@ -14,7 +14,7 @@
 struct address_index;
 struct want;
 
-/* What plan_open() says when it fails: one line, printable. */
+/* The size of the reason that plan_open() writes to @why: one line, printable. */
 #define PLAN_WHY_SIZE 1024
 
 struct plan {
@@ -35,8 +35,8 @@ struct plan {
  *
  * A socket that was opened here stays if its "listen" is still asked for, by the same service if
  * possible, because port 0 may be the "listen" of many services. It also stays if its address is
- * part of a new one, such as 127.0.0.1:7 of *:7. Closing it would lose the clients that connect in
- * that moment, even if another socket takes over: Linux has chosen the socket by then.
+ * part of a new one, such as 127.0.0.1:7 of *:7. Closing it would lose clients that are connecting
+ * at that moment, even if another socket takes over: Linux has chosen their socket already.
  *
  * Return: 0; -ENOMEM.
  */
@@ -44,12 +44,12 @@ _must_use_ int plan_make(struct plan *plan, struct entry_list *entries, const st
                          const struct config *config);
 
 /**
- * plan_open() - open what is missing, and give the unix sockets that stay the new mode and group
+ * plan_open() - open missing sockets, and give unix sockets that stay their new mode and group
  * @passed: sockets that have not been taken are taken
  * @why:    names the service and the address; at least PLAN_WHY_SIZE bytes
  *
- * A mode and group that the configuration has not changed are not set again, so that what was
- * changed by hand stays.
+ * A mode and group that the configuration has not changed are not set again, so that a change by
+ * hand stays.
  *
  * Return: 0; -ENOMEM; see listener_bind(), listener_set_access(). On failure nothing has changed.
  */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The registry: a sorted array. */
 #include "registry.h"
 
 #include <errno.h>
@@ -45,7 +44,7 @@ int registry_add(struct registry *registry, const struct config *config)
         if (!services)
                 return -ENOMEM;
         registry->services = services;
-        /* A configuration names each service once. So those that are new need not be sorted yet. */
+        /* A configuration names each service once, so new ones need not be sorted at once. */
         for (size_t i = 0; r == 0 && i < config->n_services; i++) {
                 const char *name = config->services[i]->name;
 

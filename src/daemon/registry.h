@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The living services, by name.
+ * The registry: all services of the process, by name.
  *
- * A service stays here while anybody else holds a reference to it. So when a service is removed and
- * comes back while it still has connections, it is the same service.
+ * A service stays in the registry while anything else holds a reference to it. So a service that is
+ * removed and comes back while it still has connections is the same service.
  *
  * Thread: main.
  */
@@ -12,18 +12,18 @@
 #include "config.h"
 #include "service.h"
 
-/* Embedded in its owner; zeroed, but for @n_shards. */
+/* Embedded in its owner; all zero except @n_shards. */
 struct registry {
         struct service **services; /* references, sorted by name */
         size_t n;
         size_t n_shards; /* of each service */
 };
 
-/* Lets go of all services. */
+/* Releases all services. */
 void registry_deinit(struct registry *registry);
 
 /**
- * registry_add() - make the services of a configuration that are not there yet
+ * registry_add() - make the services of a configuration that are missing
  * Return: 0; -ENOMEM: some may have been made; registry_prune() frees them.
  */
 _must_use_ int registry_add(struct registry *registry, const struct config *config);
@@ -31,5 +31,5 @@ _must_use_ int registry_add(struct registry *registry, const struct config *conf
 /* Return: the service of that name; NULL: there is none. */
 struct service *registry_find(const struct registry *registry, const char *name);
 
-/* Frees the services that are not in @config, or NULL, and that nobody else uses. */
+/* Frees services that are not in @config and that nothing else uses. @config: NULL: without any. */
 void registry_prune(struct registry *registry, const struct config *config);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Reloads of the configuration. */
 #include "reload.h"
 #include "escape.h"
 #include "loader.h"
@@ -45,7 +44,7 @@ static void fail(struct reload *reload, const char *why)
         reload->failed = true;
         log_write(LOG_RELOAD_FAILED, NULL, "cannot reload %s: %s; keeping the old configuration",
                   escape_path(reload->path, path), why);
-        if (!apply_wait_is_set(&reload->applied)) /* else the reload before this one ends later */
+        if (!apply_wait_is_set(&reload->applied)) /* otherwise the previous reload ends later */
                 reload->events->on_end(reload->arg);
 }
 

@@ -2,8 +2,8 @@
 /*
  * Reloads of the configuration, one at a time.
  *
- * A request that comes while the file is being read makes the file be read once more afterwards. A
- * reload ends when it has failed, or when all workers have applied the new configuration.
+ * After a request that comes while the file is being read, the file is read once more. A reload
+ * ends when it has failed, or when all workers have applied the new configuration.
  *
  * Thread: the loop's.
  */
@@ -13,10 +13,10 @@
 
 struct loader;
 
-/* What reload_events.apply says when it fails: one line, printable. */
+/* The size of the reason that reload_events.apply writes to @why: one line, printable. */
 #define RELOAD_WHY_SIZE SERVING_WHY_SIZE
 
-/* What the owner is asked and told, with its @arg. */
+/* Callbacks, called with the owner's @arg. */
 struct reload_events {
         /* A reload begins. */
         void (*on_begin)(void *arg);
@@ -35,7 +35,7 @@ struct reload {
         struct loader *loader; /* NULL: no file is being read */
         bool again;            /* a request came while the file was being read */
         bool cancelled;
-        bool failed;       /* the newest reload */
+        bool failed;       /* the newest reload failed */
         size_t n_services; /* in the new configuration */
         struct apply_wait applied;
 };
@@ -48,11 +48,11 @@ struct reload {
 void reload_init(struct reload *reload, struct loop *loop, const char *path,
                  const struct reload_events *events, void *arg);
 
-/* Frees what a reload under way uses. The loop must not be turned afterwards. */
+/* Frees everything that a current reload uses. The loop must not be turned afterwards. */
 void reload_deinit(struct reload *reload);
 
-/* Reloads the file. After reload_cancel() nothing is done. */
+/* Reloads the file. Has no effect after reload_cancel(). */
 void reload_request(struct reload *reload);
 
-/* Gives up a reload under way without waiting for it. No callback is called afterwards. */
+/* Cancels a current reload without waiting for it. No callback is called afterwards. */
 void reload_cancel(struct reload *reload);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server. It acts on clients that come and go, on signals and on timers. After each change
+ * The server acts on clients that come and go, on signals and on timers. After each change,
  * server_update() sets the idle timer and the status.
  */
 #include "server.h"
@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 /*
- * How long closing all connections may take, and ending the workers' threads after that. Neither
- * takes more than a moment unless a thread hangs. Both together fit into STOP_MARGIN_USEC, which
- * the service manager is told; see notify.c.
+ * The most time for closing all connections, and for ending the workers' threads after that. Both
+ * take only a moment unless a thread hangs. Together they fit into STOP_MARGIN_USEC of notify.c,
+ * for which the service manager waits.
  */
 #define END_USEC (2 * USEC_PER_SEC)
 
@@ -30,7 +30,7 @@
 
 struct server {
         struct loop *loop;
-        struct budget budget; /* of all loops */
+        struct budget budget; /* for all loops */
         struct workers workers;
         uint64_t last_id; /* of a connection */
         struct gate *gate;
@@ -43,13 +43,13 @@ struct server {
         struct timer drain;     /* drain_timeout has passed since the stop began */
         struct timer retired;   /* the retired listeners can be closed */
         struct timer status;    /* send the status */
-        uint64_t watchdog_usec; /* between two questions to the workers; 0: no watchdog */
+        uint64_t watchdog_usec; /* the interval of @watchdog; 0: no watchdog */
         const char *limited_by; /* what sets the descriptor limit, for the log */
         const char *backend;    /* as configured at the start */
         struct reload reload;
         bool worker_failed;
         bool stopping;
-        struct timer end; /* END_USEC has passed since all connections were to close */
+        struct timer end; /* END_USEC has passed since all connections were told to close */
         bool gave_up;     /* some of them did not close */
 };
 
@@ -185,7 +185,7 @@ static void turn_away(struct server *s, const struct service *service, int fd,
         (void)close(fd);
 }
 
-/* The service's socket was passed by systemd and stays open. A reset is next to a refusal. */
+/* Resets a client of a disabled service, whose socket systemd passed and keeps open. */
 static void turn_away_disabled(struct server *s, const struct service *service, int fd,
                                const struct address *peer)
 {
@@ -386,7 +386,7 @@ static const struct worker_events worker_events = {
         .on_failed = on_worker_failed,
 };
 
-/* From here on no log line waits for its reader. */
+/* From here on, log lines do not wait for their reader. */
 static int start_log(struct server *s)
 {
         int fd, r = log_never_wait(&fd);

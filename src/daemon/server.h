@@ -24,7 +24,7 @@ int server_run(struct config *config);
 /**
  * server_apply() - put a configuration into force; see serving_apply()
  *
- * Besides its services, its log level, limits and time-outs come into force.
+ * Applies its log level, limits and timeouts as well.
  */
 _must_use_ int server_apply(struct server *server, struct config *config, struct apply_wait *wait,
                             char *why);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the process serves. All that can fail comes first; from the moment when the listeners have
- * changed nothing fails any more.
+ * Steps that can fail come first. After the listeners have changed, nothing fails any more.
  */
 #include "serving.h"
 
@@ -43,7 +42,7 @@ void serving_stop_waiting(struct serving *serving, struct apply_wait *wait)
         wait->generation = 0;
 }
 
-/* In order: each configuration is the newest when somebody begins to wait for it. */
+/* Waits are in the order of their generations, because each waits for the newest configuration. */
 static void start_waiting(struct serving *serving, struct apply_wait *wait, uint64_t generation)
 {
         serving_stop_waiting(serving, wait);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the process serves: the configuration in force, its services, and their listening sockets.
+ * Serving: the configuration in force, its services, and their listening sockets.
  *
- * serving_apply() is the one way to make, change, disable and remove services: a start, a reload
- * and a request of an operator differ only in where their configuration comes from.
+ * serving_apply() is the one way to make, change, disable and remove services. A start, a reload
+ * and an operator's request differ only in where their configuration comes from.
  *
  * Thread: main.
  */
@@ -15,12 +15,12 @@
 /* The size of the reason that a failed call writes to @why: one line, printable. */
 #define SERVING_WHY_SIZE LISTENERS_WHY_SIZE
 
-/* Somebody who waits until a configuration is in force for every connection. Embedded in its owner;
- * zeroed, but for @on_applied. */
+/* A wait until a configuration is in force for every connection. Embedded in its owner; all zero
+ * except @on_applied. */
 struct apply_wait {
         TAILQ_ENTRY(apply_wait) entry;
         void (*on_applied)(struct apply_wait *wait); /* may free @wait; may call serving_apply() */
-        uint64_t generation;                         /* that is waited for; 0: none */
+        uint64_t generation;                         /* the one it waits for; 0: it is not set */
 };
 
 /* Embedded in its owner, who may read @config and @listeners. */
@@ -45,19 +45,19 @@ struct serving {
 _must_use_ int serving_init(struct serving *serving, struct loop *loop, struct workers *workers,
                             const struct listeners_events *events, void *arg, char *why);
 
-/* Closes all sockets and lets go of all services. Those who wait are not told. */
+/* Closes all sockets and releases all services. Waits end without a call. */
 void serving_deinit(struct serving *serving);
 
 /**
  * serving_apply() - put a configuration into force
  * @config: a reference is taken
- * @wait:   is told when every connection has the new settings, and every connection of a disabled
- *          service has ended; never within this call. One that still waits waits for @config as
- *          well. NULL: nobody waits
+ * @wait:   its on_applied is called, but not within this call, when every connection has the new
+ *          settings and every connection of a disabled service has ended. A wait that is set
+ *          already waits for @config from now on. NULL: none
  *
- * Services are made and removed, see registry.h, and sockets are opened and given up, see
- * listeners_apply(). New clients get the new settings at once. An open connection gets those of its
- * service; it keeps the old ones if the service is removed or its mode changes. On failure nothing
+ * Services are made and removed, see registry.h, and sockets are opened and closed, see
+ * listeners_apply(). New clients get the new settings at once. An open connection gets the new
+ * settings of its service, unless the service is removed or its mode changes. On failure nothing
  * has changed.
  *
  * Return: 0; -ENOMEM; see listeners_match(), listeners_apply(). @why says which address of which
@@ -66,13 +66,13 @@ void serving_deinit(struct serving *serving);
 _must_use_ int serving_apply(struct serving *serving, struct config *config,
                              struct apply_wait *wait, char *why);
 
-/* Tells those whose wait is over. To be called when workers_applied() has changed. */
+/* Calls on_applied for the waits that are over. To be called when workers_applied() has changed. */
 void serving_check(struct serving *serving);
 
-/* The wait ends without a call; does nothing for one who does not wait. */
+/* Ends a wait without a call. Has no effect on a wait that is not set. */
 void serving_stop_waiting(struct serving *serving, struct apply_wait *wait);
 
-/* Return: whether somebody waits by @wait. */
+/* Whether the wait is set. */
 static inline bool apply_wait_is_set(const struct apply_wait *wait)
 {
         return wait->generation != 0;

@@ -14,7 +14,7 @@
 
 struct signals;
 
-/* What the owner is told, with its @arg. Neither may free the struct signals. */
+/* Callbacks, called with the owner's @arg. Neither may free the struct signals. */
 struct signals_events {
         void (*on_reload)(void *arg); /* SIGHUP */
         void (*on_stop)(void *arg);   /* SIGTERM or SIGINT */

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The worker.
- *
- * With a thread of its own, a worker is given commands under the lock, and one posted task carries
- * out all of them. The worker's events reach the main loop in the same way. Without a thread the
- * commands are carried out, and the events delivered, within the call.
+ * If a worker has a thread, commands are recorded under a lock, and one posted task carries out all
+ * of them. Its events reach the main loop in the same way. Without a thread, commands are carried
+ * out and events are delivered within the call.
  */
 #include "worker.h"
 #include "log.h"
@@ -24,7 +22,7 @@ struct handover {
 STAILQ_HEAD(handover_list, handover);
 STAILQ_HEAD(shard_list, service_shard);
 
-/* What the worker is to do, in this order. */
+/* Commands for the worker, in this order. */
 struct commands {
         struct handover_list clients;
         struct shard_list changes; /* pending; of those taken: current */
@@ -33,10 +31,10 @@ struct commands {
         bool close_all, answer, stop;
 };
 
-/* What the owner is to be told. */
+/* Events for the owner. */
 struct events {
         size_t ended;
-        uint64_t generation; /* that has been applied; 0: none */
+        uint64_t generation; /* the one that has been applied; 0: none */
         bool answered, failed;
 };
 
@@ -181,8 +179,8 @@ static bool admit(struct worker *worker, struct handover *handover)
 }
 
 /*
- * Takes all changes; with the lock. They are taken together with the clients: a client who connects
- * later has the settings of its own time, and a change that comes later is carried out after it.
+ * Takes all changes; the lock is held. They are taken together with the clients, so that commands
+ * keep their order: a later client has newer settings, and a later change is applied after it.
  */
 static void take_changes(struct worker *worker, struct shard_list *out)
 {
@@ -356,7 +354,7 @@ int worker_stop(struct worker *worker, uint64_t until_usec)
         r = thread_join(&worker->thread, until_usec);
         if (r < 0)
                 return r;
-        /* Commands that came too late, after the loop had failed. */
+        /* Commands that were given after the loop had failed. */
         commands = take_commands(worker);
         for (struct handover *handover; (handover = take_client(&commands.clients));) {
                 (void)close(handover->client.fd);

@@ -15,7 +15,7 @@
 
 struct worker;
 
-/* What a worker tells its owner; none may free it. */
+/* Callbacks. None may free the worker. */
 struct worker_events {
         /* Some connections have ended and their descriptors are closed. */
         void (*on_ended)(void *arg);
@@ -30,8 +30,8 @@ struct worker_events {
 
 /**
  * worker_new() - make a worker without connections
- * @backend:   NULL: the worker runs on @main_loop; else the worker makes a loop of that backend,
- * see loop_new(), and a thread that turns it
+ * @backend:   NULL: the worker runs on @main_loop; otherwise it makes a loop with this backend, see
+ *             loop_new(), and a thread that turns the loop
  * @main_loop: the caller's loop, open for posts
  * @resolver:  outlives the worker
  * @shard:     the index of the worker's shards of services
@@ -86,8 +86,8 @@ size_t worker_count(const struct worker *worker);
 void worker_change_service(struct worker *worker, struct service *service,
                            struct service_config *config);
 
-/* Gives all connections new settings, after what worker_change_service() is to change.
- * @generation: is told by worker_applied() later; higher with each call. */
+/* Gives all connections new settings, after the changes of worker_change_service(). @generation:
+ * higher with each call; worker_applied() returns it when the settings are in force. */
 void worker_apply(struct worker *worker, const struct session_settings *settings,
                   uint64_t generation);
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The set of workers: each call is for every worker, or chooses one. */
 #include "workers.h"
 #include "resolver.h"
 
@@ -69,7 +68,7 @@ size_t workers_count_connections(const struct workers *workers)
         return n;
 }
 
-/* Return: a number that depends on the name alone. */
+/* Return: a number that depends only on the name. */
 static size_t hash_name(const char *name)
 {
         size_t hash = 5381;

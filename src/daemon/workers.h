@@ -37,7 +37,7 @@ _must_use_ int workers_start(struct workers *workers, const struct config *confi
  *
  * Afterwards the main loop must not be turned.
  *
- * Return: how many threads still run. Unless it is 0 nothing that a thread may use can be freed.
+ * Return: how many threads still run. Unless this is 0, nothing that a thread may use can be freed.
  */
 _must_use_ size_t workers_stop(struct workers *workers, uint64_t until_usec);
 
@@ -58,8 +58,8 @@ struct worker *workers_choose(const struct workers *workers, const struct servic
 void workers_change_service(struct workers *workers, struct service *service,
                             struct service_config *config);
 
-/* Gives all connections the settings of @config, after the services that have been changed. Return:
- * the generation that workers_applied() tells once every worker has done so. */
+/* Gives all connections the settings of @config, after the changes of workers_change_service().
+ * Return: the generation that workers_applied() returns when every worker has done so. */
 uint64_t workers_apply(struct workers *workers, const struct config *config);
 
 /* Return: the newest generation that every worker has applied. */

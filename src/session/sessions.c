@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The connections of a loop. Each is on the list from admission until it is about to be freed. */
+/* A connection is on the list from its admission until it is about to be freed. */
 #include "sessions.h"
 #include "echo.h"
 #include "hub.h"

@@ -9,13 +9,13 @@
 #include "connection.h"
 #include "dialer.h"
 
-/* What all connections have in common, of all services. */
+/* Settings of all connections, whatever their service. */
 struct session_settings {
         bool log_payload;
         uint64_t seed;
 };
 
-/* Embedded in its owner; all members are the set's own. */
+/* Embedded in its owner. The members are private. */
 struct sessions {
         struct connection_owner owner;
         LIST_HEAD(, connection) connections;
@@ -28,7 +28,7 @@ struct sessions {
 /**
  * sessions_init() - prepare for connections
  * @loop, @resolver: outlive the set
- * @shard:    the index of the shards of services that this set uses, alone
+ * @shard:    the index of this set's shards of services
  * @on_ended: called with @arg when a connection has ended and its descriptors are closed
  */
 void sessions_init(struct sessions *sessions, struct loop *loop, struct resolver *resolver,
@@ -42,7 +42,7 @@ void sessions_init(struct sessions *sessions, struct loop *loop, struct resolver
  */
 _must_use_ int sessions_admit(struct sessions *sessions, const struct client *client);
 
-/* Sets what connections have in common: the seed for those that begin from now on. */
+/* Sets the settings of all connections. The seed applies to new connections. */
 void sessions_set(struct sessions *sessions, const struct session_settings *settings);
 
 /**
