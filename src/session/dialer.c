@@ -209,7 +209,7 @@ static int connect_to(int fd, const struct address *address)
          * second call returns the result: no event of the loop is needed.
          */
         if (r == -EINPROGRESS && address_is_loopback(address))
-                r = connect(fd, &address->sa, address->length) < 0 ? -errno : 0;
+                r = TEMP_FAILURE_RETRY(connect(fd, &address->sa, address->length)) < 0 ? -errno : 0;
         return r == -EALREADY ? -EINPROGRESS : r; /* also after a call that was interrupted */
 }
 
