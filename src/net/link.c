@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The link. Everything that happens to it ends in link_settle(), which alone decides whether the
- * source is read and whether the end of the stream may pass.
+ * Everything that happens to a link ends in link_settle(), which alone decides whether the source
+ * is read and whether the end of the stream may pass.
  */
 #include "link.h"
 
 #include <errno.h>
 
-/* Reads in a row that filled the scratch buffer, before splicing begins. */
+/* Splicing begins after this many reads in a row that filled the scratch buffer. */
 #define BULK_READS 4
 
-/* Pieces sent in one turn of the loop: few enough to take less than a millisecond. */
+/* The most pieces sent in one turn of the loop. They take less than a millisecond. */
 #define PUMP_PIECES 64
 
-/* Splicing goes on while it moves as much, or less only so many times in a row. */
-#define BULK_LEAST_BYTES 16384
-#define BULK_PATIENCE    4
+/* Splicing stops after BULK_PATIENCE transfers in a row of less than BULK_MIN_BYTES. */
+#define BULK_MIN_BYTES 16384
+#define BULK_PATIENCE  4
 
 static bool link_is_empty(const struct link *link)
 {
@@ -27,13 +27,13 @@ static bool link_is_full(const struct link *link)
         return link->shaper ? shaper_is_full(link->shaper) : stream_queued(link->to) > 0;
 }
 
-/* Bytes put that the destination has accepted: its socket has taken them, or they are queued. */
+/* Return: the bytes of this link that the destination's socket has taken or its queue holds. */
 static uint64_t link_accepted(const struct link *link)
 {
         return stream_sent(link->to) + stream_queued(link->to) - link->before;
 }
 
-/* Sends a chunk that is due. Return: whether the link lives on. */
+/* Sends a chunk that is due. Return: false: the link has failed. */
 static bool link_deliver(struct link *link, struct share *share)
 {
         uint64_t before = link_accepted(link);
@@ -49,8 +49,8 @@ static bool link_deliver(struct link *link, struct share *share)
 }
 
 /*
- * Sends what is due while the destination takes it, within reason: however small the pieces, other
- * links get their turn too. Return: whether the link lives on.
+ * Sends pieces that are due while the destination takes them, but at most PUMP_PIECES, so that
+ * other links are served in between. Return: false: the link has failed or reached its limit.
  */
 static bool link_pump(struct link *link)
 {
@@ -79,7 +79,7 @@ static bool link_pump(struct link *link)
         return true;
 }
 
-/* A shaper that holds something may hold no more: all links together hold what they may. */
+/* Whether the shaper may not hold more, because all links together have reached their bound. */
 static bool link_waits_for_room(const struct link *link)
 {
         return link->shaper && shaper_has_bytes(link->shaper) &&
@@ -93,7 +93,7 @@ static void link_on_room(struct holder *holder)
         link_throttle(container_of(holder, struct link, holder));
 }
 
-/* Whether the source has to stop. */
+/* Whether the source must be paused. */
 static bool link_is_blocked(struct link *link)
 {
         struct holders *holders = loop_holders(link->to->loop);
@@ -150,7 +150,7 @@ static void link_settle(struct link *link)
                 link_throttle(link);
 }
 
-/* A chunk fell due, or the destination has taken all it was sent: there may be more to do. */
+/* A chunk is due, or the destination has taken everything: there may be more to send. */
 static void link_on_progress(void *arg)
 {
         struct link *link = arg;
@@ -218,14 +218,14 @@ int link_set_shaping(struct link *link, const struct shaping *shaping, const str
 }
 
 /*
- * Whether the next bytes are worth splicing: those before kept filling the buffer. Splicing little
- * costs more than copying it (measured).
+ * Chooses whether the next bytes are spliced: they are if the last ones kept filling the buffer.
+ * Splicing a few bytes costs more than copying them (measured).
  */
 static void link_choose_bulk(struct link *link, size_t n)
 {
         bool bulk = link->full_reads >= BULK_READS;
 
-        if (n >= (bulk ? BULK_LEAST_BYTES : LOOP_SCRATCH_BYTES))
+        if (n >= (bulk ? BULK_MIN_BYTES : LOOP_SCRATCH_BYTES))
                 link->full_reads = bulk ? BULK_READS + BULK_PATIENCE : link->full_reads + 1;
         else
                 link->full_reads = bulk ? link->full_reads - 1 : 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stream. Measured on Debian 12, libevent 2.1.12: a bufferevent reads at most 4 KiB an event
- * and asks FIONREAD before each, 2.7 CPU-seconds a gigabyte of echo; a read event of the stream's
- * own with the 64 KiB scratch buffer takes 0.5. So a bufferevent owns only what waits to be sent.
+ * Measured on Debian 12 with libevent 2.1.12: a bufferevent reads at most 4 KiB per event and calls
+ * FIONREAD before each read, which takes 2.7 CPU-seconds for an echo of one gigabyte. A read event
+ * with the 64 KiB scratch buffer takes 0.5. So a bufferevent only holds bytes that wait to be sent.
  *
- * While the queue holds bytes nothing is sent past it: order is kept.
+ * While the queue holds bytes, all further bytes go into the queue, so that order is kept.
  */
 #include "stream.h"
 
@@ -16,24 +16,24 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* Bulk that the socket has not taken yet: it waits in the pipe it came through. */
+/* Spliced bytes that the socket has not taken yet. They wait in the pipe that they came through. */
 struct rest {
         struct event writable;
         struct pipe *pipe;
 };
 
-/* Less than this is copied for each stream: a reference has its own cost. */
+/* Fewer bytes are copied for each stream, because a reference has its own cost. */
 #define SHARE_MIN_BYTES 4096
 
-/* A stream through which this many bytes have passed is no newcomer any more. */
+/* After this many bytes, a stream is not a newcomer any more. */
 #define SETTLED_BYTES WINDOW_UNLOCKED_BYTES
 
-/* Makes the settings that matter only to a connection that lasts or carries much. */
+/* Makes the settings that matter only for a connection that lasts or carries much. */
 static void settle(struct stream *stream)
 {
         newcomer_leave(&stream->newcomer);
         stream->settled = true;
-        /* A stream that cannot be watched works, if less well. */
+        /* A stream that cannot be watched works, only less well. */
         if (!stream->watched)
                 stream->watched = loop_watch(stream->loop, stream->fd, &stream->watch) == 0;
         window_lock(&stream->window, stream->fd);
@@ -46,7 +46,7 @@ static void on_settle(struct newcomer *newcomer)
         settle(container_of(newcomer, struct stream, newcomer));
 }
 
-/* Settles a newcomer when it has carried much, or will have with the next @n bytes. */
+/* Settles a newcomer that will have carried much with the next @n bytes. */
 static void settle_by_bytes(struct stream *stream, size_t n)
 {
         if (!stream->settled && stream->events &&
@@ -54,7 +54,7 @@ static void settle_by_bytes(struct stream *stream, size_t n)
                 settle(stream);
 }
 
-/* @n bytes were read, or 0 at the end, or it failed: -errno. */
+/* Handles the result of a read. @n: the number of bytes; 0: the end of the stream; -errno. */
 static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
 {
         if (n > 0) {
@@ -82,11 +82,11 @@ static bool stream_splice(struct stream *stream)
         struct pipe *pipe = loop_pipe(loop);
         ssize_t n = pipe ? pipe_fill(pipe, stream->fd) : -ENOMEM;
 
-        /* Zero: the end of the stream, or only an urgent byte in front of it (tcp_read_sock()). */
+        /* Zero means the end of the stream, or an urgent byte that comes next (tcp_read_sock()). */
         if (n == 0 || n == -EINVAL || n == -ENOMEM)
                 return false;
         stream_on_read(stream, NULL, n);
-        loop_empty_pipe(loop); /* if nobody wanted it */
+        loop_empty_pipe(loop); /* of bytes that no stream took */
         return true;
 }
 
@@ -120,7 +120,7 @@ static ssize_t stream_recv(struct stream *stream)
         return more > 0 ? n + more : n;
 }
 
-/* Reads up to the urgent byte, at which recv(2) stops; or that byte alone. */
+/* Reads up to the urgent byte, at which recv(2) stops, or that byte alone. */
 static ssize_t stream_recv_urgent(struct stream *stream)
 {
         bool at_mark = sockatmark(stream->fd) > 0;
@@ -132,7 +132,7 @@ static ssize_t stream_recv_urgent(struct stream *stream)
         return n;
 }
 
-/* Whether the next byte may be an urgent one. Without the watch nothing tells. */
+/* Whether the next byte may be urgent. Without the watch, any byte may be. */
 static bool may_be_urgent(const struct stream *stream)
 {
         return stream->urgent_ahead || (stream->carries_urgent && !stream->watched);
@@ -169,12 +169,12 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
         (void)what;
         if (stream->heavy && !turn_admits(turn, &stream->round))
                 return;
-        /* Another turn of the loop would cost more than another read. */
+        /* Another read costs less than another turn of the loop. */
         while (stream_read(stream) && stream->bulk && is_reading(stream) && turn_has_room(turn))
                 ;
 }
 
-/* The socket's pending error, negative; 0: none. Asking clears it. */
+/* Takes the socket's pending error. Return: -errno; 0: none. */
 static int stream_take_error(const struct stream *stream)
 {
         int error = 0;
@@ -191,13 +191,13 @@ static void stream_on_watch(struct loop_watch *watch, bool urgent)
         int error;
 
         if (!stream->events)
-                return; /* stopped, and only not closed yet */
+                return; /* the stream is stopped, but not closed yet */
         if (urgent && !stream->carries_urgent) {
                 stream->events->on_exception(stream);
                 return;
         }
         stream->urgent_ahead |= urgent;
-        /* A hang-up without an error is both ends of stream, and no news. */
+        /* A hang-up without an error is the end of both streams, which needs no action here. */
         error = stream_take_error(stream);
         stream->peer_reset |= error == -ECONNRESET;
         if (error < 0)
@@ -321,8 +321,8 @@ size_t stream_unread(const struct stream *stream)
         return (size_t)n;
 }
 
-/* The answer of SIOCOUTQ, which counts the end of the stream as a byte. For a unix socket it counts
- * memory. The family is asked last because there is mostly nothing to ask about. */
+/* Asks SIOCOUTQ, which counts the end of the stream as a byte. For a unix socket it counts memory.
+ * The family is asked last, because the count is mostly 0. */
 static size_t count_unacknowledged(const struct stream *stream)
 {
         int domain = AF_UNIX, n = 0;
@@ -382,10 +382,10 @@ void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg),
         stream->drained_arg = arg;
 }
 
-/* Bytes kept for every stream that has not sent them yet. */
+/* A copy of a share for all streams that have not sent it yet. */
 struct share_copy {
         unsigned refs;
-        size_t skipped; /* bytes of the share before @data: nobody needs them any more */
+        size_t skipped; /* bytes of the share before @data, which no stream needs */
         uint8_t data[];
 };
 
@@ -408,8 +408,8 @@ void share_deinit(struct share *share)
         share->copy = share_copy_unref(share->copy);
 }
 
-/* Copies what is to be sent; of what is in the pipe, all that is left: the first @sent bytes are
- * gone. Return: 0; -ENOMEM; -EIO. */
+/* Copies a share. If it is in the pipe, its first @sent bytes are gone, and the rest is copied.
+ * Return: 0; -ENOMEM; -EIO. */
 static int share_keep(struct loop *loop, struct share *share, size_t sent)
 {
         size_t skipped = share->data ? 0 : sent;
@@ -433,7 +433,7 @@ static int share_keep(struct loop *loop, struct share *share, size_t sent)
         return r;
 }
 
-/* The stream's queue, made if need be; NULL: out of memory. */
+/* Return: the stream's queue, which is made if necessary; NULL: out of memory. */
 static struct evbuffer *stream_get_queue(struct stream *stream)
 {
         if (!stream->queue) {
@@ -476,8 +476,8 @@ static void on_rest_writable(evutil_socket_t fd, short what, void *arg)
         stream->on_drained(stream->drained_arg);
 }
 
-/* Keeps what is in the loop's pipe there, until the socket takes it. Return: 0; -ENOMEM; -EMFILE:
- * there is no pipe to be had. */
+/* Takes the loop's pipe with its bytes, until the socket has taken them. Return: 0; -ENOMEM;
+ * -EMFILE: there is no pipe. */
 static int keep_rest(struct stream *stream)
 {
         _cleanup_(freep) struct rest *rest = malloc(sizeof(*rest));
@@ -494,7 +494,7 @@ static int keep_rest(struct stream *stream)
         return loop_add_event(&stream->rest->writable);
 }
 
-/* Queues all but the first @sent bytes: small ones are copied, for a reference costs more. */
+/* Queues all but the first @sent bytes. A few bytes are copied, because a reference costs more. */
 static int stream_queue(struct stream *stream, struct share *share, size_t sent)
 {
         struct evbuffer *queue;
@@ -514,7 +514,7 @@ static int stream_queue(struct stream *stream, struct share *share, size_t sent)
                 r = evbuffer_add(queue, share->data + sent, n) < 0 ? -ENOMEM : 0;
         else if (r == 0)
                 r = stream_queue_reference(stream, queue, share, sent);
-        /* Adding does not tell when the event could not be added; enabling does. */
+        /* evbuffer_add() does not report that the event could not be added; this does. */
         if (r == 0 && bufferevent_enable(stream->queue, EV_WRITE) < 0)
                 r = -ENOMEM;
         if (r == 0)
@@ -530,7 +530,7 @@ static ssize_t send_bytes(const struct stream *stream, const struct share *share
         return n < 0 ? -errno : n;
 }
 
-/* Sends what the socket takes now. Return: how many bytes; what send(2) fails with. */
+/* Sends as much as the socket takes now. Return: the number of bytes; what send(2) fails with. */
 static ssize_t send_now(const struct stream *stream, const struct share *share)
 {
         ssize_t n;
@@ -538,7 +538,7 @@ static ssize_t send_now(const struct stream *stream, const struct share *share)
         if (!share->data)
                 return pipe_drain(loop_pipe(stream->loop), stream->fd);
         n = send_bytes(stream, share, share->urgent ? MSG_OOB : 0);
-        if (n == -EOPNOTSUPP && share->urgent) /* a unix socket, of most systems */
+        if (n == -EOPNOTSUPP && share->urgent) /* unix sockets on most systems */
                 n = send_bytes(stream, share, 0);
         return n == -EAGAIN ? 0 : n;
 }

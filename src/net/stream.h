@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connected socket: read as bytes come, written at once or as soon as it takes them.
+ * A stream: one connected socket. It is read when bytes arrive, and written at once or when it has
+ * room.
  *
- * Reading goes through the loop's scratch buffer, writing straight to the socket; what the socket
- * does not take waits in a bufferevent, which is made when first needed, so that an idle stream and
- * one whose peer keeps up never pay for it; bulk that is spliced waits in its pipe. A stream never
- * buffers what it reads.
+ * A stream reads into the loop's scratch buffer and does not keep what it reads. It writes straight
+ * to the socket. Bytes that the socket does not take wait in a bufferevent, which is made when it
+ * is first needed, so that an idle stream, or one whose peer keeps up, does without. Spliced bytes
+ * wait in their pipe.
  *
- * Thread: the loop's. Callbacks may call stream_pause() and stream_resume(), but stream_deinit()
- * only between two turns (see loop_defer()).
+ * Thread: the loop's. Callbacks may call stream_pause() and stream_resume(). stream_deinit() may
+ * only be called between two turns; see loop_defer().
  */
 #pragma once
 
@@ -19,23 +20,23 @@
 struct stream;
 
 /*
- * What the stream's owner is told. After on_exception the stream is of no more use.
+ * Callbacks. After on_exception the stream must not be used any more.
  *
- * A stream whose events have no on_exception when it is made carries urgent data: the urgent byte
- * is read in its place in the stream, alone, with @urgent set. The kernel knows one urgent byte at
- * a time: when another one arrives before it was read, it is read as an ordinary byte. The socket
- * must have had SO_OOBINLINE set before the first byte could arrive.
+ * A stream that is made without on_exception carries urgent data: it reads the urgent byte alone at
+ * its place in the stream, with @urgent set. The kernel knows only one urgent byte at a time. If
+ * another one arrives before it is read, it is read as an ordinary byte. SO_OOBINLINE must have
+ * been set on the socket before the first byte could arrive.
  */
 struct stream_events {
-        /* @n bytes arrived; @data is the scratch buffer; NULL: they are in the loop's pipe. */
+        /* @n bytes arrived. @data: the scratch buffer; NULL: they are in the loop's pipe. */
         void (*on_data)(struct stream *stream, const uint8_t *data, size_t n);
         /* The peer has sent its last byte. */
         void (*on_end)(struct stream *stream);
-        /* Urgent data arrived; NULL: see above. */
+        /* Urgent data arrived. NULL: see above. */
         void (*on_exception)(struct stream *stream);
         /*
-         * The socket failed: -ECONNRESET, -ETIMEDOUT, … When stream_has_ended() is false, bytes
-         * that arrived before may still be read; then on_end or a second on_error follows.
+         * The socket failed: -ECONNRESET, -ETIMEDOUT, … If stream_has_ended() is false, bytes that
+         * arrived before can still be read. Then on_end or a second on_error follows.
          */
         void (*on_error)(struct stream *stream, int error);
         /*
@@ -46,21 +47,21 @@ struct stream_events {
 };
 
 /*
- * Embedded in its owner, who may read @loop, @fd, @urgent and @in, the count of bytes read; all
- * else is the stream's own.
+ * Embedded in its owner, who may read @loop, @fd, @urgent and @in, the number of bytes read. The
+ * other members are private.
  */
 struct stream {
         struct loop *loop;
         const struct stream_events *events;
         struct event read;
-        struct bufferevent *queue; /* NULL until the socket first refused bytes */
-        struct rest *rest;         /* of bulk that it refused; NULL: none; then @queue is empty */
+        struct bufferevent *queue; /* NULL: the socket has not refused bytes yet */
+        struct rest *rest; /* spliced bytes that it refused, then @queue is empty; or NULL */
         struct loop_watch watch;
         struct newcomer newcomer;
         void (*on_drained)(void *arg);
         void *drained_arg;
         uint64_t in, accepted;
-        uint64_t acknowledged; /* bytes sent when all of them were last found acknowledged */
+        uint64_t acknowledged; /* the bytes sent when all were last found to be acknowledged */
         struct window window;
         uint32_t read_max;
         uint32_t round; /* of turns of the loop; see turn.h */
@@ -68,22 +69,21 @@ struct stream {
         bool ended;
         bool peer_reset;     /* the peer has reset the connection */
         bool shut;           /* the end of the stream has been passed on */
-        bool heavy;          /* its last read brought much; see turn.h */
-        bool bulk;           /* is read by splice */
+        bool heavy;          /* its last read was large; see turn.h */
+        bool bulk;           /* it is read with splice(2) */
         bool settled;        /* it is no newcomer any more */
         bool watched;        /* urgent data and resets are reported at once, by @watch */
         bool carries_urgent; /* see struct stream_events */
-        bool urgent_ahead;   /* an urgent byte has arrived, and was not read yet */
-        bool urgent;         /* it is what on_data is told of now */
+        bool urgent_ahead;   /* an urgent byte has arrived and has not been read */
+        bool urgent;         /* on_data is called for the urgent byte */
 };
 
-/* Bytes to send, to one stream or to several: what their sockets do not take is copied only once.
- */
+/* Bytes to send to one or several streams. Bytes that some sockets do not take are copied once. */
 struct share {
-        const uint8_t *data; /* NULL: in the loop's pipe, which has room for one destination */
+        const uint8_t *data; /* NULL: they are in the loop's pipe, for one destination */
         size_t n;
-        bool urgent;             /* it is one byte, sent as urgent data if nothing is queued */
-        struct share_copy *copy; /* NULL until some stream must keep them */
+        bool urgent;             /* one byte, sent as urgent data if the queue is empty */
+        struct share_copy *copy; /* NULL: no stream has needed a copy yet */
 };
 
 /**
@@ -99,49 +99,50 @@ struct share {
 _must_use_ int stream_init(struct stream *stream, struct loop *loop, int fd,
                            const struct stream_events *events);
 
-/* Closes the socket and drops the queue. Not from within a callback; a second call does nothing. */
+/* Closes the socket and drops the queue. Not to be called from a callback. A second call has no
+ * effect. */
 void stream_deinit(struct stream *stream);
 
-/* Ends all callbacks of the stream, at once and for good. */
+/* Ends all callbacks of the stream, at once and forever. */
 void stream_stop(struct stream *stream);
 
 /**
- * stream_linger() - send no more, and read on, so that what has been sent can arrive
- * @events: are told from now on
+ * stream_linger() - stop sending and go on reading, so that sent bytes can arrive
+ * @events: the callbacks from now on
  *
- * To close a socket with something in it that has not been read resets it, and throws away what is
- * still on its way (RFC 1122, 4.2.2.13): so the end of the stream is passed on, and the peer is
- * given the time to take all and to end its own. What was queued is dropped.
+ * Closing a socket that has unread bytes resets it, which discards bytes in flight (RFC 1122,
+ * 4.2.2.13). So this half-closes the socket, and the peer has time to take all bytes and to end its
+ * own stream. Queued bytes are dropped.
  *
- * Return: 0; -ENOTCONN: the peer is gone; -ENOMEM.
+ * Return: 0; -ENOTCONN: the peer has left; -ENOMEM.
  */
 _must_use_ int stream_linger(struct stream *stream, const struct stream_events *events);
 
 /* Whether stream_stop() has been called. */
 bool stream_is_stopped(const struct stream *stream);
 
-/* Stops sending, for good: what is queued stays there and is never sent. */
+/* Stops sending forever. Queued bytes stay in the queue. */
 void stream_stop_sending(struct stream *stream);
 
-/* Bytes that have arrived and that nobody has read. */
+/* Return: the bytes that have arrived and have not been read. */
 size_t stream_unread(const struct stream *stream);
 
 /*
- * Bytes sent that the peer's system has not acknowledged; 0 for a unix socket, where a byte that is
- * sent has arrived. Once all bytes are acknowledged, the system is asked again only after more have
- * been sent.
+ * Return: the sent bytes that the peer's system has not acknowledged; 0 for a unix socket, where a
+ * byte that is sent has arrived. When all bytes are acknowledged, the system is not asked again
+ * before more have been sent.
  */
 size_t stream_unacknowledged(struct stream *stream);
 
-/* The most one read takes: 1 to LOOP_SCRATCH_BYTES, which is what it is to begin with. */
+/* Sets the most that one read takes: 1 to LOOP_SCRATCH_BYTES, which is the value at first. */
 void stream_set_read_max(struct stream *stream, size_t n);
 
-/* Bounds what the kernel keeps of what has arrived; see window_init(). Not bounded to begin with.
- * Not after stream_resume(). */
+/* Bounds the unread bytes in the kernel; see window_init(). At first there is no bound. Not to be
+ * called after stream_resume(). */
 void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes);
 
-/* From now on bytes are moved into the loop's pipe, not read into its scratch buffer; or no longer.
- * A stream that can't be spliced falls back by itself. */
+/* Starts or stops reading with splice(2) into the loop's pipe. A stream that cannot be spliced goes
+ * back to its scratch buffer by itself. */
 void stream_set_bulk(struct stream *stream, bool bulk);
 
 /* Whether nothing more can be read: the peer has sent its last byte, or recv(2) has failed. */
@@ -151,39 +152,41 @@ bool stream_has_ended(const struct stream *stream);
 void stream_pause(struct stream *stream);
 
 /**
- * stream_resume() - read on; nothing happens after the end of the stream, or once it is stopped
+ * stream_resume() - read again; has no effect after the end of the stream or stream_stop()
  * Return: 0; -ENOMEM.
  */
 _must_use_ int stream_resume(struct stream *stream);
 
-/* Who is told, with @arg, that all that was queued has gone to the socket. */
+/* Sets the callback for an empty queue: the socket has taken all queued bytes. */
 void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg), void *arg);
 
 /**
- * stream_send() - send now what the socket takes, queue the rest
+ * stream_send() - send as many bytes as the socket takes now, and queue the rest
  *
- * Return: 0; -ENOMEM; what send(2) fails with, -EAGAIN excepted: the stream is of no more use.
+ * Return: 0; -ENOMEM; what send(2) fails with, except -EAGAIN: the stream must not be used any
+ * more.
  */
 _must_use_ int stream_send(struct stream *stream, const uint8_t *data, size_t n);
 
-/* The same, for bytes that may go to other streams too; share_deinit() after the last of them. */
+/* Like stream_send(), for bytes that may go to other streams too; see share_deinit(). */
 _must_use_ int stream_send_shared(struct stream *stream, struct share *share);
 
-/* The share is over; streams keep the copy for as long as they need it. */
+/* To be called when all streams have been given the share. They keep the copy as long as they need
+ * it. */
 void share_deinit(struct share *share);
 
-/* Lets the peer see a reset when the socket is closed, not an end of stream, unless the peer itself
- * has reset the connection. */
+/* Makes the peer see a reset instead of an end of stream when the socket is closed, unless the peer
+ * has reset the connection itself. */
 void stream_set_reset(struct stream *stream);
 
-/* Bytes in the queue. */
+/* Return: the bytes in the queue. */
 size_t stream_queued(const struct stream *stream);
 
-/* Bytes the socket has taken so far. */
+/* Return: the bytes that the socket has taken so far. */
 uint64_t stream_sent(const struct stream *stream);
 
 /**
- * stream_shutdown() - pass on the end of the stream; the queue must be empty
- * Return: 0; -ENOTCONN: the peer is gone.
+ * stream_shutdown() - half-close the socket; the queue must be empty
+ * Return: 0; -ENOTCONN: the peer has left.
  */
 _must_use_ int stream_shutdown(struct stream *stream);
