@@ -13,6 +13,8 @@ const struct conditions conditions_none = {
         .stall_after_bytes = CONDITIONS_NEVER,
         .stall_after_usec = CONDITIONS_NEVER,
         .reset_after_usec = CONDITIONS_NEVER,
+        .discard_idle_usec = CONDITIONS_NEVER,
+        .reset_after_data_usec = CONDITIONS_NEVER,
         .probability = 1,
 };
 
@@ -20,7 +22,26 @@ bool conditions_shape(const struct conditions *c)
 {
         return c->latency_usec || c->jitter_usec || c->rate != CONDITIONS_UNLIMITED ||
                c->slice_bytes || c->slice_delay_usec || c->close_delay_usec ||
-               c->limit_bytes != CONDITIONS_NEVER || c->stall_for_usec;
+               c->limit_bytes != CONDITIONS_NEVER || c->stall_for_usec || c->discard ||
+               c->reset_after_data_usec != CONDITIONS_NEVER;
+}
+
+bool conditions_equal(const struct conditions *a, const struct conditions *b)
+{
+        return a->version == b->version && a->latency_usec == b->latency_usec &&
+               a->jitter_usec == b->jitter_usec && a->rate == b->rate &&
+               a->burst_bytes == b->burst_bytes && !a->shared == !b->shared &&
+               a->slice_bytes == b->slice_bytes &&
+               a->slice_variation_bytes == b->slice_variation_bytes &&
+               a->slice_delay_usec == b->slice_delay_usec && a->limit_bytes == b->limit_bytes &&
+               a->stall_after_bytes == b->stall_after_bytes &&
+               a->stall_after_usec == b->stall_after_usec &&
+               a->stall_for_usec == b->stall_for_usec &&
+               a->reset_after_usec == b->reset_after_usec && a->discard == b->discard &&
+               a->discard_idle_usec == b->discard_idle_usec &&
+               a->reset_after_data_usec == b->reset_after_data_usec &&
+               a->close_delay_usec == b->close_delay_usec && a->drop_new == b->drop_new &&
+               a->probability == b->probability;
 }
 
 int condition_list_copy(const struct condition_list *from, struct condition_list *out)
@@ -56,8 +77,10 @@ const struct conditions *condition_list_find(const struct condition_list *list, 
 
 const char *conditions_format(unsigned faults, char *out)
 {
-        static const char *const names[] = { "latency", "rate",        "slice",       "limit",
-                                             "stall",   "close_delay", "reset_after", "drop_new" };
+        static const char *const names[] = { "latency",         "rate",     "slice",
+                                             "limit",           "stall",    "close_delay",
+                                             "reset_after",     "drop_new", "discard",
+                                             "reset_after_data" };
         size_t n = 0;
 
         out[0] = '\0';

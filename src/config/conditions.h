@@ -47,9 +47,12 @@ struct conditions {
         uint64_t stall_after_bytes, stall_after_usec; /* or never; at least one of them is */
         uint64_t stall_for_usec;                      /* or forever */
         uint64_t reset_after_usec;                    /* or never */
+        uint64_t discard_idle_usec;     /* without a chunk the connection is closed; or never */
+        uint64_t reset_after_data_usec; /* or never */
         uint64_t close_delay_usec;
         double drop_new;    /* share of connections, 0 to 1 */
         double probability; /* share of connections that the group applies to, 0 to 1 */
+        bool discard;       /* what comes is thrown away */
 };
 
 /*
@@ -81,6 +84,9 @@ extern const struct conditions conditions_none;
 /* Whether bytes, or the end of the stream, must be held back or counted: it takes a shaper. */
 bool conditions_shape(const struct conditions *conditions);
 
+/* Whether two groups agree in everything but the name. */
+bool conditions_equal(const struct conditions *a, const struct conditions *b);
+
 /* What happened to a connection, as bits. */
 enum conditions_fault {
         FAULT_LATENCY = 1 << 0,
@@ -91,10 +97,12 @@ enum conditions_fault {
         FAULT_CLOSE_DELAY = 1 << 5,
         FAULT_RESET = 1 << 6,
         FAULT_DROP = 1 << 7,
+        FAULT_DISCARD = 1 << 8,
+        FAULT_RESET_DATA = 1 << 9,
 };
 
 /* The longest text of conditions_format(), with the NUL. */
-#define CONDITIONS_TEXT_SIZE 96
+#define CONDITIONS_TEXT_SIZE 128
 
 /**
  * conditions_format() - name faults by their keys: "latency, rate"

@@ -27,8 +27,7 @@ static bool link_is_full(const struct link *link)
         return link->shaper ? shaper_is_full(link->shaper) : stream_queued(link->to) > 0;
 }
 
-/* Return: the bytes of this link that the destination's socket has taken or its queue holds. */
-static uint64_t link_accepted(const struct link *link)
+uint64_t link_passed(const struct link *link)
 {
         return stream_sent(link->to) + stream_queued(link->to) - link->before;
 }
@@ -36,14 +35,14 @@ static uint64_t link_accepted(const struct link *link)
 /* Sends a chunk that is due. Return: false: the link has failed. */
 static bool link_deliver(struct link *link, struct share *share)
 {
-        uint64_t before = link_accepted(link);
+        uint64_t before = link_passed(link);
         int r;
 
         link->events->on_sending(link, share->data, share->n);
         r = stream_send_shared(link->to, share);
         if (r == 0)
                 return true;
-        link->lost += share->n - (link_accepted(link) - before);
+        link->lost += share->n - (link_passed(link) - before);
         link->events->on_error(link, r);
         return false;
 }
@@ -65,12 +64,10 @@ static bool link_pump(struct link *link)
 
                 if (r < 0)
                         link->events->on_error(link, r);
-                else if (event == SHAPER_LIMIT)
-                        link->events->on_limit(link);
                 else if (event == SHAPER_END)
                         link->ending = true;
                 if (r < 0 || event != SHAPER_BYTES)
-                        return r == 0 && event != SHAPER_LIMIT;
+                        return r == 0;
                 alive = link_deliver(link, &share);
                 share_deinit(&share);
                 if (!alive)
@@ -150,12 +147,30 @@ static void link_settle(struct link *link)
                 link_throttle(link);
 }
 
-/* A chunk is due, or the destination has taken everything: there may be more to send. */
+/*
+ * Whether a group ends the connection now. A limit waits until the destination has taken all that
+ * may pass; the other reasons do not.
+ */
+static bool link_is_over(const struct link *link, struct fate_end *end)
+{
+        return link->shaper && shaper_is_over(link->shaper, end) &&
+               (end->why != FATE_LIMIT || stream_queued(link->to) == 0);
+}
+
+/*
+ * A chunk is due, the destination has taken everything, or a group ends the connection: there may
+ * be more to do.
+ */
 static void link_on_progress(void *arg)
 {
         struct link *link = arg;
+        struct fate_end end;
 
-        if (link_pump(link))
+        if (!link_pump(link))
+                return;
+        if (link_is_over(link, &end))
+                link->events->on_over(link, &end);
+        else
                 link_settle(link);
 }
 
@@ -163,7 +178,7 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
                const struct link_events *events)
 {
         *link = (struct link){ .from = from, .to = to, .events = events };
-        link->before = link_accepted(link);
+        link->before = link_passed(link);
         stream_set_on_drained(to, link_on_progress, link);
 }
 
@@ -196,21 +211,21 @@ unsigned link_faults(const struct link *link)
         return link->faults | (link->shaper ? shaper_faults(link->shaper) : 0);
 }
 
-int link_set_shaping(struct link *link, const struct shaping *shaping, const struct random *random)
+int link_set_shaping(struct link *link, const struct shaping *shaping)
 {
         struct shaping complete = *shaping;
         bool needed = shaping_is_needed(shaping);
-        int r;
+        int r = 0;
 
-        complete.out_bytes = link_accepted(link);
-        if (link->shaper) {
-                shaper_set(link->shaper, &complete);
-        } else if (needed) {
-                r = shaper_new(link->to->loop, &complete, random, link_on_progress, link,
-                               &link->shaper);
-                if (r < 0)
-                        return r;
-        }
+        if (link->stopped)
+                return 0;
+        complete.out_bytes = link_passed(link);
+        if (link->shaper)
+                r = shaper_set(link->shaper, &complete);
+        else if (needed && !link->ended) /* nothing comes behind the end */
+                r = shaper_new(link->to->loop, &complete, link_on_progress, link, &link->shaper);
+        if (r < 0)
+                return r;
         link->shaped = needed;
         if (link->shaper)
                 link_on_progress(link);
@@ -279,6 +294,7 @@ void link_end(struct link *link)
 
         if (link->stopped)
                 return;
+        link->ended = true;
         if (!link->shaper) {
                 link->ending = true;
                 link_settle(link);

@@ -24,8 +24,9 @@ struct link_events {
         /* All that was put before link_end() has been taken by the destination's socket. The owner
          * passes on the end: by stream_shutdown(), or by closing the socket. */
         void (*on_done)(struct link *link);
-        /* The limit of the conditions is reached, and the socket has taken all bytes up to it. */
-        void (*on_limit)(struct link *link);
+        /* A group of conditions ends the connection. If its limit was reached, the socket has taken
+         * all bytes up to it. */
+        void (*on_over)(struct link *link, const struct fate_end *end);
         /* The destination failed, or memory ran out. */
         void (*on_error)(struct link *link, int error);
 };
@@ -42,6 +43,7 @@ struct link {
         bool bulk;             /* may be spliced */
         bool busy;             /* on_empty must still be called */
         bool paused;           /* @from is paused */
+        bool ended;            /* the end of the stream was put */
         bool ending;           /* the end of the stream waits in line */
         bool stopped;
         uint64_t before; /* bytes that @to accepted before this link existed */
@@ -61,15 +63,17 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
 
 /**
  * link_set_shaping() - apply conditions from the next chunk on
- * @random: for a new shaper
+ * @shaping: its fates must exist until the next call, or until the link is stopped
  *
  * Bytes that are held already wait no longer than @shaping says. May send, and so call every
  * callback.
  *
- * Return: 0; -ENOMEM: the link is unchanged.
+ * Return: 0; -ENOMEM: the link must be stopped.
  */
-_must_use_ int link_set_shaping(struct link *link, const struct shaping *shaping,
-                                const struct random *random);
+_must_use_ int link_set_shaping(struct link *link, const struct shaping *shaping);
+
+/* Return: bytes that have passed so far: the destination's socket or queue has them. */
+uint64_t link_passed(const struct link *link);
 
 /* Return: the faults that have affected its bytes: bits of enum conditions_fault. */
 unsigned link_faults(const struct link *link);

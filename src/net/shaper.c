@@ -21,17 +21,20 @@ struct chunk {
 
 struct shaper {
         struct evbuffer *bytes, *chunks;
-        struct timer timer;
-        struct conditions conditions;
-        struct bucket *bucket;        /* a reference */
-        struct random jitter, slices; /* separate, so that slicing does not shift the jitter */
-        uint64_t send_delay_usec, hold_bytes, began_usec;
+        struct timer due;      /* fires when the first piece may leave */
+        struct timer deadline; /* fires when a group may end the connection */
+        struct fates *fates;
+        struct fold fold;      /* of @fates */
+        struct bucket *bucket; /* a reference */
+        uint64_t send_delay_usec, hold_bytes;
         struct chunk first;  /* length 0 and not the end: there is none */
         size_t piece;        /* length of the next piece of @first; 0: not chosen yet */
         uint64_t piece_usec; /* when that piece may leave */
         uint64_t left_usec;  /* when the last piece left; 0: none has */
         uint64_t out_bytes;
-        uint64_t stall_usec; /* when the stall begins; or never */
+        bool ended;          /* the end of the stream was put */
+        bool limited;        /* the limit has been reached */
+        struct fate_end end; /* of the connection, as things are now */
         unsigned faults;
         void (*on_due)(void *arg);
         void *arg;
@@ -54,16 +57,9 @@ static uint64_t most(uint64_t a, uint64_t b)
         return a > b ? a : b;
 }
 
-static bool has_rate(const struct conditions *conditions)
+static bool has_rate(const struct fold *fold)
 {
-        return conditions->rate != CONDITIONS_UNLIMITED;
-}
-
-static void shaper_on_timer(struct timer *timer)
-{
-        struct shaper *shaper = container_of(timer, struct shaper, timer);
-
-        shaper->on_due(shaper->arg);
+        return fold->rate != CONDITIONS_UNLIMITED;
 }
 
 static void shaper_freep(struct shaper **shaper)
@@ -73,20 +69,131 @@ static void shaper_freep(struct shaper **shaper)
 
 bool shaping_is_needed(const struct shaping *shaping)
 {
-        return shaping->send_delay_usec || conditions_shape(shaping->conditions);
+        return shaping->send_delay_usec || fates_shape(shaping->fates);
 }
 
-int shaper_new(struct loop *loop, const struct shaping *shaping, const struct random *random,
-               void (*on_due)(void *arg), void *arg, struct shaper **out)
+/* The end of the connection */
+
+static bool is_over(struct shaper *shaper, uint64_t now)
+{
+        static const unsigned faults[] = {
+                [FATE_LIMIT] = FAULT_LIMIT,
+                [FATE_IDLE] = FAULT_DISCARD,
+                [FATE_RESET] = FAULT_RESET_DATA,
+                [FATE_DISCARD_ENDED] = FAULT_DISCARD,
+        };
+        const struct fate_end *end = &shaper->end;
+
+        if (end->at_usec == CONDITIONS_NEVER || now < end->at_usec)
+                return false;
+        shaper->faults |= faults[end->why];
+        return true;
+}
+
+bool shaper_is_over(struct shaper *shaper, struct fate_end *end)
+{
+        if (!is_over(shaper, now_usec()))
+                return false;
+        *end = shaper->end;
+        return true;
+}
+
+static void reach_limit(struct shaper *shaper)
+{
+        shaper->limited = true;
+        shaper->end = (struct fate_end){ .why = FATE_LIMIT, .group = shaper->fold.limit };
+}
+
+/* Finds the end, as things are now. A timer that is set too early asks again when it fires. */
+static int set_end(struct shaper *shaper)
+{
+        if (shaper->limited) {
+                reach_limit(shaper);
+                return 0;
+        }
+        shaper->end = fates_end(shaper->fates, shaper->ended);
+        if (shaper->end.at_usec == CONDITIONS_NEVER) {
+                timer_stop(&shaper->deadline);
+                return 0;
+        }
+        if (timer_is_set(&shaper->deadline) && shaper->deadline.until_usec <= shaper->end.at_usec)
+                return 0;
+        return timer_set(&shaper->deadline, shaper->end.at_usec);
+}
+
+static void on_deadline(struct timer *timer)
+{
+        struct shaper *shaper = container_of(timer, struct shaper, deadline);
+
+        /* To set it needs no memory: the place that it had among the timers is free. */
+        if (now_usec() < shaper->end.at_usec && timer_set(timer, shaper->end.at_usec) == 0)
+                return;
+        shaper->on_due(shaper->arg);
+}
+
+static void on_timer(struct timer *timer)
+{
+        struct shaper *shaper = container_of(timer, struct shaper, due);
+
+        shaper->on_due(shaper->arg);
+}
+
+/* Settings */
+
+static struct bucket *bucket_of(const struct shaper *shaper)
+{
+        return shaper->fold.shared ? shaper->fold.shared : shaper->bucket;
+}
+
+/* Returns the tokens of the next piece. shaper_take() will choose the piece again. */
+static void unchoose(struct shaper *shaper)
+{
+        if (shaper->piece && !shaper->first.end && has_rate(&shaper->fold))
+                bucket_return(bucket_of(shaper), shaper->piece, shaper->fold.rate);
+        shaper->piece = 0;
+}
+
+static int set(struct shaper *shaper, const struct shaping *shaping, uint64_t now)
+{
+        const struct fold fold = fates_fold(shaping->fates);
+        const struct conditions *discarded = fates_discard_ended(shaper->fates, shaping->fates);
+        int r;
+
+        unchoose(shaper);
+        /* A new rate starts with a full bucket. */
+        if (fold.rate != shaper->fold.rate || fold.burst_bytes != shaper->fold.burst_bytes)
+                bucket_fill(shaper->bucket);
+        shaper->fates = shaping->fates;
+        shaper->fold = fold;
+        shaper->send_delay_usec = shaping->send_delay_usec;
+        shaper->hold_bytes = shaping->hold_bytes;
+        shaper->limited &= shaper->out_bytes >= fold.limit_bytes;
+        if (fold.stalls)
+                fates_begin_stalls(shaper->fates, shaper->out_bytes, now);
+        r = set_end(shaper);
+        if (discarded && !shaper->ended)
+                shaper->end = (struct fate_end){ .why = FATE_DISCARD_ENDED, .group = discarded };
+        return r;
+}
+
+int shaper_set(struct shaper *shaper, const struct shaping *shaping)
+{
+        return set(shaper, shaping, now_usec());
+}
+
+/* Life */
+
+int shaper_new(struct loop *loop, const struct shaping *shaping, void (*on_due)(void *arg),
+               void *arg, struct shaper **out)
 {
         _cleanup_(shaper_freep) struct shaper *shaper = calloc(1, sizeof(*shaper));
+        uint64_t now;
         int r;
 
         if (!shaper)
                 return -ENOMEM;
-        timer_init(&shaper->timer, loop_timers(loop), shaper_on_timer);
-        shaper->jitter = *random;
-        shaper->slices = random_new(random->state, 0, 0);
+        timer_init(&shaper->due, loop_timers(loop), on_timer);
+        timer_init(&shaper->deadline, loop_timers(loop), on_deadline);
         shaper->on_due = on_due;
         shaper->arg = arg;
         shaper->bytes = evbuffer_new();
@@ -97,25 +204,15 @@ int shaper_new(struct loop *loop, const struct shaping *shaping, const struct ra
         if (r < 0)
                 return r;
         shaper->out_bytes = shaping->out_bytes;
-        shaper->conditions = conditions_none;
-        shaper->stall_usec = CONDITIONS_NEVER;
-        shaper_set(shaper, shaping);
+        shaper->fold = fates_fold(NULL);
+        now = now_usec();
+        fates_restart_idle(shaping->fates, now);
+        r = set(shaper, shaping, now);
+        if (r < 0)
+                return r;
         *out = shaper;
         shaper = NULL;
         return 0;
-}
-
-static struct bucket *bucket_of(const struct shaper *shaper)
-{
-        return shaper->conditions.shared ? shaper->conditions.shared : shaper->bucket;
-}
-
-/* Returns the tokens of the next piece. shaper_take() will choose the piece again. */
-static void unchoose(struct shaper *shaper)
-{
-        if (shaper->piece && !shaper->first.end && has_rate(&shaper->conditions))
-                bucket_return(bucket_of(shaper), shaper->piece, shaper->conditions.rate);
-        shaper->piece = 0;
 }
 
 struct shaper *shaper_free(struct shaper *shaper)
@@ -123,73 +220,50 @@ struct shaper *shaper_free(struct shaper *shaper)
         if (!shaper)
                 return NULL;
         unchoose(shaper);
-        timer_stop(&shaper->timer);
+        timer_stop(&shaper->due);
+        timer_stop(&shaper->deadline);
         if (shaper->bytes)
                 evbuffer_free(shaper->bytes);
         if (shaper->chunks)
                 evbuffer_free(shaper->chunks);
         bucket_unref(shaper->bucket);
-        bucket_unref(shaper->conditions.shared);
         free(shaper);
         return NULL;
 }
 
-static bool is_same_stall(const struct conditions *a, const struct conditions *b)
-{
-        return a->stall_after_bytes == b->stall_after_bytes &&
-               a->stall_after_usec == b->stall_after_usec && a->stall_for_usec == b->stall_for_usec;
-}
-
-void shaper_set(struct shaper *shaper, const struct shaping *shaping)
-{
-        const struct conditions *conditions = shaping->conditions;
-        uint64_t after = conditions->stall_after_usec;
-
-        unchoose(shaper);
-        shaper->began_usec = shaping->began_usec;
-        if (!is_same_stall(&shaper->conditions, conditions)) {
-                shaper->stall_usec = CONDITIONS_NEVER;
-                /* A stall whose beginning has passed begins now. */
-                if (conditions->stall_for_usec && after != CONDITIONS_NEVER)
-                        shaper->stall_usec = most(shaper->began_usec + after, now_usec());
-                else if (shaper->out_bytes >= conditions->stall_after_bytes)
-                        shaper->stall_usec = now_usec();
-        }
-        /* A new rate starts with a full bucket. */
-        if (conditions->rate != shaper->conditions.rate ||
-            conditions->burst_bytes != shaper->conditions.burst_bytes)
-                bucket_fill(shaper->bucket);
-        if (conditions->shared)
-                bucket_ref(conditions->shared);
-        bucket_unref(shaper->conditions.shared);
-        shaper->conditions = *conditions;
-        shaper->send_delay_usec = shaping->send_delay_usec;
-        shaper->hold_bytes = shaping->hold_bytes;
-}
-
 /* Putting */
-
-/* Return: the latency of the next chunk, with its jitter. */
-static uint64_t draw_delay(struct shaper *shaper)
-{
-        const struct conditions *c = &shaper->conditions;
-        uint64_t delay = c->latency_usec + random_up_to(&shaper->jitter, 2 * c->jitter_usec);
-
-        return delay > c->jitter_usec ? delay - c->jitter_usec : 0;
-}
 
 static int append(struct shaper *shaper, struct chunk chunk)
 {
-        chunk.arrived_usec = now_usec();
+        chunk.delay_usec = fates_draw_delay(shaper->fates);
         return evbuffer_add(shaper->chunks, &chunk, sizeof(chunk)) < 0 ? -ENOMEM : 0;
+}
+
+/* Notes a chunk, or the end of the stream. @discard: set to whether the chunk is discarded. */
+static int note(struct shaper *shaper, uint64_t now, bool end, bool *discard)
+{
+        uint64_t put_bytes = shaper->out_bytes + shaper_bytes(shaper);
+        unsigned fault = end ? fates_note_end(shaper->fates, put_bytes, now)
+                             : fates_note_chunk(shaper->fates, put_bytes, now);
+
+        shaper->faults |= fault;
+        shaper->fold = fates_fold(shaper->fates);
+        *discard = fault != 0;
+        return set_end(shaper);
 }
 
 int shaper_put(struct shaper *shaper, const void *data, size_t n)
 {
+        uint64_t now = now_usec();
+        bool discard = false;
+
+        if (shaper->fold.notes && note(shaper, now, false, &discard) < 0)
+                return -ENOMEM;
+        if (discard)
+                return 0;
         /* Make room for the bytes first: once the chunk is queued, adding them cannot fail. */
         if (evbuffer_expand(shaper->bytes, n) < 0 ||
-            append(shaper, (struct chunk){ .n = (uint32_t)n, .delay_usec = draw_delay(shaper) }) <
-                    0 ||
+            append(shaper, (struct chunk){ .arrived_usec = now, .n = (uint32_t)n }) < 0 ||
             evbuffer_add(shaper->bytes, data, n) < 0)
                 return -ENOMEM;
         return 0;
@@ -197,7 +271,14 @@ int shaper_put(struct shaper *shaper, const void *data, size_t n)
 
 int shaper_put_end(struct shaper *shaper)
 {
-        return append(shaper, (struct chunk){ .end = true, .delay_usec = draw_delay(shaper) });
+        uint64_t now = now_usec();
+        bool discard;
+        int r = append(shaper, (struct chunk){ .arrived_usec = now, .end = true });
+
+        if (r < 0)
+                return r;
+        shaper->ended = true;
+        return shaper->fold.notes ? note(shaper, now, true, &discard) : 0;
 }
 
 /* Taking */
@@ -211,75 +292,69 @@ static bool load_first(struct shaper *shaper)
                sizeof(shaper->first);
 }
 
+/* Return: when the delay of the first chunk is over. */
+static uint64_t delayed_until(const struct shaper *shaper)
+{
+        const struct chunk *first = &shaper->first;
+
+        return first->arrived_usec + least(first->delay_usec, shaper->fold.delay_max_usec);
+}
+
 /* Return: when the next piece of the first chunk may leave, tokens and stalls aside. */
 static uint64_t due_usec(const struct shaper *shaper)
 {
-        const struct conditions *c = &shaper->conditions;
-        const struct chunk *first = &shaper->first;
-        uint64_t due =
-                first->arrived_usec + least(first->delay_usec, c->latency_usec + c->jitter_usec);
+        const struct fold *fold = &shaper->fold;
+        uint64_t due = delayed_until(shaper);
 
-        if (first->end)
-                return most(due, shaper->left_usec) + c->close_delay_usec;
-        if (!first->started && shaper->send_delay_usec)
+        if (shaper->first.end)
+                return most(due, shaper->left_usec) + fold->close_delay_usec;
+        if (!shaper->first.started && shaper->send_delay_usec)
                 due = most(due, shaper->left_usec) + shaper->send_delay_usec;
-        if (shaper->left_usec && c->slice_delay_usec)
-                due = most(due, shaper->left_usec + c->slice_delay_usec);
+        if (shaper->left_usec && fold->slice_delay_usec)
+                due = most(due, shaper->left_usec + fold->slice_delay_usec);
         return due;
 }
 
 /* Return: the length of the next piece of the first chunk. */
 static size_t choose_length(struct shaper *shaper)
 {
-        const struct conditions *c = &shaper->conditions;
-        uint64_t n = shaper->first.n, variation = c->slice_variation_bytes;
+        const struct fold *fold = &shaper->fold;
+        uint64_t n = shaper->first.n, variation = fold->slice_variation_bytes;
 
-        if (c->slice_bytes) {
-                uint64_t slice = c->slice_bytes + random_up_to(&shaper->slices, 2 * variation);
+        if (fold->slice_bytes) {
+                uint64_t slice = fold->slice_bytes + random_up_to(fold->slices, 2 * variation);
 
                 n = least(n, slice > variation ? slice - variation : 1);
         }
-        if (has_rate(c) && c->burst_bytes)
-                n = least(n, c->burst_bytes);
+        if (has_rate(fold) && fold->burst_bytes)
+                n = least(n, fold->burst_bytes);
         /*
          * A shaper that is freed returns its tokens, but the shapers that reserved after it keep
          * their moments. So nobody reserves more than 10 ms of the rate at once, unless smaller
          * pieces would mean more slice delays.
          */
-        if (c->shared && !c->slice_delay_usec)
-                n = least(n, most(c->rate / 100, 1));
-        n = least(n, c->limit_bytes - shaper->out_bytes);
-        if (c->stall_for_usec && c->stall_after_bytes > shaper->out_bytes)
-                n = least(n, c->stall_after_bytes - shaper->out_bytes);
+        if (fold->shared && !fold->slice_delay_usec)
+                n = least(n, most(fold->rate / 100, 1));
+        n = least(n, fold->limit_bytes - shaper->out_bytes);
+        if (fold->stalls)
+                n = least(n, fates_bytes_to_stall(shaper->fates, shaper->out_bytes));
         return (size_t)n;
 }
 
 /* Chooses the next piece. @due: when the piece could leave if it needed no tokens. */
 static void choose_piece(struct shaper *shaper, uint64_t now, uint64_t due)
 {
-        const struct conditions *c = &shaper->conditions;
+        const struct fold *fold = &shaper->fold;
 
         shaper->piece = shaper->first.end ? 1 : choose_length(shaper);
         shaper->piece_usec = now;
-        if (!has_rate(c) || shaper->first.end)
+        if (!has_rate(fold) || shaper->first.end)
                 return;
         /* A burst makes up for lateness. Without one, the bytes are paid for from @due on. */
-        if (!c->burst_bytes)
+        if (!fold->burst_bytes)
                 now = most(due, now - LATE_MAX_USEC);
-        shaper->piece_usec =
-                bucket_reserve(bucket_of(shaper), now, shaper->piece, c->rate, c->burst_bytes);
-}
-
-/* Return: when the current stall ends; @now: there is none. */
-static uint64_t stalled_until(const struct shaper *shaper, uint64_t now)
-{
-        const struct conditions *c = &shaper->conditions;
-
-        if (!c->stall_for_usec || now < shaper->stall_usec)
-                return now;
-        if (c->stall_for_usec == CONDITIONS_FOREVER)
-                return CONDITIONS_FOREVER;
-        return most(now, shaper->stall_usec + c->stall_for_usec);
+        shaper->piece_usec = bucket_reserve(bucket_of(shaper), now, shaper->piece, fold->rate,
+                                            fold->burst_bytes);
 }
 
 /* Calls on_due at @until, unless that is never. @fault: what makes the bytes wait. */
@@ -288,7 +363,7 @@ static int wait_until(struct shaper *shaper, uint64_t until, unsigned fault)
         shaper->faults |= fault;
         if (until == CONDITIONS_FOREVER)
                 return 0;
-        return timer_set(&shaper->timer, until);
+        return timer_set(&shaper->due, until);
 }
 
 /* Removes the piece that was chosen. */
@@ -303,15 +378,16 @@ static void remove_piece(struct shaper *shaper, uint64_t now, uint8_t *buffer, s
         }
         *n = shaper->piece;
         *event = SHAPER_BYTES;
-        if (shaper->piece < shaper->first.n && shaper->conditions.slice_bytes)
+        if (shaper->piece < shaper->first.n && shaper->fold.slice_bytes)
                 shaper->faults |= FAULT_SLICE;
         (void)evbuffer_remove(shaper->bytes, buffer, shaper->piece);
         shaper->first.n -= (uint32_t)shaper->piece;
         shaper->first.started = true;
         shaper->out_bytes += shaper->piece;
-        if (shaper->stall_usec == CONDITIONS_NEVER &&
-            shaper->out_bytes >= shaper->conditions.stall_after_bytes)
-                shaper->stall_usec = now;
+        if (shaper->fold.stalls)
+                fates_begin_stalls(shaper->fates, shaper->out_bytes, now);
+        if (shaper->out_bytes == shaper->fold.limit_bytes)
+                reach_limit(shaper);
         shaper->left_usec = now;
         shaper->piece = 0;
 }
@@ -319,48 +395,44 @@ static void remove_piece(struct shaper *shaper, uint64_t now, uint8_t *buffer, s
 /* Return: the faults that make the first chunk wait, apart from rate and stall. */
 static unsigned wait_fault(const struct shaper *shaper, uint64_t now)
 {
-        const struct conditions *c = &shaper->conditions;
+        const struct fold *fold = &shaper->fold;
         const struct chunk *first = &shaper->first;
         unsigned fault = 0;
 
-        if (now < first->arrived_usec + least(first->delay_usec, c->latency_usec + c->jitter_usec))
+        if (now < delayed_until(shaper))
                 fault |= FAULT_LATENCY;
-        if (first->end && c->close_delay_usec)
+        if (first->end && fold->close_delay_usec)
                 fault |= FAULT_CLOSE_DELAY;
-        if (!first->end && shaper->left_usec && now < shaper->left_usec + c->slice_delay_usec)
+        if (!first->end && shaper->left_usec && now < shaper->left_usec + fold->slice_delay_usec)
                 fault |= FAULT_SLICE;
         return fault;
 }
 
-static int reach_limit(struct shaper *shaper, enum shaper_event *event)
-{
-        shaper->faults |= FAULT_LIMIT;
-        *event = SHAPER_LIMIT;
-        return 0;
-}
-
 int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_event *event)
 {
-        const uint64_t limit = shaper->conditions.limit_bytes;
+        const struct fold *fold = &shaper->fold;
         uint64_t now = now_usec(), due, until;
 
         *n = 0;
-        *event = SHAPER_NOTHING;
-        if (shaper->out_bytes > 0 && shaper->out_bytes >= limit)
-                return reach_limit(shaper, event);
-        if (!load_first(shaper))
+        *event = is_over(shaper, now) ? SHAPER_OVER : SHAPER_NOTHING;
+        if (*event == SHAPER_OVER || !load_first(shaper) ||
+            shaper->out_bytes >= fold->held_from_bytes)
                 return 0;
         due = due_usec(shaper);
         if (now < due)
                 return wait_until(shaper, due, wait_fault(shaper, now));
-        until = stalled_until(shaper, now);
+        until = fold->stalls ? fates_stalled_until(shaper->fates, now) : now;
         if (now < until) {
                 unchoose(shaper);
                 return wait_until(shaper, until, FAULT_STALL);
         }
-        if (limit == 0 && !shaper->first.end)
-                return reach_limit(shaper, event);
-        if (shaper->conditions.rate == 0 && !shaper->first.end)
+        if (!shaper->first.end && shaper->out_bytes >= fold->limit_bytes) {
+                reach_limit(shaper);
+                *event = SHAPER_OVER;
+                shaper->faults |= FAULT_LIMIT;
+                return 0;
+        }
+        if (!shaper->first.end && fold->rate == 0)
                 return wait_until(shaper, CONDITIONS_FOREVER, FAULT_RATE);
         if (!shaper->piece)
                 choose_piece(shaper, now, due);
@@ -372,7 +444,7 @@ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n, enum shaper_e
 
 int shaper_yield(struct shaper *shaper)
 {
-        return timer_set(&shaper->timer, now_usec());
+        return timer_set(&shaper->due, now_usec());
 }
 
 unsigned shaper_faults(const struct shaper *shaper)
@@ -407,5 +479,5 @@ bool shaper_is_full(const struct shaper *shaper)
 
 bool shaper_is_waiting(const struct shaper *shaper)
 {
-        return timer_is_set(&shaper->timer);
+        return timer_is_set(&shaper->due);
 }

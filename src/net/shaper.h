@@ -14,6 +14,12 @@
  *   limit        after this many bytes the connection is over; with a limit of 0, when the first
  *                byte would leave
  *
+ * Two conditions act on what comes, before all these: with discard, no chunk is kept. With
+ * reset_after_data the first chunk is not kept, and what comes after it stays until the connection
+ * is reset or the condition goes.
+ *
+ * Several groups of conditions may apply at once; fate.h says what they do together.
+ *
  * A shaper is plain state: the bytes, a list of (arrival, delay, length), and a few moments and
  * counters.
  *
@@ -21,19 +27,16 @@
  */
 #pragma once
 
-#include "bucket.h"
-#include "conditions.h"
+#include "fate.h"
 #include "loop.h"
-#include "random.h"
 
 struct shaper;
 
 /* The settings of a shaper. */
 struct shaping {
-        const struct conditions *conditions; /* not NULL; copied */
-        uint64_t send_delay_usec;            /* 0: none */
+        struct fates *fates;      /* outlive the shaper, or its next setting; NULL: no conditions */
+        uint64_t send_delay_usec; /* 0: none */
         uint64_t hold_bytes; /* a shaper that holds this much, counting its book-keeping, is full */
-        uint64_t began_usec; /* when the connection began */
         uint64_t out_bytes;  /* for shaper_new(): bytes that left this way before */
 };
 
@@ -41,8 +44,8 @@ struct shaping {
 enum shaper_event {
         SHAPER_NOTHING, /* nothing is due: on_due is called as soon as something is */
         SHAPER_BYTES,
-        SHAPER_END,   /* of the stream; there is nothing behind it */
-        SHAPER_LIMIT, /* the limit is reached: the connection is over */
+        SHAPER_END,  /* of the stream; there is nothing behind it */
+        SHAPER_OVER, /* a group ends the connection: see shaper_is_over() */
 };
 
 /* Whether this shaping needs a shaper. */
@@ -50,15 +53,14 @@ bool shaping_is_needed(const struct shaping *shaping);
 
 /**
  * shaper_new() - make an empty shaper
- * @random: for jitter and slices
- * @on_due: called with @arg when something falls due; it may free the shaper
+ * @on_due: called with @arg when something falls due, or when shaper_is_over() becomes true; it may
+ *          free the shaper
  * @out:    set to the shaper; freed with shaper_free()
  *
  * Return: 0; -ENOMEM.
  */
 _must_use_ int shaper_new(struct loop *loop, const struct shaping *shaping,
-                          const struct random *random, void (*on_due)(void *arg), void *arg,
-                          struct shaper **out);
+                          void (*on_due)(void *arg), void *arg, struct shaper **out);
 
 /**
  * shaper_free() - free a shaper and what it holds
@@ -66,11 +68,16 @@ _must_use_ int shaper_new(struct loop *loop, const struct shaping *shaping,
  */
 struct shaper *shaper_free(struct shaper *shaper);
 
-/*
- * Changes the shaping. Bytes that are held wait no longer than the new shaping says: without a
- * latency, a delay, a rate and a stall they are due at once.
+/**
+ * shaper_set() - change the shaping
+ *
+ * Bytes that are held wait no longer than the new shaping says: without a latency, a delay, a rate
+ * and a stall they are due at once. When the group no longer applies that discarded bytes until
+ * now, the connection is over, for its stream has a hole.
+ *
+ * Return: 0; -ENOMEM: the shaping is changed, and a connection may end too late.
  */
-void shaper_set(struct shaper *shaper, const struct shaping *shaping);
+_must_use_ int shaper_set(struct shaper *shaper, const struct shaping *shaping);
 
 /**
  * shaper_put() - append one chunk
@@ -101,6 +108,12 @@ _must_use_ int shaper_take(struct shaper *shaper, uint8_t *buffer, size_t *n,
  * Return: 0; -ENOMEM.
  */
 _must_use_ int shaper_yield(struct shaper *shaper);
+
+/**
+ * shaper_is_over() - ask whether a group ends the connection now
+ * @end: set to how it does, if so
+ */
+bool shaper_is_over(struct shaper *shaper, struct fate_end *end);
 
 /* The faults that have happened so far: bits of enum conditions_fault. */
 unsigned shaper_faults(const struct shaper *shaper);

@@ -135,36 +135,16 @@ static void on_link_error(struct link *link, int error)
         connection_fail(of_link(link), error);
 }
 
-/* The conditions of one direction: the first group of the list. */
-static const struct conditions *conditions_of(const struct service_config *service,
-                                              enum direction direction)
+static void on_over(struct link *link, const struct fate_end *end)
 {
-        const struct condition_list *list = &service->conditions[direction];
-
-        return list->n > 0 ? &list->groups[0] : &conditions_none;
-}
-
-/* The direction of the bytes that a side receives. */
-static enum direction direction_to(const struct side *side)
-{
-        return side == &side->connection->client ? TO_CLIENT : TO_UPSTREAM;
-}
-
-static void on_limit(struct link *link)
-{
-        struct side *side = of_link(link);
-        char reason[64];
-
-        (void)snprintf(reason, sizeof(reason), "limit %" PRIu64 " B",
-                       conditions_of(side->connection->config, direction_to(side))->limit_bytes);
-        connection_limit(side, reason);
+        faults_end(of_link(link), end);
 }
 
 static const struct link_events side_link_events = {
         .on_sending = on_sending,
         .on_empty = on_empty,
         .on_done = on_done,
-        .on_limit = on_limit,
+        .on_over = on_over,
         .on_error = on_link_error,
 };
 
@@ -215,91 +195,13 @@ static void release(struct loop_task *task)
                 c->mode->free(c);
         LIST_REMOVE(c, of_shard);
         c->owner->on_closed(c->owner, c);
+        faults_deinit(c);
         service_config_unref(c->config);
         service_unref(c->shard->service);
         free(c);
 }
 
-/* Conditions */
-
-/*
- * The fate of one way of a connection: whether the conditions apply to it at all. Drawn anew each
- * time, from the same seed: so it is always the same, and what is drawn later from @random too.
- */
-static const struct conditions *draw_conditions(const struct connection *c,
-                                                enum direction direction, struct random *random,
-                                                double *drop)
-{
-        const struct conditions *conditions = conditions_of(c->config, direction);
-
-        *random = random_new(c->seed, c->id, direction);
-        *drop = random_share(random);
-        return random_share(random) < conditions->probability ? conditions : &conditions_none;
-}
-
-static int shape(struct connection *c, struct side *side)
-{
-        enum direction direction = direction_to(side);
-        struct random random;
-        double drop;
-        const struct shaping shaping = {
-                .conditions = draw_conditions(c, direction, &random, &drop),
-                .send_delay_usec = direction == TO_CLIENT ? c->config->send_delay_usec : 0,
-                .hold_bytes = c->config->hold_bytes,
-                .began_usec = c->began_usec,
-        };
-
-        return link_set_shaping(&side->link, &shaping, &random);
-}
-
-/* Whether the connection is one of those that are to be dropped. */
-static bool is_dropped(const struct connection *c)
-{
-        struct random random;
-        double drop;
-
-        for (enum direction d = 0; d < DIRECTIONS; d++)
-                if (draw_conditions(c, d, &random, &drop)->drop_new > drop)
-                        return true;
-        return false;
-}
-
-static void play_reset_after(struct connection *c)
-{
-        char duration[QUANTITY_TEXT_SIZE], reason[QUANTITY_TEXT_SIZE + 16];
-
-        c->faults |= FAULT_RESET;
-        (void)snprintf(reason, sizeof(reason), "reset_after %s",
-                       quantity_format_usec(c->reset_after_usec, duration));
-        connection_reset_for(c, REASON_RESET_AFTER, reason);
-}
-
-static void on_reset_after(struct timer *timer)
-{
-        play_reset_after(container_of(timer, struct connection, reset));
-}
-
-/* Resets the connection if reset_after has passed; else sets the timer to when it will have. */
-static int set_reset_after(struct connection *c)
-{
-        uint64_t after = CONDITIONS_NEVER;
-        struct random random;
-        double drop;
-
-        for (enum direction d = 0; d < DIRECTIONS; d++) {
-                uint64_t one = draw_conditions(c, d, &random, &drop)->reset_after_usec;
-
-                after = one < after ? one : after;
-        }
-        timer_stop(&c->reset);
-        if (after == CONDITIONS_NEVER)
-                return 0;
-        c->reset_after_usec = after;
-        if (now_usec() < c->began_usec + after)
-                return timer_set(&c->reset, c->began_usec + after);
-        play_reset_after(c);
-        return 0;
-}
+/* Settings */
 
 /* Whether the session has ended, or will end when its last bytes have passed. */
 static bool is_ending(const struct connection *c)
@@ -317,20 +219,11 @@ static void set_bulk(struct connection *c)
                 link_set_bulk(&c->sides[i]->link, bulk);
 }
 
-/* Applies the limits and shaping values of c->config. */
-static int connection_configure(struct connection *c)
+static void set_read_max(struct connection *c)
 {
-        int r = set_reset_after(c);
-
-        if (c->started && r == 0)
-                stream_set_read_max(&connection_other(&c->client)->stream,
-                                    c->config->send_delay_usec ? c->config->message_bytes
-                                                               : LOOP_SCRATCH_BYTES);
-        set_bulk(c);
-        /* A shorter delay may send bytes at once, and sending can fail. */
-        for (unsigned i = 0; c->started && i < c->n_sides && r == 0 && !is_ending(c); i++)
-                r = shape(c, c->sides[i]);
-        return r < 0 || is_ending(c) ? r : idle_set(c);
+        stream_set_read_max(&connection_other(&c->client)->stream,
+                            c->config->send_delay_usec ? c->config->message_bytes
+                                                       : LOOP_SCRATCH_BYTES);
 }
 
 int connection_start(struct connection *c)
@@ -345,7 +238,11 @@ int connection_start(struct connection *c)
         }
         c->open_links = c->n_sides;
         c->started = true;
-        r = connection_configure(c);
+        set_bulk(c);
+        set_read_max(c);
+        r = faults_play(c);
+        if (r == 0 && !is_ending(c))
+                r = idle_set(c);
         idle_touch(c); /* the wait for the other side does not count as idle time */
         for (unsigned i = 0; i < c->n_sides && r == 0 && !is_ending(c); i++)
                 r = stream_resume(&c->sides[i]->stream);
@@ -359,13 +256,10 @@ static void connection_open(struct connection *c, const struct proxy_header *hea
         int r;
 
         log_write(LOG_CONNECTED, &about, "connected%s%s", by ? " by way of " : "", by ? by : "");
-        if (is_dropped(c)) {
-                c->faults |= FAULT_DROP;
-                connection_reset(c, REASON_DROP_NEW);
-                return;
-        }
-        c->opened = true;
-        r = set_reset_after(c);
+        r = faults_begin(c);
+        c->opened = r == 0 && !c->closed;
+        if (c->opened)
+                r = faults_play(c);
         if (r == 0 && !c->closed)
                 r = c->mode->open(c, header);
         if (r < 0)
@@ -451,7 +345,7 @@ int connection_new(struct connection_owner *owner, const struct mode *mode,
         LIST_INSERT_HEAD(&shard->connections, c, of_shard);
         c->release.run = release;
         idle_init(c);
-        timer_init(&c->reset, loop_timers(c->loop), on_reset_after);
+        faults_init(c);
         c->id = client->id;
         c->seed = owner->seed;
         c->began_usec = now_usec();
@@ -466,16 +360,22 @@ int connection_new(struct connection_owner *owner, const struct mode *mode,
 
 void connection_reconfigure(struct connection *c, struct service_config *config)
 {
-        int r;
+        struct service_config *before = c->config;
+        int r = 0;
 
         if (config == c->config || is_ending(c) || config->mode != c->config->mode)
                 return;
-        service_config_ref(config);
-        service_config_unref(c->config);
-        c->config = config;
-        r = connection_configure(c);
+        c->config = service_config_ref(config);
+        set_bulk(c);
+        if (c->started)
+                set_read_max(c);
+        if (c->opened)
+                r = faults_change(c);
+        if (r == 0 && !is_ending(c))
+                r = idle_set(c);
         if (r < 0)
                 connection_reset_error(c, r);
+        service_config_unref(before); /* the faults until now were its */
 }
 
 void connection_update_log(struct connection *c)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "ending.h"
+#include "faults.h"
 #include "idle.h"
 #include "link.h"
 #include "proxy.h"
@@ -93,10 +94,8 @@ struct connection {
         };
         struct greeter *greeter; /* waits for a PROXY header; NULL: none */
         struct idle idle;
-        struct timer reset; /* fires when reset_after has passed */
         struct ending ending;
-        uint64_t reset_after_usec;
-        unsigned faults; /* of the connection as a whole */
+        struct faults faults;
         struct loop_task release;
         uint64_t id;
         uint64_t seed; /* for the random choices of conditions; see random.h */

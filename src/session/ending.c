@@ -39,16 +39,19 @@ static uint64_t *lost_from(struct losses *lost, const struct side *side)
         return side == &c->client && c->mode->receiver ? &lost->to_other : &lost->to_client;
 }
 
-/* Counts lost bytes. The links have been stopped; before there were any, bytes wait in the client's
- * socket. */
-static struct losses count_losses(const struct connection *c)
+/*
+ * Counts lost bytes. The links have been stopped; before there were any, bytes wait in the client's
+ * socket. @cut: a side that gets nothing more on purpose, so that bytes on their way to it that
+ * nobody has read are not lost; or NULL.
+ */
+static struct losses count_losses(const struct connection *c, const struct side *cut)
 {
         struct losses lost = { 0 };
 
         for (unsigned i = 0; i < c->n_sides; i++) {
                 const struct side *side = c->sides[i];
 
-                if (c->opened)
+                if (c->opened && connection_other(side) != cut)
                         *lost_from(&lost, side) += stream_unread(&side->stream);
                 if (c->started)
                         *lost_to(&lost, side) += link_lost(&side->link);
@@ -88,7 +91,7 @@ static void reset_side(struct side *side, struct losses *lost)
 static void stop(struct connection *c)
 {
         idle_stop(c);
-        timer_stop(&c->reset);
+        faults_stop(c);
         for (unsigned i = 0; c->started && i < c->n_sides; i++)
                 link_stop(&c->sides[i]->link);
         c->greeter = greeter_free(c->greeter);
@@ -98,30 +101,44 @@ static void stop(struct connection *c)
 
 static void linger(struct connection *c, struct side *served);
 
-/*
- * Ends a session, which must not have ended yet. @limited: the side whose limit ends it, or NULL.
- * @text: says @reason in the log.
+/* Stops a session, which must not have ended yet. Return: what is lost; @cut: see count_losses().
  */
-static void end(struct connection *c, bool reset, struct side *limited, enum reason reason,
-                const char *text)
+static struct losses stop_and_count(struct connection *c, const struct side *cut)
 {
-        struct losses lost;
-
-        (void)reason;
         c->closed = true;
         stop(c);
-        lost = count_losses(c);
-        if (limited)
-                *lost_to(&lost, limited) = 0; /* they are beyond the limit */
-        reset |= lost.to_client || lost.to_other;
+        return count_losses(c, cut);
+}
+
+static bool is_lossy(const struct losses *lost)
+{
+        return lost->to_client || lost->to_other;
+}
+
+/*
+ * Ends a session that has been stopped. @served: the side that has the time to read all, and sees
+ * no reset; NULL: no side has. @text: says @reason in the log.
+ */
+static void conclude(struct connection *c, bool reset, struct side *served, struct losses *lost,
+                     enum reason reason, const char *text)
+{
         for (unsigned i = 0; reset && i < c->n_sides; i++)
-                if (c->sides[i] != limited)
-                        reset_side(c->sides[i], &lost);
-        record_end(c, text, &lost);
-        if (limited)
-                linger(c, limited);
+                if (c->sides[i] != served)
+                        reset_side(c->sides[i], lost);
+        (void)reason;
+        record_end(c, text, lost);
+        if (served)
+                linger(c, served);
         else
                 finish(c);
+}
+
+/* Ends a session, which must not have ended yet. @text: says @reason in the log. */
+static void end(struct connection *c, bool reset, enum reason reason, const char *text)
+{
+        struct losses lost = stop_and_count(c, NULL);
+
+        conclude(c, reset || is_lossy(&lost), NULL, &lost, reason, text);
 }
 
 /* Whether the error is one of this process, not of a peer. */
@@ -141,7 +158,7 @@ static void end_failed(struct connection *c)
 
         (void)snprintf(text, sizeof(text), "%s%s%s%s", name ? "upstream " : "", name ? name : "",
                        name ? ": " : "", reason_error_text(error));
-        end(c, true, NULL, upstream ? REASON_UPSTREAM_FAILED : reason_of_error(error), text);
+        end(c, true, upstream ? REASON_UPSTREAM_FAILED : reason_of_error(error), text);
 }
 
 void connection_close(struct connection *c, enum reason reason)
@@ -151,7 +168,7 @@ void connection_close(struct connection *c, enum reason reason)
         else if (!c->closed && c->ending.failed)
                 end_failed(c);
         else if (!c->closed)
-                end(c, false, NULL, reason, reason_text(reason));
+                end(c, false, reason, reason_text(reason));
 }
 
 void connection_reset_for(struct connection *c, enum reason reason, const char *text)
@@ -159,7 +176,7 @@ void connection_reset_for(struct connection *c, enum reason reason, const char *
         if (!c->closed && c->ending.failed)
                 end_failed(c);
         else if (!c->closed)
-                end(c, true, NULL, reason, text);
+                end(c, true, reason, text);
 }
 
 void connection_reset(struct connection *c, enum reason reason)
@@ -276,8 +293,29 @@ static void linger(struct connection *c, struct side *served)
 
 void connection_limit(struct side *side, const char *text)
 {
-        if (!side->connection->closed)
-                end(side->connection, false, side, REASON_LIMIT, text);
+        struct connection *c = side->connection;
+        struct losses lost;
+
+        if (c->closed)
+                return;
+        lost = stop_and_count(c, side);
+        *lost_to(&lost, side) = 0; /* the limit is there to cut these off */
+        conclude(c, is_lossy(&lost), side, &lost, REASON_LIMIT, text);
+}
+
+void connection_discard(struct side *side, const char *text)
+{
+        struct connection *c = side->connection;
+        struct losses lost;
+
+        if (c->closed)
+                return;
+        if (c->ending.failed) {
+                end_failed(c);
+                return;
+        }
+        lost = stop_and_count(c, side);
+        conclude(c, is_lossy(&lost), is_lossy(&lost) ? NULL : side, &lost, REASON_DISCARD, text);
 }
 
 /* The end by a failure: what has arrived is passed on first */

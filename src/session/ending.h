@@ -6,10 +6,12 @@
  * side. They may still be in a shaper, a queue, a pipe or the socket, or memory ran out after they
  * were read. Then every side sees a reset. A side that waits for lost bytes must not take a part of
  * the stream for the whole, and the side that sent them must not believe that they arrived. If no
- * byte is lost, the sides see an end of stream. There are two exceptions:
+ * byte is lost, the sides see an end of stream. The exceptions are:
  *
  *   limit    The side behind the limit got all bytes up to the limit, and sees an end of stream.
  *            Bytes beyond the limit do not count as lost.
+ *   discard  Bytes that a condition discards do not count as lost, and neither do bytes that have
+ *            arrived for the discarding side and were not read.
  *   failure  A side's socket failed. Bytes that arrived on it before are passed on. The other side
  *            has time to acknowledge them, and then sees a reset in any case.
  *
@@ -58,6 +60,9 @@ void connection_reset_error(struct connection *connection, int error);
 
 /* Ends a session because the limit of @side has been reached. @text: the reason in the log. */
 void connection_limit(struct side *side, const char *text);
+
+/* Ends a session in which bytes for @side are discarded. @text: for the log. */
+void connection_discard(struct side *side, const char *text);
 
 /**
  * connection_fail() - end a session because a side's socket failed or memory ran out

@@ -24,6 +24,8 @@ static const struct {
         [REASON_PROXY_FROM] = { "proxy_from", "not in proxy_from" },
         [REASON_PROXY_HEADER] = { "proxy_header", "no PROXY header" },
         [REASON_LIMIT] = { "limit", "limit" },
+        [REASON_DISCARD] = { "discard", "discard" },
+        [REASON_RESET_AFTER_DATA] = { "reset_after_data", "reset_after_data" },
         [REASON_RESET_AFTER] = { "reset_after", "reset_after" },
         [REASON_DROP_NEW] = { "drop_new", "drop_new" },
 };

@@ -23,8 +23,10 @@ enum reason {
         REASON_FELL_BEHIND, /* more than the quota waited for a member of a hub */
         REASON_PROXY_FROM,  /* the proxy is not in proxy_from */
         REASON_PROXY_HEADER,
-        REASON_LIMIT, /* this and the next two are conditions */
+        REASON_LIMIT, /* this and the next four are conditions */
+        REASON_DISCARD,
         REASON_RESET_AFTER,
+        REASON_RESET_AFTER_DATA,
         REASON_DROP_NEW,
         REASONS,
 };

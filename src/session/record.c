@@ -60,7 +60,7 @@ static const char *describe_faults(const struct connection *c, char *out, size_t
         const unsigned faults[] = {
                 c->started ? link_faults(&c->sides[0]->link) : 0,
                 c->started && c->n_sides == 2 ? link_faults(&c->sides[1]->link) : 0,
-                c->faults,
+                c->faults.played,
         };
         static const char *const ways[] = { "to_client: ", "to_upstream: ", "" };
         char names[CONDITIONS_TEXT_SIZE];

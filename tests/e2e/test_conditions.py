@@ -257,7 +257,10 @@ def test_stop_ends_a_limited_one_that_lingers(backend):
 
 
 def test_what_counts_for_a_limit(backend):
-    """All bytes since the beginning of the connection count, whatever conditions there were before."""
+    """All bytes count that have passed since the group came into force, whatever its values were before.
+
+    A limit below what has passed ends the connection at its next byte.
+    """
     for before in ({}, {"latency": "1ms"}):
         with conditioned(backend, **before) as daemon:
             def reload(**conditions):
@@ -274,8 +277,16 @@ def test_what_counts_for_a_limit(backend):
             with daemon.connect() as client:
                 echo(client, pattern(50))
                 reload(limit=20)
+                client.sendall(b"x")
                 assert client.recv(1) == b""
-                closed(daemon, "limit 20 B, 50 B in, 50 B out")
+                closed(daemon, "limit 20 B, 51 B in, 50 B out")
+    with echoing(backend) as daemon, daemon.connect() as client:
+        echo(client, pattern(50))
+        daemon.reload(config(service(listen=f"127.0.0.1:{daemon.port()}", to_client=dict(limit=70)),
+                             backend=backend))
+        client.sendall(pattern(100))
+        assert recv_until_eof(client) == pattern(100)[:70]
+        closed(daemon, "limit 70 B, 150 B in, 120 B out")
 
 
 def test_small_slices_hold_up_nobody(backend):

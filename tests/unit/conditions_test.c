@@ -4,7 +4,7 @@
 #include "keys.h"
 #include "unit.h"
 
-#define N_FAULTS 8
+#define N_FAULTS 10
 
 static void none(void **state)
 {
@@ -57,6 +57,36 @@ static void shape_by_zero(void **state)
         assert_false(conditions_shape(&conditions));
         conditions.limit_bytes = 0;
         assert_true(conditions_shape(&conditions));
+        conditions = conditions_none;
+        conditions.rate = 0;
+        assert_true(conditions_shape(&conditions));
+        conditions = conditions_none;
+        conditions.reset_after_data_usec = 0;
+        assert_true(conditions_shape(&conditions));
+        conditions = conditions_none;
+        conditions.discard_idle_usec = 0;
+        assert_false(conditions_shape(&conditions));
+        conditions.discard = true;
+        assert_true(conditions_shape(&conditions));
+}
+
+/* Every member but the name makes a difference. */
+static void equal(void **state)
+{
+        const size_t begin = offsetof(struct conditions, version),
+                     end = offsetof(struct conditions, discard) + sizeof(bool);
+        struct conditions other;
+
+        (void)state;
+        for (size_t i = begin; i < end; i++) {
+                other = conditions_none;
+                ((unsigned char *)&other)[i] ^= 1;
+                if (conditions_equal(&conditions_none, &other))
+                        fail_msg("byte %zu", i);
+        }
+        other = conditions_none;
+        other.name[0] = 'a';
+        assert_true(conditions_equal(&conditions_none, &other));
 }
 
 /* Whether the configuration has a key of that name, or keys that begin with it: "slice_size". */
@@ -121,7 +151,8 @@ static void fault_bits(void **state)
 {
         (void)state;
         assert_int_equal(FAULT_LATENCY | FAULT_RATE | FAULT_SLICE | FAULT_LIMIT | FAULT_STALL |
-                                 FAULT_CLOSE_DELAY | FAULT_RESET | FAULT_DROP,
+                                 FAULT_CLOSE_DELAY | FAULT_RESET | FAULT_DROP | FAULT_DISCARD |
+                                 FAULT_RESET_DATA,
                          (1U << N_FAULTS) - 1);
 }
 
@@ -129,8 +160,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(none),          cmocka_unit_test(shape),
-                cmocka_unit_test(shape_by_zero), cmocka_unit_test(fault_names),
-                cmocka_unit_test(fault_sets),    cmocka_unit_test(fault_bits),
+                cmocka_unit_test(shape_by_zero), cmocka_unit_test(equal),
+                cmocka_unit_test(fault_names),   cmocka_unit_test(fault_sets),
+                cmocka_unit_test(fault_bits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,12 @@ static void conditions(void **state)
                      CONDITIONS_FOREVER),
                 CASE("reset_after = \"1min\"", reset_after_usec, 60 * USEC_PER_SEC),
                 CASE("close_delay = 3", close_delay_usec, 3 * USEC_PER_SEC),
+                CASE("discard = true; discard_idle = 3", discard_idle_usec, 3 * USEC_PER_SEC),
+                CASE("discard = true; discard_idle = 0", discard_idle_usec, 0),
+                CASE("discard = true", discard_idle_usec, CONDITIONS_NEVER),
+                CASE("reset_after_data = 0", reset_after_data_usec, 0),
+                CASE("reset_after_data = \"never\"", reset_after_data_usec, CONDITIONS_NEVER),
+                CASE("reset_after_data = \"200ms\"", reset_after_data_usec, 200000),
 #undef CASE
         };
         char text[256];
@@ -254,6 +260,9 @@ static void each_condition(void **state)
                 { "stall_for = -1", "-1", STALL_FOR, "stall_after = 1;" },
                 { "stall_for = \"for ever\"", "\"for ever\"", STALL_FOR, "stall_after = 1;" },
                 { "stall_for = \"366d\"", "\"366d\"", STALL_FOR, "stall_after = 1;" },
+                { "discard = 1", "1", BOOL, "" },
+                { "discard_idle = -1", "-1", RESET, "discard = true;" },
+                { "reset_after_data = \"soon\"", "\"soon\"", RESET, "" },
                 { "reset_after = -1", "-1", RESET, "" },
                 { "reset_after = \"forever\"", "\"forever\"", RESET, "" },
                 { "close_delay = \"5\\x01\"", "\"5\\x01\"", SPAN, "" },
@@ -288,6 +297,7 @@ static void conditions_apart(void **state)
         } needs[] = {
                 { "burst = 1", "rate" },
                 { "shared = true", "rate" },
+                { "discard_idle = 1", "discard" },
                 { "slice_variation = 1", "slice_size" },
                 { "stall_after = 1", "stall_for" },
                 { "stall_for = 1", "stall_after" },

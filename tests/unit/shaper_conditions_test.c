@@ -87,7 +87,7 @@ static void limit(void **state)
         assert_int_equal(n_departures, 4);
         assert_int_equal(shaper_faults(shaper), FAULT_LIMIT);
         pass(HOUR);
-        assert_int_equal(take(), SHAPER_LIMIT);
+        assert_int_equal(take(), SHAPER_OVER);
         assert_int_equal(model.out_bytes, 1000);
         assert_int_equal(end_usec, 0);
 }
@@ -107,7 +107,7 @@ static void limit_of_zero(void **state)
         assert_false(model.limited);
         pass(1);
         assert_true(model.limited);
-        assert_int_equal(take(), SHAPER_LIMIT);
+        assert_int_equal(take(), SHAPER_OVER);
         assert_int_equal(model.out_bytes, 0);
         assert_int_equal(shaper_faults(shaper), FAULT_LATENCY | FAULT_LIMIT);
 
@@ -119,7 +119,10 @@ static void limit_of_zero(void **state)
         assert_int_equal(shaper_faults(shaper), FAULT_LATENCY);
 }
 
-/* Bytes that left before the limit was set count, also when they exceed it. */
+/*
+ * Bytes that left before the group came into force do not count; those before the limit was changed
+ * do. When they exceed it, the next byte ends the connection.
+ */
 static void limit_set_late(void **state)
 {
         (void)state;
@@ -130,8 +133,27 @@ static void limit_set_late(void **state)
         assert_false(model.limited);
         conditions.limit_bytes = 998;
         set();
+        pass(HOUR);
+        assert_false(model.limited);
+        put(1);
         assert_true(model.limited);
         assert_int_equal(model.out_bytes, 999);
+        assert_int_equal(shaper_faults(shaper), FAULT_LIMIT);
+
+        renew();
+        conditions.limit_bytes = CONDITIONS_NEVER;
+        set();
+        put(500);
+        more[0] = conditions_none;
+        (void)snprintf(more[0].name, sizeof(more[0].name), "added");
+        more[0].limit_bytes = 100;
+        n_more = 1;
+        set();
+        put(99);
+        assert_false(model.limited);
+        put(2);
+        assert_true(model.limited);
+        assert_int_equal(model.out_bytes, 600);
 }
 
 /* The stall begins after so many bytes, once. */
@@ -451,7 +473,8 @@ static void timers(void **state)
         assert_int_equal(model.out_bytes, 3900);
         /* A process that is not scheduled for 30 ms sees no stall; stall_by_bytes() checks that
          * fault. */
-        assert_int_equal(shaper_faults(shaper) | FAULT_STALL, ALL_FAULTS & ~(unsigned)FAULT_LIMIT);
+        assert_int_equal(shaper_faults(shaper) | FAULT_STALL,
+                         ALL_FAULTS & ~(unsigned)(FAULT_LIMIT | FAULT_DISCARD | FAULT_RESET_DATA));
         assert_true(end_usec >= departures[n_departures - 1].usec + 10 * USEC_PER_MSEC);
 }
 

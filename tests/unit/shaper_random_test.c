@@ -72,14 +72,31 @@ static void draw_stall(struct conditions *c)
                 c->stall_after_usec = random_between(0, 200000);
 }
 
-/* Draws the shaping and its conditions. @bucket: the bucket of shared conditions. */
-static void draw(struct bucket *bucket)
+/* What discards, and what ends the connection. */
+static void draw_ends(struct conditions *c)
 {
-        struct conditions *c = &conditions;
+        if (random() % 16 == 0)
+                c->limit_bytes = random() % 4 ? random_between(0, 20000) : 0;
+        if (random() % 16 == 0) {
+                c->discard = true;
+                c->discard_idle_usec = maybe(CONDITIONS_NEVER, 1, 3000);
+        }
+        if (random() % 16 == 0)
+                c->reset_after_data_usec = random_between(0, 3000);
+}
 
-        shaping.send_delay_usec = maybe(0, 1, 1000);
-        shaping.hold_bytes = random_between(1, 20000);
+static bool with_ends; /* the groups may discard, and may end the connection */
+
+/* Draws a group, but for its name. @bucket: the bucket to share, if the group shares one. */
+static void draw_group(struct conditions *c, struct bucket *bucket)
+{
+        char name[sizeof(c->name)];
+
+        memcpy(name, c->name, sizeof(name));
         *c = conditions_none;
+        memcpy(c->name, name, sizeof(name));
+        c->version = random_between(0, 2);
+        c->probability = random() % 4 ? 1.0 : 0.5;
         c->latency_usec = maybe(0, 1, 5000);
         c->jitter_usec = maybe(0, 1, 3000);
         c->rate = maybe(CONDITIONS_UNLIMITED, 20000, 5000000);
@@ -95,9 +112,34 @@ static void draw(struct bucket *bucket)
         c->slice_variation_bytes = c->slice_bytes ? random_between(0, c->slice_bytes - 1) : 0;
         c->slice_delay_usec = maybe(0, 1, 500);
         c->close_delay_usec = maybe(0, 1, 5000);
-        if (random() % 16 == 0)
-                c->limit_bytes = random() % 4 ? model.out_bytes + random_between(0, 20000) : 0;
         draw_stall(c);
+        if (with_ends)
+                draw_ends(c);
+}
+
+/*
+ * Draws the shaping. Each further group is kept, left out, put back or changed. @first: nothing is
+ * kept from the life before.
+ */
+static void draw(struct bucket *bucket, bool first)
+{
+        static struct conditions others[MODEL_GROUPS - 1] = {
+                { .name = "a" },
+                { .name = "b" },
+                { .name = "c" },
+        };
+
+        shaping.send_delay_usec = maybe(0, 1, 1000);
+        shaping.hold_bytes = random_between(1, 20000);
+        if (first || random() % 2)
+                draw_group(&conditions, bucket);
+        n_more = 0;
+        for (size_t i = 0; i < ELEMENTS(others); i++) {
+                if (first || random() % 4 == 0)
+                        draw_group(&others[i], bucket);
+                if (random() % 3)
+                        more[n_more++] = others[i];
+        }
 }
 
 /* Lets a little time pass: a turn of the loop, or a jump of the stopped clock. */
@@ -119,19 +161,22 @@ static void let_time_pass(void)
 /* Runs one shaper from its beginning to its end, with @steps random steps: put, change or wait. */
 static void random_life(struct bucket *bucket, size_t steps)
 {
-        draw(bucket);
+        conditions = conditions_none;
+        with_ends = random() % 2;
+        draw(bucket, true);
         renew();
-        for (size_t i = 0; i < steps && !model.limited; i++) {
+        for (size_t i = 0; i < steps && !model.over; i++) {
                 for (size_t chunks = random_between(0, 3); chunks > 0; chunks--)
                         put(random_between(1, random() % 8 ? 3000 : LOOP_SCRATCH_BYTES));
                 if (random() % 10 == 0) {
-                        draw(bucket);
+                        draw(bucket, false);
                         set();
                 }
                 let_time_pass();
         }
-        put_end();
-        for (size_t i = 0; i < steps && !model_is_empty(&model) && !model.limited; i++)
+        if (!model.over)
+                put_end();
+        for (size_t i = 0; i < steps && !model_is_empty(&model) && !model.over; i++)
                 let_time_pass();
 }
 
@@ -149,7 +194,7 @@ static unsigned random_lives(size_t lives, size_t steps)
                 assert_int_equal(bucket_new(&bucket), 0);
                 random_life(bucket, steps);
                 faults |= shaper_faults(shaper);
-                if (!model.limited) {
+                if (!model.over) {
                         set_none();
                         assert_true(model_is_empty(&model));
                         assert_int_equal(model.out_bytes, model.in_bytes);

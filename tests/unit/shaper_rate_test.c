@@ -212,13 +212,14 @@ static void on_member_due(void *arg)
 static void make_members(void)
 {
         assert_int_equal(bucket_new(&conditions.shared), 0);
+        fates_free(draw_fates(stopped_usec));
         for (size_t i = 0; i < MEMBERS; i++) {
                 members[i] = (struct member){ 0 };
-                assert_int_equal(shaper_new(loop, &shaping, &generator, on_member_due, NULL,
+                assert_int_equal(shaper_new(loop, &shaping, on_member_due, NULL,
                                             &members[i].shaper),
                                  0);
         }
-        bucket_unref(conditions.shared); /* each member has its own reference */
+        bucket_unref(conditions.shared); /* the fates have a reference */
 }
 
 static void free_members(void)

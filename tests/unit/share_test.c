@@ -72,19 +72,23 @@ static void on_link_error(struct link *link, int error)
         on_error(&container_of(link, struct member, link)->stream, error);
 }
 
+static void on_over(struct link *link, const struct fate_end *end)
+{
+        (void)link;
+        (void)end;
+}
+
 static const struct stream_events stream_events = {
         .on_data = on_data, .on_end = on_end, .on_exception = on_end, .on_error = on_error
 };
-static const struct link_events link_events = { on_sending, on_empty, on_empty, on_empty,
+static const struct link_events link_events = { on_sending, on_empty, on_empty, on_over,
                                                 on_link_error };
 
 static int set_delay(struct link *link, uint64_t usec)
 {
-        const struct shaping shaping = { .conditions = &conditions_none,
-                                         .send_delay_usec = usec,
-                                         .hold_bytes = 1 << 20 };
+        const struct shaping shaping = { .send_delay_usec = usec, .hold_bytes = 1 << 20 };
 
-        return link_set_shaping(link, &shaping, &(struct random){ 0 });
+        return link_set_shaping(link, &shaping);
 }
 
 /* Makes a member whose socket takes about @room bytes at once. */

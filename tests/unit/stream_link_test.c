@@ -6,6 +6,7 @@
  * The test plays the peer between two turns of the loop. Bytes count up in a pattern whose period
  * differs from the size of every buffer.
  */
+#include "fates.h"
 #include "link.h"
 #include "turning.h"
 
@@ -147,8 +148,9 @@ static void on_done(struct link *link)
         assert_int_equal(stream_sent(&e->stream), e->stream.in);
 }
 
-static void on_limit(struct link *link)
+static void on_over(struct link *link, const struct fate_end *end)
 {
+        (void)end;
         assert_int_equal(stream_queued(&of_link(link)->stream), 0);
         of_link(link)->limits++;
         stop(of_link(link));
@@ -166,7 +168,7 @@ static const struct stream_events stream_events = { .on_data = on_data,
 static const struct stream_events carrying_events = { .on_data = on_data,
                                                       .on_end = on_end,
                                                       .on_error = on_stream_error };
-static const struct link_events link_events = { on_sending, on_empty, on_done, on_limit,
+static const struct link_events link_events = { on_sending, on_empty, on_done, on_over,
                                                 on_link_error };
 
 static void start_on(const int pair[2], const struct stream_events *events)
@@ -806,16 +808,26 @@ static struct shaping shaping;
 static int make_unshaped(void **state)
 {
         conditions = conditions_none;
-        shaping = (struct shaping){ .conditions = &conditions, .hold_bytes = HOLD_BYTES };
+        shaping = (struct shaping){ .hold_bytes = HOLD_BYTES };
         return reset_peer(state);
+}
+
+static int end_shaped(void **state)
+{
+        int r = end(state);
+
+        shaping.fates = fates_free(shaping.fates);
+        return r;
 }
 
 /* Applies the shaping. */
 static void shape(void)
 {
-        const struct random random = { .state = 42 };
+        struct fates *before =
+                redraw(&shaping.fates, &conditions, 1, now_usec(), link_passed(&echo->link));
 
-        assert_int_equal(link_set_shaping(&echo->link, &shaping, &random), 0);
+        assert_int_equal(link_set_shaping(&echo->link, &shaping), 0);
+        fates_free(before);
 }
 
 static bool out_of_memory;
@@ -1088,14 +1100,16 @@ int main(void)
                 cmocka_unit_test_setup_teardown(failed_with_bytes, reset_peer, end),
                 cmocka_unit_test_setup_teardown(stopped_by_another, reset_peer, end),
                 cmocka_unit_test_setup_teardown(freed_after_the_turn, reset_peer, end),
-                cmocka_unit_test_setup_teardown(out_of_memory_with_bytes, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(delayed, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(delay_taken_away, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(random_delays, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(hold, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(limit, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(removed_from_slow_reader, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(random_conditions, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(out_of_memory_with_bytes, make_unshaped,
+                                                end_shaped),
+                cmocka_unit_test_setup_teardown(delayed, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(delay_taken_away, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(random_delays, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(hold, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(limit, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(removed_from_slow_reader, make_unshaped,
+                                                end_shaped),
+                cmocka_unit_test_setup_teardown(random_conditions, make_unshaped, end_shaped),
         };
 
         event_set_mem_functions(allocate, reallocate, free);

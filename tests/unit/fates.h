@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fates for tests, which change the values of groups as they like.
+ */
+#pragma once
+
+#include "fate.h"
+#include "timer.h"
+#include "unit.h"
+
+/* The most groups. */
+#define GROUPS_MAX 4
+
+/**
+ * redraw() - draw the fates of @n groups
+ * @fates: the fates until now, or NULL; replaced
+ *
+ * The groups are copied: those of the last two calls are kept. Return: the fates until now, for the
+ * caller to free.
+ */
+static inline struct fates *redraw(struct fates **fates, const struct conditions *groups, size_t n,
+                                   uint64_t now, uint64_t passed_bytes)
+{
+        static struct conditions copies[2][GROUPS_MAX];
+        static unsigned calls;
+        const struct condition_list list = { .groups = copies[calls++ % 2], .n = n };
+        const struct fate_origin origin = {
+                .seed = 42, .direction = TO_CLIENT, .now_usec = now, .passed_bytes = passed_bytes
+        };
+        struct fates *before = *fates;
+
+        assert_in_range(n, 0, GROUPS_MAX);
+        memcpy(list.groups, groups, n * sizeof(*groups));
+        assert_int_equal(fates_new(&list, &origin, before, fates), 0);
+        return before;
+}
