@@ -54,13 +54,13 @@ bool socket_options_equal(const struct socket_options *a, const struct socket_op
 void socket_options_set(const struct socket_options *options, int fd, int family);
 
 /*
- * Sets only what a new socket needs before it connects: SO_OOBINLINE, TCP_NODELAY and
- * TCP_USER_TIMEOUT. Options that equal the system's default cost no system call.
+ * Sets only the options that a new socket needs before it connects: SO_OOBINLINE, TCP_NODELAY and
+ * TCP_USER_TIMEOUT. Options that equal the system's default take no system call.
  */
 void socket_options_prepare(const struct socket_options *options, int fd, int family);
 
 /*
- * Sets the other options of a socket that has been prepared: those that matter only once it has
- * been idle for a while or much has been sent. On a unix socket they have no effect.
+ * Sets the other options of a prepared socket. They matter only after the socket has been idle for
+ * a while or has sent much. On a unix socket they have no effect.
  */
 void socket_options_complete(const struct socket_options *options, int fd);

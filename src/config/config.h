@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The configuration: what /etc/selectd.conf says, read whole, checked whole, then never changed.
+ * The configuration: the values of /etc/selectd.conf. They are read and checked as a whole, and
+ * then never changed.
  *
- * --check, start and reload read it with the same function. Every user of a configuration holds a
- * reference. A change makes a new configuration; the last user of the old one frees it.
+ * --check, a start and a reload read the file with the same function. Every user of a configuration
+ * holds a reference. A change makes a new configuration; the last user of the old one frees it.
  *
  * Thread: any.
  */
@@ -19,15 +20,15 @@
 
 /* Plain data. Durations of 0 mean never, except for @drain_timeout_usec: not at all. */
 struct config {
-        char *path; /* of the file; NULL: there is none */
+        char *path; /* the file; NULL: there is none */
         enum log_level log_level;
         bool log_payload;
         const char *backend;      /* "auto", "epoll", "poll" or "select" */
         uint64_t workers;         /* at most CONFIG_WORKERS_MAX; 0: one per CPU */
-        uint64_t seed;            /* of all random numbers */
-        bool seeded;              /* the file sets @seed: it is the same next time */
-        uint64_t max_held_bytes;  /* by all connections; 0: no bound; or CONFIG_HELD_AUTO */
-        uint64_t max_connections; /* 0: as many as the descriptor limit holds */
+        uint64_t seed;            /* for all random choices */
+        bool seeded;              /* the file sets @seed, so a reload does not change it */
+        uint64_t max_held_bytes;  /* for all connections; 0: no bound; or CONFIG_HELD_AUTO */
+        uint64_t max_connections; /* 0: as many as the descriptor limit allows */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;
         struct service_config **services; /* references */
@@ -36,18 +37,18 @@ struct config {
 };
 
 /**
- * config_mistake_fn - is told of one mistake
- * @file, @line: where; @line is 0 when the mistake is of the file as a whole
- * @text:        what is wrong, with the value and what is legal; one line, printable
+ * config_mistake_fn - called for each mistake
+ * @file, @line: the place of the mistake; line 0: the file as a whole
+ * @text:        the mistake, with the value and the legal values; one line, printable
  */
 typedef void config_mistake_fn(void *arg, const char *file, unsigned line, const char *text);
 
 /**
  * config_load() - read a configuration file
  * @path:    made absolute, so that a reload finds the same file
- * @mistake: called with @arg: for each file that can't be read; if there is none, for the first
- *           syntax error; if there is none, for every other mistake. Its strings live until it
- *           returns
+ * @mistake: called with @arg for each file that cannot be read; if all can, for the first syntax
+ *           error; if there is none, for every other mistake. Its strings are valid until it
+ *           returns.
  * @out:     set to the configuration, with one reference
  *
  * Return: 0; -EINVAL: there were mistakes; -ENOMEM; what getcwd(3) fails with.
@@ -57,7 +58,7 @@ _must_use_ int config_load(const char *path, config_mistake_fn *mistake, void *a
 
 /**
  * config_new() - make a configuration without services, with the default of every key
- * @out: set to it, with one reference
+ * @out: set to the configuration, with one reference
  *
  * Return: 0; -ENOMEM.
  */
@@ -104,5 +105,5 @@ static inline void config_unrefp(struct config **config)
  */
 void config_inherit(struct config *config, const struct config *older);
 
-/* Return: the service of that name, or NULL. */
+/* Return: the service with this name; NULL: there is none. */
 struct service_config *config_find_service(const struct config *config, const char *name);

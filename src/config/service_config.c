@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Making, copying and freeing of what the configuration says of a service. */
 #include "service_config.h"
 #include "keys.h"
 
@@ -138,7 +137,8 @@ int service_config_new(const char *name, struct service_config **out)
         return r < 0 ? r : service_config_copy(name, &values, out);
 }
 
-/* An echo is told of urgent data; the other modes carry the urgent byte in its place. */
+/* In an echo, urgent data ends the connection; the other modes read the urgent byte at its place.
+ */
 void service_config_set_mode(struct service_config *config, enum service_mode mode)
 {
         config->mode = mode;

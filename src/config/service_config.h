@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the configuration says of one service. It is not changed once it is part of a configuration.
+ * The configuration of one service. It is not changed after it has become part of a configuration.
  *
- * Everybody who uses one holds a reference: the configurations that it is part of, listening
- * sockets, connections. Configurations that agree on a service share it.
+ * Its users hold references: configurations, listening sockets and connections. Configurations in
+ * which a service is the same share it.
  *
  * Thread: any.
  */
@@ -23,7 +23,7 @@ enum service_mode {
         SERVICE_HUB,
 };
 
-/* Where a relay connects to. */
+/* An upstream of a relay. */
 struct upstream {
         char *text;             /* as in the file, escaped */
         struct address address; /* unless @host is set */
@@ -59,17 +59,17 @@ struct service_config {
 };
 
 /**
- * service_config_new() - make one with the default of every key, to be filled in
- * @out: set to it, with one reference
+ * service_config_new() - make the configuration of a service, with the default of every key
+ * @out: set to it, with one reference; it may be changed until it is part of a configuration
  *
  * Return: 0; -ENOMEM.
  */
 _must_use_ int service_config_new(const char *name, struct service_config **out);
 
 /**
- * service_config_copy() - make a copy to be changed before it becomes part of a configuration
- * @name: of the copy
- * @out:  set to it, with one reference
+ * service_config_copy() - copy the configuration of a service
+ * @name: the name of the copy
+ * @out:  set to the copy, with one reference; it may be changed until it is part of a configuration
  *
  * Return: 0; -ENOMEM.
  */
@@ -91,7 +91,7 @@ static inline void service_config_unrefp(struct service_config **config)
         service_config_unref(*config);
 }
 
-/* Frees what an upstream owns. */
+/* Frees everything that an upstream owns. */
 void upstream_deinit(struct upstream *upstream);
 
 /* Sets the mode, and the socket option that depends on it. */

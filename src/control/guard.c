@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Checks of the headers by which a browser gives itself away. */
 #include "guard.h"
 
 #include <arpa/inet.h>

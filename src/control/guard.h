@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps web pages out. A page in a browser can send requests to any address that the browser's host
- * reaches, localhost included. Such a request is told by its headers.
+ * The guard refuses requests of web pages. A page in a browser can send requests to any address
+ * that the browser's host reaches, localhost included. Their headers give them away.
  *
  * Thread: any.
  */
@@ -10,19 +10,22 @@
 #include "refusal.h"
 #include <stdbool.h>
 
-/* The headers that are looked at. NULL: the request has no such header. */
+/* The headers that are checked. NULL: the request does not have the header. */
 struct guard_headers {
         const char *host, *origin, *user_agent;
 };
 
 /**
  * guard_admits() - decide whether a request may be served
- * @by_unix_socket: the request came through a unix socket, which no page reaches: any host will do
- * @refusal: set when the request may not be served: the user agent is a browser; the host is
- * neither an IP address nor localhost, so a page's own name was made to lead here; or the page that
- * sends the request comes from another origin than this server
+ * @by_unix_socket: the request came through a unix socket, which no page reaches, so that any host
+ *                  is allowed
+ * @refusal:        set if the request may not be served
  *
- * Return: whether it may be.
+ * A request is refused if its user agent is a browser; if its host is neither an IP address nor
+ * localhost, because a page's own name may have been made to lead here (DNS rebinding); or if its
+ * origin is another server.
+ *
+ * Return: whether the request may be served.
  */
 bool guard_admits(const struct guard_headers *headers, bool by_unix_socket,
                   struct refusal *refusal);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding and encoding of JSON. */
 #include "json.h"
 
 #include <errno.h>
@@ -115,6 +114,6 @@ json_t *json_share(double value)
 
 char *json_write(const json_t *json)
 {
-        /* Fifteen digits are the most that every double gives back as it was written. */
+        /* With at most fifteen digits, every number is printed as it was written. */
         return json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 }

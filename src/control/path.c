@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Splitting and decoding of paths. */
 #include "path.h"
 
 #include <ctype.h>
@@ -13,7 +12,7 @@ static int hex_value(char c)
         return tolower((unsigned char)c) - 'a' + 10;
 }
 
-/* Decodes @n bytes. Return: 0; -ENOENT: there is a byte 0 in the result; -ENOMEM. */
+/* Decodes @n bytes. Return: 0; -ENOENT: the result has a NUL byte; -ENOMEM. */
 static int decode(const char *from, size_t n, char **out)
 {
         char *to = malloc(n + 1), *end = to;
@@ -38,7 +37,7 @@ static int decode(const char *from, size_t n, char **out)
         return 0;
 }
 
-/* Return: where the path begins in a target. */
+/* Return: the beginning of the path in a target. */
 static const char *skip_host(const char *target)
 {
         static const char scheme[] = "http://";

@@ -8,10 +8,10 @@
 
 #include "util.h"
 
-/* No route has more parts. */
+/* The most parts of a route. */
 #define PATH_PARTS_MAX 4
 
-/* Owned by the caller; freed with path_deinit(). All zero is a path without parts. */
+/* Freed with path_deinit(). All zero is a path without parts. */
 struct path {
         char *parts[PATH_PARTS_MAX];
         size_t n;
@@ -19,15 +19,14 @@ struct path {
 
 /**
  * path_parse() - split the target of a request at its slashes, then decode each part
- * @target: "/PART/PART…", of which what follows a "?" is ignored; or the same behind
- *          "http://HOST", as it is sent to a proxy server
+ * @target: "/PART/PART…", perhaps after "http://HOST", as it is sent to a proxy server; a "?" and
+ *          all that follows it is ignored
  *
- * A name may hold any character, a slash among them, which is sent as "%2F": so the parts are
- * decoded after they have been split. A "%" that is not followed by two hexadecimal digits stands
- * for itself.
+ * The target is split first, because a name may contain a slash, which is sent as "%2F". A "%" that
+ * is not followed by two hexadecimal digits is an ordinary character.
  *
- * Return: 0; -ENOENT: no route has such a path: it has no part, an empty part (also behind a slash
- * at the end), more parts than PATH_PARTS_MAX, or a byte 0; -ENOMEM.
+ * Return: 0; -ENOENT: no route has such a path: it has no part, an empty part (also after a slash
+ * at the end), more than PATH_PARTS_MAX parts, or a NUL byte; -ENOMEM.
  */
 _must_use_ int path_parse(const char *target, struct path *path);
 

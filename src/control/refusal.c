@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Refusals of requests. */
 #include "refusal.h"
 
 #include <errno.h>

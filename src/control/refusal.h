@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why a request is refused: the status and the words of the answer.
+ * A refusal: the status and the text of the answer to a request that is refused.
  *
  * Thread: any.
  */
@@ -12,15 +12,15 @@
 
 /* Plain data. */
 struct refusal {
-        int status; /* of HTTP */
+        int status; /* the HTTP status */
         char words[REFUSAL_WORDS_SIZE];
 };
 
 /**
- * refuse() - write down a refusal; longer words are cut
+ * refuse() - set a refusal; a longer text is cut
  * Return: -EINVAL, for the caller to pass on.
  */
 _printf_(3, 4) int refuse(struct refusal *refusal, int status, const char *format, ...);
 
-/* Refuses for want of memory. Return: -EINVAL. */
+/* Refuses because memory is short. Return: -EINVAL. */
 int refuse_no_memory(struct refusal *refusal);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of toxics, and their JSON. */
 #include "toxic.h"
 
 #include <errno.h>
@@ -44,7 +43,7 @@ static const struct toxic_type *find_type(const char *name)
         return NULL;
 }
 
-/* The value of an attribute of that name; 0: the type has none. */
+/* Return: the value of the attribute with this name; 0: the type does not have it. */
 static uint64_t attribute(const struct toxic *toxic, const char *name)
 {
         for (size_t i = 0; i < toxic->type->n; i++)
@@ -119,7 +118,7 @@ int toxic_read(json_t *object, struct toxic **out, struct refusal *refusal)
         return 0;
 }
 
-/* Checks all attributes, those that were not named as well: 0 is not legal everywhere. */
+/* Checks all attributes, also those that were not set: 0 is not always legal. */
 static int check_attributes(const struct toxic *toxic, struct refusal *refusal)
 {
         for (size_t i = 0; i < toxic->type->n; i++) {

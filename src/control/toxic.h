@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A toxic: one fault of one direction, as toxiproxy's clients name and set it.
+ * A toxic: a fault in one direction, in the terms of toxiproxy's clients.
  *
- * A table holds the types, with the attributes of each and the values that they may have.
+ * A table has the types of toxics, their attributes, and the legal values of these.
  *
- * Thread: any; toxics are not changed once they have been made.
+ * Thread: any; a toxic is not changed after it has been made.
  */
 #pragma once
 
 #include "json.h"
 #include "refusal.h"
 
-/* No type has more attributes. */
+/* The most attributes of a type. */
 #define TOXIC_ATTRIBUTES_MAX 3
 
 struct toxic_type;
@@ -23,37 +23,38 @@ enum toxic_stream {
         TOXIC_STREAMS,
 };
 
-/* Plain data, but for the two strings, which it owns. */
+/* Plain data, and two strings that it owns. */
 struct toxic {
         char *name;
-        char *stream_text; /* as it was sent: in upper or lower case */
+        char *stream_text; /* as it was sent, in upper or lower case */
         enum toxic_stream stream;
         const struct toxic_type *type;
-        uint64_t attributes[TOXIC_ATTRIBUTES_MAX]; /* in the order of the type's */
-        double toxicity;                           /* the share of connections it applies to */
+        uint64_t attributes[TOXIC_ATTRIBUTES_MAX]; /* in the order of the type's attributes */
+        double toxicity;                           /* the share of connections that it affects */
 };
 
 /**
- * toxic_read() - make a toxic from its JSON; "attributes" is left to toxic_read_attributes()
- * @object: from json_parse_object(); stream "downstream", toxicity 1 and the name TYPE_STREAM are
- *          the defaults
+ * toxic_read() - make a toxic from its JSON, without its attributes
+ * @object: from json_parse_object(); the defaults are stream "downstream", toxicity 1 and the name
+ *          TYPE_STREAM
  * @out:    set to the toxic, freed with toxic_free(); its attributes are 0
  *
- * So the caller can look for another toxic of that name between the two.
+ * toxic_read_attributes() reads the attributes. Before that, the caller can look for another toxic
+ * with the same name.
  *
  * Return: 0; -EINVAL: refused.
  */
 _must_use_ int toxic_read(json_t *object, struct toxic **out, struct refusal *refusal);
 
 /**
- * toxic_read_attributes() - set those attributes that the JSON names, and check them all
- * Return: 0; -EINVAL: refused; @toxic may then be half changed.
+ * toxic_read_attributes() - set the attributes that are in the JSON, and check all attributes
+ * Return: 0; -EINVAL: refused; some attributes may have been set.
  */
 _must_use_ int toxic_read_attributes(struct toxic *toxic, json_t *object, struct refusal *refusal);
 
 /**
  * toxic_update() - make a changed copy of a toxic
- * @object: what it does not name is kept; it can't change the name, the type or the stream
+ * @object: members that are absent stay unchanged; the name, the type and the stream always do
  * @out:    set to the copy, freed with toxic_free()
  *
  * Return: 0; -EINVAL: refused.
