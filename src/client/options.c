@@ -181,7 +181,7 @@ bool options_parse(int argc, char **argv, struct options *out, int *status)
                 if (!take_option(option, &result, &ping_only, status))
                         return false;
         if (ping_only && !result.pings)
-                (void)fprintf(stderr, "selectc: %s goes with --count\n", ping_only);
+                (void)fprintf(stderr, "selectc: %s needs --count\n", ping_only);
         else if (take_arguments(argc, argv, &result)) {
                 *out = result;
                 return true;

@@ -22,7 +22,7 @@ static void check_needs(struct reader *r, config_setting_t *setting, const struc
                 config_setting_t *member = config_setting_get_member(setting, key->name);
 
                 if (member && key->needs && !has(setting, key->needs))
-                        reader_report(r, member, "%s: goes with %s, which is missing",
+                        reader_report(r, member, "%s: needs %s, which is missing",
                                       setting_path(member, path), key->needs);
         }
 }

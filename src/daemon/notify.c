@@ -179,8 +179,7 @@ void notify_ready(struct notify *notify, const char *status)
         r = flush(notify);
         if (r == -EAGAIN && was_sent)
                 log_write(LOG_NOTIFY_FAILED, NULL,
-                          "the service manager takes no messages; it is told later that selectd is "
-                          "ready");
+                          "the service manager takes no messages; READY=1 is sent later");
         else if (r < 0 && r != -EAGAIN)
                 log_write(LOG_NOTIFY_FAILED, NULL,
                           "cannot notify the service manager: %s; it may think selectd hangs",

@@ -108,5 +108,5 @@ void record_end(const struct connection *c, const char *reason, const struct los
                   ending.bytes_in, ending.bytes_out,
                   (double)ending.duration_usec / (double)USEC_PER_SEC,
                   describe_losses(c, lost, loss, sizeof(loss)),
-                  ending.fault ? "; done to it: " : "", ending.fault ? ending.fault : "");
+                  ending.fault ? "; affected by " : "", ending.fault ? ending.fault : "");
 }

@@ -66,7 +66,7 @@ def test_ready_is_told_late(full, backend):
         daemon.reload(config(backend=backend))
         daemon.reload(config(backend=backend))
         echo(client)
-        assert len(daemon.lines("^the service manager takes no messages; it is told later")) == 1
+        assert len(daemon.lines("^the service manager takes no messages; READY=1 is sent later")) == 1
         wait_for_ready(full, "1 connection, 1 service")
         daemon.reload(config(backend=backend))
         assert next_state(full)["RELOADING"] == "1"

@@ -149,7 +149,7 @@ def test_delayed_by_conditions(backend):
                 client.recv(1)
             assert time.monotonic() - began >= 0.3
             daemon.wait_for(r" closed: upstream \S+: reset by peer, 2000 B in, 6 B out, .*"
-                            "; done to it: to_client: latency$")
+                            "; affected by to_client: latency$")
 
 
 def test_not_waited_for_without_end(backend):

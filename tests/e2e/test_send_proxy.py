@@ -33,7 +33,7 @@ def test_conditions(backend, conditions, arrives):
                     assert recv_exactly(server, arrives) == pattern(100)[:arrives]
                 if "limit" in conditions:
                     assert recv_until_eof(server) == b""
-                    daemon.wait_for(r" closed: limit 5 B, 100 B in, 0 B out, [\d.]+ s; done to it: ")
+                    daemon.wait_for(r" closed: limit 5 B, 100 B in, 0 B out, [\d.]+ s; affected by ")
 
 
 def test_lost(backend):

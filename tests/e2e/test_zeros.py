@@ -19,7 +19,7 @@ def test_reset_at_once(backend, mode):
     with Daemon(text) as daemon:
         for n in range(1, 4):
             expect_reset(daemon, "echo")
-            daemon.wait_for(r" closed: reset_after 0 s, 0 B in, 0 B out, .*; done to it: reset_after$", n)
+            daemon.wait_for(r" closed: reset_after 0 s, 0 B in, 0 B out, .*; affected by reset_after$", n)
 
 
 @pytest.mark.parametrize("way", ["to_client", "to_upstream"])
@@ -54,7 +54,7 @@ def test_limit_of_zero(backend):
             daemon.wait_for(" closed: end of stream, 0 B in, 0 B out, ")
             second.sendall(b"hello")
             assert recv_until_eof(second) == b""
-            daemon.wait_for(r" closed: limit 0 B, 5 B in, 0 B out, .*; done to it: to_client: limit$")
+            daemon.wait_for(r" closed: limit 0 B, 5 B in, 0 B out, .*; affected by to_client: limit$")
 
 
 @pytest.mark.parametrize("way", ["to_client", "to_upstream"])

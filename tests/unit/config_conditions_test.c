@@ -307,10 +307,10 @@ static void conditions_apart(void **state)
         (void)state;
         for (size_t i = 0; i < ELEMENTS(needs); i++) {
                 (void)snprintf(text, sizeof(text), TO_CLIENT("%s;"), needs[i].setting);
-                (void)snprintf(
-                        expected, sizeof(expected),
-                        "conf:4: services.echo.to_client.%.*s: goes with %s, which is missing\n",
-                        (int)strcspn(needs[i].setting, " "), needs[i].setting, needs[i].other);
+                (void)snprintf(expected, sizeof(expected),
+                               "conf:4: services.echo.to_client.%.*s: needs %s, which is missing\n",
+                               (int)strcspn(needs[i].setting, " "), needs[i].setting,
+                               needs[i].other);
                 expect_mistakes(text, expected);
         }
         for (unsigned variation = 10; variation < 12; variation++) {
