@@ -75,18 +75,24 @@ const struct conditions *condition_list_find(const struct condition_list *list, 
         return NULL;
 }
 
+static const char *const fault_names[FAULT_KINDS] = {
+        "latency",     "rate",        "slice",    "limit",   "stall",
+        "close_delay", "reset_after", "drop_new", "discard", "reset_after_data",
+};
+
+const char *conditions_fault_name(size_t kind)
+{
+        return fault_names[kind];
+}
+
 const char *conditions_format(unsigned faults, char *out)
 {
-        static const char *const names[] = { "latency",         "rate",     "slice",
-                                             "limit",           "stall",    "close_delay",
-                                             "reset_after",     "drop_new", "discard",
-                                             "reset_after_data" };
         size_t n = 0;
 
         out[0] = '\0';
-        for (size_t i = 0; i < ELEMENTS(names); i++)
+        for (size_t i = 0; i < FAULT_KINDS; i++)
                 if (faults & 1U << i)
                         n += (size_t)snprintf(out + n, CONDITIONS_TEXT_SIZE - n, "%s%s",
-                                              n ? ", " : "", names[i]);
+                                              n ? ", " : "", fault_names[i]);
         return out;
 }

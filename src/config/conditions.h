@@ -101,6 +101,11 @@ enum conditions_fault {
         FAULT_RESET_DATA = 1 << 9,
 };
 
+#define FAULT_KINDS 10
+
+/* Return: the key of the fault of bit @kind: "latency". */
+const char *conditions_fault_name(size_t kind);
+
 /* The longest text of conditions_format(), with the NUL. */
 #define CONDITIONS_TEXT_SIZE 128
 

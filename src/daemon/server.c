@@ -175,24 +175,25 @@ static void on_idle(struct timer *timer)
 
 /* Clients */
 
-static void turn_away(struct server *s, const struct service *service, int fd,
-                      const struct address *peer, const char *reason)
+static void turn_away(struct server *s, struct service *service, int fd, const struct address *peer,
+                      enum refusal refusal, const char *reason)
 {
         char client[ADDRESS_TEXT_SIZE];
 
         gate_turn_away(s->gate, service_name(service), address_format_client(fd, peer, client),
                        reason);
+        service_refuse(service, refusal);
         (void)close(fd);
 }
 
 /* Resets a client of a disabled service, whose socket systemd passed and keeps open. */
-static void turn_away_disabled(struct server *s, const struct service *service, int fd,
+static void turn_away_disabled(struct server *s, struct service *service, int fd,
                                const struct address *peer)
 {
         const struct linger none = { .l_onoff = 1 };
 
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-        turn_away(s, service, fd, peer, "the service is disabled");
+        turn_away(s, service, fd, peer, REFUSAL_DISABLED, "the service is disabled");
 }
 
 static void on_accept(void *arg, struct service *service, struct service_config *config, int fd,
@@ -212,7 +213,7 @@ static void on_accept(void *arg, struct service *service, struct service_config 
                 return;
         }
         if (!gate_admits(s->gate, workers_count_connections(&s->workers))) {
-                turn_away(s, service, fd, peer, gate_reason(s->gate, reason));
+                turn_away(s, service, fd, peer, REFUSAL_LIMIT, gate_reason(s->gate, reason));
                 return;
         }
         client.id = ++s->last_id;
@@ -224,6 +225,7 @@ static void on_refused(void *arg, struct service *service, const char *client, i
 {
         struct server *s = arg;
 
+        service_refuse(service, REFUSAL_ERROR);
         gate_turn_away(s->gate, service_name(service), client, loop_strerror(error));
         server_update(s);
 }

@@ -157,6 +157,16 @@ static bool link_is_over(const struct link *link, struct fate_end *end)
                (end->why != FATE_LIMIT || stream_queued(link->to) == 0);
 }
 
+/* Tells the owner of faults that are new. */
+static void tell_faults(struct link *link)
+{
+        unsigned faults = link_faults(link) & ~link->told;
+
+        link->told |= faults;
+        if (faults && link->events->on_fault)
+                link->events->on_fault(link, faults);
+}
+
 /*
  * A chunk is due, the destination has taken everything, or a group ends the connection: there may
  * be more to do.
@@ -165,12 +175,12 @@ static void link_on_progress(void *arg)
 {
         struct link *link = arg;
         struct fate_end end;
+        bool alive = link_pump(link), over = alive && link_is_over(link, &end);
 
-        if (!link_pump(link))
-                return;
-        if (link_is_over(link, &end))
+        tell_faults(link);
+        if (over)
                 link->events->on_over(link, &end);
-        else
+        else if (alive)
                 link_settle(link);
 }
 

@@ -24,6 +24,9 @@ struct link_events {
         /* All that was put before link_end() has been taken by the destination's socket. The owner
          * passes on the end: by stream_shutdown(), or by closing the socket. */
         void (*on_done)(struct link *link);
+        /* Conditions have done something to the bytes for the first time. @faults: bits of enum
+         * conditions_fault. NULL: the owner is not told. */
+        void (*on_fault)(struct link *link, unsigned faults);
         /* A group of conditions ends the connection. If its limit was reached, the socket has taken
          * all bytes up to it. */
         void (*on_over)(struct link *link, const struct fate_end *end);
@@ -38,6 +41,7 @@ struct link {
         struct holder holder;
         struct shaper *shaper; /* NULL: bytes pass at once */
         unsigned faults;       /* of shapers that have been freed */
+        unsigned told;         /* the faults that on_fault has told */
         bool shaped;           /* a shaper is needed; if not, @shaper stays until it is empty */
         unsigned full_reads;   /* in a row; see link_set_bulk() */
         bool bulk;             /* may be spliced */

@@ -7,6 +7,7 @@
  * While the queue holds bytes, all further bytes go into the queue, so that order is kept.
  */
 #include "stream.h"
+#include "counter.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -54,11 +55,20 @@ static void settle_by_bytes(struct stream *stream, size_t n)
                 settle(stream);
 }
 
+/* The socket has taken @n bytes. */
+static void count_sent(struct stream *stream, size_t n)
+{
+        if (stream->total)
+                counter_add(&stream->total->sent, n);
+}
+
 /* Handles the result of a read. @n: the number of bytes; 0: the end of the stream; -errno. */
 static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
 {
         if (n > 0) {
                 stream->in += (uint64_t)n;
+                if (stream->total)
+                        counter_add(&stream->total->received, (uint64_t)n);
                 stream->heavy = n >= HEAVY_BYTES;
                 turn_count(loop_current_turn(stream->loop), (size_t)n);
                 settle_by_bytes(stream, 0);
@@ -376,6 +386,11 @@ int stream_resume(struct stream *stream)
         return loop_add_event(&stream->read);
 }
 
+void stream_set_total(struct stream *stream, struct stream_bytes *total)
+{
+        stream->total = total;
+}
+
 void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg), void *arg)
 {
         stream->on_drained = on_drained;
@@ -433,16 +448,34 @@ static int share_keep(struct loop *loop, struct share *share, size_t sent)
         return r;
 }
 
+/* Nothing but sending takes bytes out of the queue. */
+static void on_queue_changed(struct evbuffer *queue, const struct evbuffer_cb_info *info, void *arg)
+{
+        (void)queue;
+        count_sent(arg, info->n_deleted);
+}
+
+/* Return: 0; -ENOMEM. */
+static int make_queue(struct stream *stream)
+{
+        struct bufferevent *queue = bufferevent_socket_new(loop_base(stream->loop), stream->fd, 0);
+
+        if (!queue)
+                return -ENOMEM;
+        if (!evbuffer_add_cb(bufferevent_get_output(queue), on_queue_changed, stream)) {
+                bufferevent_free(queue);
+                return -ENOMEM;
+        }
+        bufferevent_setcb(queue, NULL, stream_on_queue_written, stream_on_queue_event, stream);
+        stream->queue = queue;
+        return 0;
+}
+
 /* Return: the stream's queue, which is made if necessary; NULL: out of memory. */
 static struct evbuffer *stream_get_queue(struct stream *stream)
 {
-        if (!stream->queue) {
-                stream->queue = bufferevent_socket_new(loop_base(stream->loop), stream->fd, 0);
-                if (!stream->queue)
-                        return NULL;
-                bufferevent_setcb(stream->queue, NULL, stream_on_queue_written,
-                                  stream_on_queue_event, stream);
-        }
+        if (!stream->queue && make_queue(stream) < 0)
+                return NULL;
         return bufferevent_get_output(stream->queue);
 }
 
@@ -470,6 +503,7 @@ static void on_rest_writable(evutil_socket_t fd, short what, void *arg)
                 stream->events->on_error(stream, (int)n);
                 return;
         }
+        count_sent(stream, (size_t)n);
         if (pipe_held(stream->rest->pipe) > 0)
                 return;
         drop_rest(stream);
@@ -554,6 +588,7 @@ int stream_send_shared(struct stream *stream, struct share *share)
                         return (int)sent;
         }
         stream->accepted += (uint64_t)sent;
+        count_sent(stream, (size_t)sent);
         if ((size_t)sent == share->n)
                 return 0;
         return stream_queue(stream, share, (size_t)sent);

@@ -46,6 +46,11 @@ struct stream_events {
         void (*on_settled)(struct stream *stream);
 };
 
+/* How many bytes the sockets of several streams have given and taken; see counter.h. */
+struct stream_bytes {
+        uint64_t received, sent;
+};
+
 /*
  * Embedded in its owner, who may read @loop, @fd, @urgent and @in, the number of bytes read. The
  * other members are private.
@@ -61,7 +66,8 @@ struct stream {
         void (*on_drained)(void *arg);
         void *drained_arg;
         uint64_t in, accepted;
-        uint64_t acknowledged; /* the bytes sent when all were last found to be acknowledged */
+        struct stream_bytes *total; /* counts this stream as well; NULL: nothing does */
+        uint64_t acknowledged;      /* the bytes sent when all were last found to be acknowledged */
         struct window window;
         uint32_t read_max;
         uint32_t round; /* of turns of the loop; see turn.h */
@@ -156,6 +162,10 @@ void stream_pause(struct stream *stream);
  * Return: 0; -ENOMEM.
  */
 _must_use_ int stream_resume(struct stream *stream);
+
+/* From now on @total counts the bytes of the stream as well. @total outlives the stream; no other
+ * thread writes it. */
+void stream_set_total(struct stream *stream, struct stream_bytes *total);
 
 /* Sets the callback for an empty queue: the socket has taken all queued bytes. */
 void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg), void *arg);

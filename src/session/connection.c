@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a connection: its beginning, the callbacks of its streams and links, its settings. */
 #include "connection.h"
+#include "counter.h"
 #include "greeter.h"
 #include "quantity.h"
 #include "record.h"
@@ -140,10 +141,16 @@ static void on_over(struct link *link, const struct fate_end *end)
         faults_end(of_link(link), end);
 }
 
+static void on_fault(struct link *link, unsigned faults)
+{
+        counters_count_faults(&of_link(link)->connection->shard->counters, faults);
+}
+
 static const struct link_events side_link_events = {
         .on_sending = on_sending,
         .on_empty = on_empty,
         .on_done = on_done,
+        .on_fault = on_fault,
         .on_over = on_over,
         .on_error = on_link_error,
 };
@@ -235,6 +242,8 @@ int connection_start(struct connection *c)
 
                 link_init(&side->link, c->mode->put ? NULL : &connection_other(side)->stream,
                           &side->stream, &side_link_events);
+                stream_set_total(&side->stream, side == &c->client ? &c->shard->counters.client
+                                                                   : &c->shard->counters.upstream);
         }
         c->open_links = c->n_sides;
         c->started = true;
@@ -343,6 +352,7 @@ int connection_new(struct connection_owner *owner, const struct mode *mode,
         c->shard = shard;
         service_ref(shard->service);
         LIST_INSERT_HEAD(&shard->connections, c, of_shard);
+        counter_add(&shard->counters.accepted, 1);
         c->release.run = release;
         idle_init(c);
         faults_init(c);

@@ -6,6 +6,7 @@
  */
 #include "ending.h"
 #include "connection.h"
+#include "counter.h"
 #include "greeter.h"
 #include "record.h"
 
@@ -125,7 +126,7 @@ static void conclude(struct connection *c, bool reset, struct side *served, stru
         for (unsigned i = 0; reset && i < c->n_sides; i++)
                 if (c->sides[i] != served)
                         reset_side(c->sides[i], lost);
-        (void)reason;
+        counter_add(&c->shard->counters.closed[reason], 1);
         record_end(c, text, lost);
         if (served)
                 linger(c, served);

@@ -7,6 +7,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* A fault of the connection as a whole is played. */
+static void note(struct connection *c, enum conditions_fault fault)
+{
+        c->faults.played |= fault;
+        counters_count_faults(&c->shard->counters, fault);
+}
+
 /* Ends */
 
 static void reset(struct connection *c, enum reason reason, uint64_t usec)
@@ -70,7 +77,7 @@ static int play_reset_after(struct connection *c)
                 return 0;
         if (now_usec() < at)
                 return timer_set(&c->faults.reset, at);
-        c->faults.played |= FAULT_RESET;
+        note(c, FAULT_RESET);
         reset(c, REASON_RESET_AFTER, group->reset_after_usec);
         return 0;
 }
@@ -154,7 +161,7 @@ int faults_begin(struct connection *c)
         if (r < 0)
                 return r;
         if (is_dropped(&c->faults)) {
-                c->faults.played |= FAULT_DROP;
+                note(c, FAULT_DROP);
                 connection_reset(c, REASON_DROP_NEW);
         }
         return 0;

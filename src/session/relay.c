@@ -4,6 +4,7 @@
  * wait in its socket, whose buffer bounds them.
  */
 #include "relay.h"
+#include "counter.h"
 #include "dialer.h"
 #include "record.h"
 
@@ -96,7 +97,9 @@ static void on_waiting(void *arg)
 static void on_try_failed(void *arg, int error, const char *name)
 {
         const struct log_about about = connection_about(arg);
+        struct connection *c = arg;
 
+        counter_add(&c->shard->counters.failed_dials, 1);
         log_write(LOG_UPSTREAM_FAILED, &about, "cannot reach upstream %s: %s", name,
                   reason_error_text(error));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The living service. */
 #include "service.h"
+#include "counter.h"
 #include "timer.h"
 
 #include <errno.h>
@@ -21,17 +22,19 @@ struct service {
         uint64_t n_dialing;
         pthread_mutex_t lock; /* protects @buckets */
         LIST_HEAD(, shared_bucket) buckets;
+        struct counters main; /* of the main thread */
         size_t n_shards;
         struct service_shard shards[];
 };
 
 int service_new(const char *name, size_t n_shards, struct service **out)
 {
-        _cleanup_(service_unrefp) struct service *service =
-                calloc(1, sizeof(*service) + n_shards * sizeof(service->shards[0]));
+        size_t size = sizeof(struct service) + n_shards * sizeof(struct service_shard);
+        _cleanup_(service_unrefp) struct service *service = aligned_alloc(CACHE_LINE_BYTES, size);
 
         if (!service)
                 return -ENOMEM;
+        memset(service, 0, size);
         service->refs = 1;
         (void)pthread_mutex_init(&service->lock, NULL);
         LIST_INIT(&service->buckets);
@@ -91,6 +94,19 @@ const char *service_name(const struct service *service)
 struct service_shard *service_shard(struct service *service, size_t worker)
 {
         return &service->shards[worker];
+}
+
+void service_refuse(struct service *service, enum refusal refusal)
+{
+        counter_add(&service->main.refused[refusal], 1);
+}
+
+void service_count(const struct service *service, struct counters *sum)
+{
+        memset(sum, 0, sizeof(*sum));
+        counters_add_up(sum, &service->main);
+        for (size_t i = 0; i < service->n_shards; i++)
+                counters_add_up(sum, &service->shards[i].counters);
 }
 
 /* Clients that wait for an upstream */

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "bucket.h"
+#include "counters.h"
 #include "service_config.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,8 +29,12 @@ struct service_change {
         uint64_t end_to_id;            /* see sessions_change_service() */
 };
 
+/* No two threads write to one line of the cache. The size is that of x86-64 and most ARM64. */
+#define CACHE_LINE_BYTES 64
+
 /* A worker's shard of a service. Thread: that worker's, unless a member says otherwise. */
 struct service_shard {
+        _Alignas(CACHE_LINE_BYTES) struct counters counters;
         struct service *service;
         struct service_change pending; /* protected by the worker's lock */
         struct service_change current; /* the worker has taken it */
@@ -68,6 +73,12 @@ const char *service_name(const struct service *service);
 
 /* Return: the shard of a worker. */
 struct service_shard *service_shard(struct service *service, size_t worker);
+
+/* Counts a client that is turned away. Thread: main. */
+void service_refuse(struct service *service, enum refusal refusal);
+
+/* Sets @sum to what all workers and the main thread have counted. */
+void service_count(const struct service *service, struct counters *sum);
 
 /* Clients that wait for an upstream */
 

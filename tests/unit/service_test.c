@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The living service: what its clients share over all workers. */
+/* The living service: what its clients share over all workers, and the counting of what happens. */
+#include "counter.h"
 #include "service.h"
 #include "timer.h"
 #include "unit.h"
@@ -143,6 +144,91 @@ static void threads(void **state)
         assert_true(service_begin_dialing(service, 1)); /* nobody is counted still */
 }
 
+/* Counters */
+
+#define COUNTS 200000
+
+static void *count(void *arg)
+{
+        struct counters *counters = &((struct service_shard *)arg)->counters;
+
+        for (uint64_t i = 0; i < COUNTS; i++) {
+                counter_add(&counters->accepted, 1);
+                counter_add(&counters->closed[i % REASONS], 1);
+                counter_add(&counters->client.received, i);
+                counters_count_faults(counters, FAULT_LATENCY | FAULT_DROP);
+        }
+        return NULL;
+}
+
+/* No number that another thread reads goes down, or beyond what has been counted. */
+static void read_meanwhile(void)
+{
+        struct counters before = { 0 }, now;
+
+        do {
+                service_count(service, &now);
+                assert_in_range(now.accepted, before.accepted, THREADS * COUNTS);
+                assert_true(now.client.received >= before.client.received);
+                assert_true(counters_open(&now) <= THREADS * COUNTS);
+                for (size_t i = 0; i < REASONS; i++)
+                        assert_true(now.closed[i] >= before.closed[i]);
+                before = now;
+        } while (now.faults[0] < THREADS * COUNTS);
+}
+
+static void counting(void **state)
+{
+        pthread_t list[THREADS];
+        struct counters sum;
+
+        (void)state;
+        for (size_t i = 0; i < THREADS; i++)
+                assert_int_equal(pthread_create(&list[i], NULL, count, service_shard(service, i)),
+                                 0);
+        read_meanwhile();
+        for (size_t i = 0; i < THREADS; i++)
+                assert_int_equal(pthread_join(list[i], NULL), 0);
+        for (int i = 0; i < 3; i++)
+                service_refuse(service, REFUSAL_LIMIT);
+        service_count(service, &sum);
+        assert_int_equal(sum.accepted, THREADS * COUNTS);
+        assert_int_equal(counters_open(&sum), 0);
+        assert_int_equal(sum.client.received, (uint64_t)THREADS * COUNTS * (COUNTS - 1) / 2);
+        assert_int_equal(sum.faults[0], THREADS * COUNTS);
+        assert_int_equal(sum.faults[1], 0);
+        assert_int_equal(sum.faults[7], THREADS * COUNTS);
+        assert_int_equal(sum.refused[REFUSAL_LIMIT], 3);
+        assert_int_equal(sum.refused[REFUSAL_ERROR], 0);
+        assert_int_equal(sum.upstream.sent, 0);
+}
+
+/* Two workers never write to one line of the cache. */
+static void cache_lines(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < 4; i++)
+                assert_int_equal((uintptr_t)service_shard(service, i) % CACHE_LINE_BYTES, 0);
+        assert_true(sizeof(struct service_shard) % CACHE_LINE_BYTES == 0);
+}
+
+/* Every counter has a name of its own. */
+static void names(void **state)
+{
+        (void)state;
+        for (unsigned i = 0; i < REASONS; i++) {
+                assert_true(strlen(reason_text(i)) > 0);
+                for (unsigned j = 0; j < i; j++)
+                        assert_string_not_equal(reason_name(i), reason_name(j));
+        }
+        for (unsigned i = 0; i < FAULT_KINDS; i++)
+                for (unsigned j = 0; j < i; j++)
+                        assert_string_not_equal(conditions_fault_name(i), conditions_fault_name(j));
+        for (unsigned i = 0; i < REFUSALS; i++)
+                for (unsigned j = 0; j < i; j++)
+                        assert_string_not_equal(refusal_name(i), refusal_name(j));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -152,6 +238,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(empty_buckets_are_kept, make, release),
                 cmocka_unit_test_setup_teardown(buckets_outlive_the_service, make, release),
                 cmocka_unit_test_setup_teardown(threads, make, release),
+                cmocka_unit_test_setup_teardown(counting, make, release),
+                cmocka_unit_test_setup_teardown(cache_lines, make, release),
+                cmocka_unit_test(names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,8 +81,13 @@ static void on_over(struct link *link, const struct fate_end *end)
 static const struct stream_events stream_events = {
         .on_data = on_data, .on_end = on_end, .on_exception = on_end, .on_error = on_error
 };
-static const struct link_events link_events = { on_sending, on_empty, on_empty, on_over,
-                                                on_link_error };
+static const struct link_events link_events = {
+        .on_sending = on_sending,
+        .on_empty = on_empty,
+        .on_done = on_empty,
+        .on_over = on_over,
+        .on_error = on_link_error,
+};
 
 static int set_delay(struct link *link, uint64_t usec)
 {

@@ -168,8 +168,13 @@ static const struct stream_events stream_events = { .on_data = on_data,
 static const struct stream_events carrying_events = { .on_data = on_data,
                                                       .on_end = on_end,
                                                       .on_error = on_stream_error };
-static const struct link_events link_events = { on_sending, on_empty, on_done, on_over,
-                                                on_link_error };
+static const struct link_events link_events = {
+        .on_sending = on_sending,
+        .on_empty = on_empty,
+        .on_done = on_done,
+        .on_over = on_over,
+        .on_error = on_link_error,
+};
 
 static void start_on(const int pair[2], const struct stream_events *events)
 {
