@@ -44,7 +44,8 @@ struct service_config {
         uint64_t idle_timeout_usec; /* 0: never */
         struct socket_options socket;
         struct upstream *upstreams;
-        size_t n_upstreams; /* 0 but for mode relay */
+        size_t n_upstreams;  /* 0 but for mode relay */
+        bool ends_unreached; /* a client whose upstream can't be reached gets an end, not a reset */
         uint64_t connect_timeout_usec;
         uint64_t connect_wait_usec;
         uint64_t connect_delay_usec;

@@ -8,7 +8,7 @@
 
 #include "util.h"
 
-#define REFUSAL_WORDS_SIZE 640
+#define REFUSAL_WORDS_SIZE 1200
 
 /* Plain data. */
 struct refusal {

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* The queue of changes, and the steps of a change. */
+#include "change.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct config *in_force(const struct control *control)
+{
+        return control->target->config(control->target_arg);
+}
+
+struct address control_listen_address(const struct control *control,
+                                      const struct service_config *service)
+{
+        struct address address = service->listen[0], bound;
+
+        if (address.sa.sa_family != AF_UNIX &&
+            control->target->bound(control->target_arg, service, &bound))
+                address_set_port(&address, (uint16_t)address_port(&bound));
+        return address;
+}
+
+int control_copy(const struct control *control, const struct managed *from,
+                 const struct toxic_list *toxics, struct managed **out)
+{
+        _cleanup_(managed_unrefp) struct managed *copy = NULL;
+        int r = managed_copy(from, toxics, &copy);
+
+        if (r == 0)
+                copy->service->listen[0] = control_listen_address(control, from->service);
+        if (r < 0)
+                return r;
+        *out = copy;
+        copy = NULL;
+        return 0;
+}
+
+/* Goals */
+
+static void goal_deinit(struct goal *goal)
+{
+        managed_unref(goal->want);
+        free(goal->service);
+        *goal = (struct goal){ 0 };
+}
+
+int change_want(struct change *change, struct managed *want, bool restart, struct refusal *refusal)
+{
+        char *service = strdup(want->service->name);
+
+        if (!service)
+                return refuse_no_memory(refusal);
+        change->goal = (struct goal){
+                .want = managed_ref(want),
+                .service = service,
+                .restart = restart,
+        };
+        return 1;
+}
+
+int change_next_once(struct change *change, struct refusal *refusal)
+{
+        (void)refusal;
+        return change->i++ == 0 && change->goal.service;
+}
+
+/* Applying */
+
+static int apply(struct control *control, struct config *config, struct refusal *refusal)
+{
+        char why[CONTROL_WHY_SIZE] = "";
+        int r = control->target->apply(control->target_arg, config, why);
+
+        if (r == -ENOMEM)
+                return refuse_no_memory(refusal);
+        return r < 0 ? refuse(refusal, 500, "%s", *why ? why : strerrordesc_np(-r)) : 0;
+}
+
+/* Return: 0; -EINVAL: another service listens where @service is to listen. */
+static int check_address(const struct control *control, const struct service_config *service,
+                         struct refusal *refusal)
+{
+        const struct config *config = in_force(control);
+        char text[ADDRESS_TEXT_SIZE];
+
+        if (!service->enabled || address_port(&service->listen[0]) == 0)
+                return 0;
+        for (size_t i = 0; i < config->n_services; i++) {
+                const struct service_config *other = config->services[i];
+                struct address address;
+
+                if (!other->enabled || strcmp(other->name, service->name) == 0)
+                        continue;
+                address = control_listen_address(control, other);
+                if (address_overlaps(&address, &service->listen[0]))
+                        return refuse(refusal, 500, "cannot listen on %s: service %s listens there",
+                                      address_format(&service->listen[0], text), other->name);
+        }
+        return 0;
+}
+
+/* Puts a service into force. Return: 0; -EINVAL: refused. */
+static int put(struct control *control, struct managed *managed, struct refusal *refusal)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
+        int r = check_address(control, managed->service, refusal);
+
+        if (r < 0)
+                return r;
+        if (managed_set_reserve(&control->managed) < 0 ||
+            config_with(in_force(control), managed->service, &config) < 0)
+                return refuse_no_memory(refusal);
+        r = apply(control, config, refusal);
+        if (r == 0)
+                managed_set_put(&control->managed, managed);
+        return r;
+}
+
+static int put_disabled(struct control *control, const struct managed *managed,
+                        struct refusal *refusal)
+{
+        _cleanup_(managed_unrefp) struct managed *disabled = NULL;
+
+        if (control_copy(control, managed, &managed->toxics, &disabled) < 0)
+                return refuse_no_memory(refusal);
+        disabled->service->enabled = false;
+        return put(control, disabled, refusal);
+}
+
+static int take_away(struct control *control, const char *service, struct refusal *refusal)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
+        int r = config_without(in_force(control), service, &config);
+
+        if (r == -ENOENT)
+                return refuse(refusal, 404, "proxy not found");
+        if (r < 0)
+                return refuse_no_memory(refusal);
+        r = apply(control, config, refusal);
+        if (r == 0)
+                managed_set_remove(&control->managed, service);
+        return r;
+}
+
+/* Steps */
+
+enum outcome {
+        STEP_WAITS,   /* until what was applied is in force */
+        STEP_GOES_ON, /* with the next step */
+        STEP_WAS_LAST,
+        STEP_REFUSED,
+};
+
+/* Disables the service, so that its connections end. */
+static enum outcome stop(struct change *change, struct refusal *refusal)
+{
+        _cleanup_(managed_unrefp) struct managed *managed = NULL;
+        struct control *control = change->control;
+        struct service_config *service =
+                config_find_service(in_force(control), change->goal.service);
+
+        change->state = CHANGE_STOPPED;
+        if (!change->goal.restart || !service || !service->enabled)
+                return STEP_GOES_ON;
+        if (managed_set_get(&control->managed, service, &managed) < 0) {
+                (void)refuse_no_memory(refusal);
+                return STEP_REFUSED;
+        }
+        return put_disabled(control, managed, refusal) < 0 ? STEP_REFUSED : STEP_WAITS;
+}
+
+/* Lets the service become what is wanted. One that can't listen is left disabled, unless it is new.
+ */
+static enum outcome start(struct change *change, struct refusal *refusal)
+{
+        struct control *control = change->control;
+        struct goal *goal = &change->goal;
+        struct refusal other;
+        int r;
+
+        change->state = CHANGE_STARTED;
+        if (!goal->want)
+                r = take_away(control, goal->service, refusal);
+        else
+                r = put(control, goal->want, refusal);
+        if (r == 0)
+                return STEP_WAITS;
+        if (!goal->want || !config_find_service(in_force(control), goal->service) ||
+            put_disabled(control, goal->want, &other) < 0)
+                return STEP_REFUSED;
+        change->state = CHANGE_FALLBACK;
+        change->refusal = *refusal;
+        return STEP_WAITS;
+}
+
+static enum outcome make_step(struct change *change, struct refusal *refusal)
+{
+        int r;
+
+        switch (change->state) {
+        case CHANGE_NEXT:
+                r = change->kind->next(change, refusal);
+                if (r > 0)
+                        return stop(change, refusal);
+                return r < 0 ? STEP_REFUSED : STEP_WAS_LAST;
+        case CHANGE_STOPPED:
+                return start(change, refusal);
+        case CHANGE_STARTED:
+                goal_deinit(&change->goal);
+                change->state = CHANGE_NEXT;
+                return STEP_GOES_ON;
+        default: /* CHANGE_FALLBACK */
+                *refusal = change->refusal;
+                return STEP_REFUSED;
+        }
+}
+
+/* The queue */
+
+static struct change *change_free(struct change *change)
+{
+        goal_deinit(&change->goal);
+        path_deinit(&change->path);
+        json_decref(change->body);
+        json_decref(change->done);
+        toxic_unref(change->toxic);
+        while (change->n > 0)
+                free(change->names[--change->n]);
+        free(change->names);
+        free(change);
+        return NULL;
+}
+
+/* Makes steps until the change has to wait, or is over. */
+static void make_steps(struct change *change)
+{
+        struct refusal refusal;
+        enum outcome outcome;
+
+        do
+                outcome = make_step(change, &refusal);
+        while (outcome == STEP_GOES_ON);
+        if (outcome == STEP_WAITS)
+                return;
+        change->kind->answer(change, outcome == STEP_REFUSED ? &refusal : NULL);
+        change->control->current = change_free(change);
+}
+
+static void make_changes(struct control *control)
+{
+        struct change *change;
+
+        while (!control->current && (change = STAILQ_FIRST(&control->changes))) {
+                struct refusal refusal;
+
+                STAILQ_REMOVE_HEAD(&control->changes, others);
+                control->current = change;
+                if (change->kind->begin(change, &refusal) >= 0) {
+                        make_steps(change);
+                        continue;
+                }
+                change->kind->answer(change, &refusal);
+                control->current = change_free(change);
+        }
+}
+
+int change_ask(struct control *control, const struct change_kind *kind,
+               struct http_request *request, struct path *path)
+{
+        struct change *change = calloc(1, sizeof(*change));
+
+        if (!change)
+                return -ENOMEM;
+        change->control = control;
+        change->kind = kind;
+        change->request = request;
+        change->path = *path;
+        *path = (struct path){ 0 };
+        STAILQ_INSERT_TAIL(&control->changes, change, others);
+        make_changes(control);
+        return 0;
+}
+
+void change_continue(struct control *control)
+{
+        if (!control->current)
+                return;
+        make_steps(control->current);
+        make_changes(control);
+}
+
+void change_forget_all(struct control *control)
+{
+        struct change *change;
+
+        if (control->current)
+                control->current = change_free(control->current);
+        while ((change = STAILQ_FIRST(&control->changes))) {
+                STAILQ_REMOVE_HEAD(&control->changes, others);
+                change_free(change);
+        }
+}

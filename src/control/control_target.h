@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the control interface can do with the server, as a table of functions that the server
+ * implements.
+ *
+ * Thread: main.
+ */
+#pragma once
+
+#include "config.h"
+
+/* The size of the reason that a failed change writes to @why: one line, printable. */
+#define CONTROL_WHY_SIZE 1024
+
+struct control_target {
+        /* The configuration in force; the server's. */
+        const struct config *(*config)(void *arg);
+        /*
+         * Puts another configuration into force, as a reload does. On success control_applied() is
+         * called in a later turn of the loop, when every connection is served by it. Until then
+         * there is no further call.
+         *
+         * Return: 0; -errno, and @why says why: nothing has changed then.
+         */
+        int (*apply)(void *arg, struct config *config, char *why);
+        /* Sets @out to the first address that a service listens on. Return: false: it has none. */
+        bool (*bound)(void *arg, const struct service_config *service, struct address *out);
+};

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading and writing of toxiproxy's addresses. */
+#include "endpoint.h"
+#include "escape.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* As long as a name of the DNS can be. */
+#define HOST_MAX 253
+
+/* Splits "HOST:PORT" at its last colon. An empty port is 0. Return: 0; -EINVAL. */
+static int split(const char *text, size_t *host_length, uint16_t *port)
+{
+        const char *colon = strrchr(text, ':');
+        unsigned long number;
+        size_t digits;
+
+        if (!colon)
+                return -EINVAL;
+        digits = strspn(colon + 1, "0123456789");
+        if (digits > 5 || colon[1 + digits] != '\0')
+                return -EINVAL;
+        number = strtoul(colon + 1, NULL, 10);
+        if (number > UINT16_MAX)
+                return -EINVAL;
+        *host_length = (size_t)(colon - text);
+        *port = (uint16_t)number;
+        return 0;
+}
+
+static bool is_host(const char *text, size_t n, const char *host)
+{
+        return n == strlen(host) && strncasecmp(text, host, n) == 0;
+}
+
+int endpoint_parse_listen(const char *text, struct address *out)
+{
+        struct address address;
+        uint16_t port = 0;
+        size_t n = 0;
+        int r = 0;
+
+        if (strncmp(text, "unix:", 5) == 0)
+                return address_parse(text, out);
+        if (*text)
+                r = split(text, &n, &port);
+        if (r < 0)
+                return r;
+        if (n == 0 || is_host(text, n, "0.0.0.0") || is_host(text, n, "[::]"))
+                r = address_parse("*:0", &address);
+        else if (is_host(text, n, "localhost"))
+                r = address_parse("127.0.0.1:0", &address);
+        else
+                r = address_parse(text, &address);
+        if (r < 0)
+                return r;
+        address_set_port(&address, port);
+        *out = address;
+        return 0;
+}
+
+const char *endpoint_format_listen(const struct address *address, char *out)
+{
+        if (address->sa.sa_family != AF_UNIX && (address->any || address_is_any(address)))
+                (void)snprintf(out, ADDRESS_TEXT_SIZE, "[::]:%u", address_port(address));
+        else
+                address_format(address, out);
+        return out;
+}
+
+/* Sets the host, or the address if that is known. Return: 0; -EINVAL; -ENOMEM. */
+static int parse_host(const char *text, struct upstream *upstream)
+{
+        static const char legal[] =
+                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+        size_t n;
+        int r = address_parse(text, &upstream->address);
+
+        if (r == 0 && upstream->address.any)
+                return -EINVAL;
+        if (r != -EINVAL || strncmp(text, "unix:", 5) == 0)
+                return r;
+        r = split(text, &n, &upstream->port);
+        if (r < 0 || n > HOST_MAX || strspn(text, legal) != n || text[n + 1] == '\0')
+                return -EINVAL;
+        if (n == 0) {
+                r = address_parse("127.0.0.1:0", &upstream->address);
+                if (r == 0)
+                        address_set_port(&upstream->address, upstream->port);
+                return r;
+        }
+        upstream->host = strndup(text, n);
+        return upstream->host ? 0 : -ENOMEM;
+}
+
+int endpoint_parse_upstream(const char *text, struct upstream *out)
+{
+        struct upstream upstream = { .text = malloc(ESCAPE_SIZE(strlen(text))) };
+        int r = upstream.text ? parse_host(text, &upstream) : -ENOMEM;
+
+        if (r < 0) {
+                upstream_deinit(&upstream);
+                return r;
+        }
+        escape_bytes(upstream.text, text, strlen(text));
+        *out = upstream;
+        return 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A managed service: what the control interface knows of a service besides its configuration. That
+ * is its name as it was sent, and which toxics its groups of conditions stand for.
+ *
+ * The configuration in force is the truth: what is known here counts only while the service has the
+ * very settings that it was made with. A reload may change them.
+ *
+ * Thread: main.
+ */
+#pragma once
+
+#include "service_config.h"
+#include "toxic_list.h"
+
+/* Not changed once it is in use. Everybody who uses one holds a reference. */
+struct managed {
+        unsigned refs;
+        char *name;                     /* as it was sent */
+        struct service_config *service; /* whose name is the escaped one */
+        struct toxic_list toxics;
+        bool made_here; /* the file does not have the service */
+};
+
+/* The longest name, in bytes. */
+#define MANAGED_NAME_MAX 255
+
+/* The name of the service, in which the characters that a log line can't have are escaped.
+ * @out: at least ESCAPE_SIZE(MANAGED_NAME_MAX) bytes; a longer name is cut. Return: @out. */
+const char *managed_service_name(const char *name, char *out);
+
+/**
+ * managed_new() - make a service for a proxy
+ * @upstream: consumed on success
+ * @out:      set to it, with one reference; its service may be changed until it is in use
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int managed_new(const char *name, const struct address *listen,
+                           struct upstream *upstream, struct managed **out);
+
+/**
+ * managed_of() - describe a service of the configuration that nothing more is known of
+ * @out: set to it, with one reference; its toxics are the groups that a toxic can stand for
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int managed_of(struct service_config *service, struct managed **out);
+
+/**
+ * managed_copy() - make a copy with other toxics; groups that no toxic stands for stay
+ * @toxics: references are taken
+ * @out:    as that of managed_new()
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int managed_copy(const struct managed *from, const struct toxic_list *toxics,
+                            struct managed **out);
+
+/* Replaces the upstreams of a service that is not in use yet. @upstream: consumed on success.
+ * Return: 0; -ENOMEM. */
+_must_use_ int managed_set_upstream(struct managed *managed, struct upstream *upstream);
+
+/* Likewise its addresses. */
+_must_use_ int managed_set_listen(struct managed *managed, const struct address *listen);
+
+/* Return: @managed, with one more reference. */
+struct managed *managed_ref(struct managed *managed);
+
+/* Returns a reference; the last one frees it. Return: NULL. */
+struct managed *managed_unref(struct managed *managed);
+
+/* For _cleanup_(). */
+static inline void managed_unrefp(struct managed **managed)
+{
+        managed_unref(*managed);
+}
+
+/**
+ * managed_write() - write a service as toxiproxy writes a proxy
+ * @listen: where it really listens
+ *
+ * Return: a reference; NULL: out of memory.
+ */
+json_t *managed_write(const struct managed *managed, const struct address *listen);
