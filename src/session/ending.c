@@ -162,14 +162,19 @@ static void end_failed(struct connection *c)
         end(c, true, upstream ? REASON_UPSTREAM_FAILED : reason_of_error(error), text);
 }
 
-void connection_close(struct connection *c, enum reason reason)
+void connection_close_for(struct connection *c, enum reason reason, const char *text)
 {
         if (c->ending.served)
                 finish(c);
         else if (!c->closed && c->ending.failed)
                 end_failed(c);
         else if (!c->closed)
-                end(c, false, reason, reason_text(reason));
+                end(c, false, reason, text);
+}
+
+void connection_close(struct connection *c, enum reason reason)
+{
+        connection_close_for(c, reason, reason_text(reason));
 }
 
 void connection_reset_for(struct connection *c, enum reason reason, const char *text)

@@ -49,6 +49,9 @@ struct ending {
  */
 void connection_close(struct connection *connection, enum reason reason);
 
+/* Like connection_close(). @text: the reason in the log, in place of the reason's own text. */
+void connection_close_for(struct connection *connection, enum reason reason, const char *text);
+
 /* Like connection_close(), but with a reset on every side. */
 void connection_reset(struct connection *connection, enum reason reason);
 

@@ -120,6 +120,19 @@ static void on_connected(void *arg, int fd, const char *name)
         c->relay->dialer = dialer_free(c->relay->dialer); /* @name is the dialer's */
 }
 
+/* Ends the client's stream in order. What it has sent is read first: the kernel would make a reset
+ * of it. */
+static void close_unreached(struct connection *c, const char *reason)
+{
+        ssize_t n;
+
+        do
+                n = recv(c->client.stream.fd, loop_scratch(c->loop), LOOP_SCRATCH_BYTES,
+                         MSG_DONTWAIT);
+        while (n == LOOP_SCRATCH_BYTES);
+        connection_close_for(c, REASON_UPSTREAM_UNREACHED, reason);
+}
+
 static void on_failed(void *arg, int error, const char *name)
 {
         struct connection *c = arg;
@@ -129,7 +142,11 @@ static void on_failed(void *arg, int error, const char *name)
         (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name, reason_error_text(error));
         log_write(LOG_UPSTREAM_DOWN, &about, "no upstream can be reached, the last one tried: %s",
                   reason + strlen("upstream "));
-        connection_reset_for(c, REASON_UPSTREAM_UNREACHED, reason); /* which frees the dialer */
+        /* Either frees the dialer. */
+        if (c->config->ends_unreached)
+                close_unreached(c, reason);
+        else
+                connection_reset_for(c, REASON_UPSTREAM_UNREACHED, reason);
 }
 
 static const struct dialer_events dialer_events = {
