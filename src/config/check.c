@@ -27,6 +27,11 @@ static void check_needs(struct reader *r, config_setting_t *setting, const struc
         }
 }
 
+void check_top(struct reader *r, config_setting_t *root)
+{
+        check_needs(r, root, &key_groups[GROUP_TOP]);
+}
+
 void check_conditions(struct reader *r, config_setting_t *setting, const struct conditions *c)
 {
         check_needs(r, setting, &key_groups[GROUP_CONDITIONS]);

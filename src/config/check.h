@@ -7,6 +7,9 @@
 
 #include "reader.h"
 
+/* Checks the top level. */
+void check_top(struct reader *r, config_setting_t *root);
+
 /* Checks a group of conditions that has been read. */
 void check_conditions(struct reader *r, config_setting_t *setting,
                       const struct conditions *conditions);

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "address_index.h"
 #include "bucket.h"
+#include "check.h"
 #include "keys.h"
 #include "reader.h"
 #include "values.h"
@@ -39,6 +40,7 @@ static void read_tree(struct reader *r)
         if (config_read_string(&tree, source_text(r->source)) == CONFIG_TRUE) {
                 root = config_root_setting(&tree);
                 keys_read(r, root, &key_groups[GROUP_TOP], r->config);
+                check_top(r, root);
                 if (!config_setting_get_member(root, "services"))
                         reader_report_at(
                                 r, r->config->path, 1,

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define CONFIG_WORKERS_MAX 64
+#define CONFIG_CONTROL_MAX 8
 #define CONFIG_HELD_AUTO   UINT64_MAX /* a quarter of the machine's memory */
 
 /* Plain data. Durations of 0 mean never, except for @drain_timeout_usec: not at all. */
@@ -31,7 +32,10 @@ struct config {
         uint64_t max_connections; /* 0: as many as the descriptor limit allows */
         uint64_t exit_on_idle_usec;
         uint64_t drain_timeout_usec;
-        struct service_config **services; /* references */
+        struct address control[CONFIG_CONTROL_MAX]; /* where the control interface listens */
+        size_t n_control;
+        struct socket_access control_access; /* of the unix sockets among them */
+        struct service_config **services;    /* references */
         size_t n_services;
         struct service_config **by_name; /* all of @services, sorted by name */
 };

@@ -18,6 +18,9 @@
 #define UPSTREAM_LEGAL                                                                         \
         "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"NAME:PORT\", \"unix:/PATH\" or a list of them, " \
         "PORT 1 to 65535"
+#define CONTROL_LEGAL                                                                         \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of up to 8 " \
+        "of them"
 #define SHARE_LEGAL "a share from 0 to 1"
 #define NETWORK_LEGAL                                                                         \
         "\"ADDRESS/BITS\" such as \"10.0.0.0/8\" with no bits set behind BITS, \"ADDRESS\", " \
@@ -57,6 +60,13 @@ static const struct key top_keys[] = {
           .value = "\"0\"" },
         { "drain_timeout", read_usec, TOP(drain_timeout_usec), 0, YEAR_USEC, SPAN_LEGAL,
           .value = "\"30s\"" },
+        { "control", read_control, 0, 0, 0, CONTROL_LEGAL, .reload = KEY_RESTART },
+        { "control_mode", read_socket_mode, TOP(control_access.mode), 0, 0,
+          "an octal mode in quotes, from \"0000\" to \"0777\"", .value = "\"0660\"",
+          .needs = "control", .reload = KEY_RESTART },
+        { "control_group", read_socket_group, TOP(control_access), 0, 0,
+          "the name or the number of a group of this system", .needs = "control",
+          .reload = KEY_RESTART },
         { "seed", read_seed, 0, 0, INT64_MAX,
           "a number from 0 to 9223372036854775807, or \"random\"", .value = "\"random\"",
           .reload = KEY_NEW_CONNECTIONS },

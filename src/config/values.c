@@ -283,6 +283,33 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         address_index_add(r->listening, &address, service->name);
 }
 
+static void read_control_address(struct reader *r, const struct key *key, config_setting_t *setting)
+{
+        const char *text = config_setting_get_string(setting);
+        struct address address;
+        int error = text && r->config->n_control < CONFIG_CONTROL_MAX
+                            ? address_parse(text, &address)
+                            : -EINVAL;
+
+        if (error == -ENOMEM)
+                r->no_memory = true;
+        else if (error < 0)
+                reader_report_value(r, setting, key->legal);
+        else
+                r->config->control[r->config->n_control++] = address;
+}
+
+void read_control(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
+{
+        int type = config_setting_type(setting), n = config_setting_length(setting);
+
+        (void)out;
+        if (type != CONFIG_TYPE_LIST && type != CONFIG_TYPE_ARRAY)
+                read_control_address(r, key, setting);
+        for (int i = 0; i < n; i++)
+                read_control_address(r, key, config_setting_get_elem(setting, (unsigned)i));
+}
+
 /* Splits "NAME:PORT". A name has letters, digits, dots, hyphens and underscores. */
 static int split_name(const char *text, struct upstream *upstream)
 {

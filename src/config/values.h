@@ -30,5 +30,8 @@ key_read_fn read_seed, read_shared, read_stall_after;
 /* An octal mode, and a group of this system: members of a struct socket_access. */
 key_read_fn read_socket_mode, read_socket_group;
 
+/* Addresses of the control interface, one or a list, added to those of a struct config. */
+key_read_fn read_control;
+
 /* Addresses, one or a list, added to those of a struct service_config. */
 key_read_fn read_listen, read_upstream, read_proxy_from;

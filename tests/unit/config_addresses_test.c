@@ -101,6 +101,40 @@ static void many_upstreams(void **state)
                               "expected at most 4096 addresses\n");
 }
 
+#define CONTROL                                                                               \
+        "\"ADDRESS:PORT\", \"[IPV6]:PORT\", \"*:PORT\", \"unix:/PATH\" or a list of up to 8 " \
+        "of them"
+
+static void control(void **state)
+{
+        static const char nine[] =
+                "control = [ \"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\", \"127.0.0.1:4\","
+                "\"127.0.0.1:5\", \"127.0.0.1:6\", \"127.0.0.1:7\", \"127.0.0.1:8\",\n"
+                "\"unix:/nine\" ];";
+
+        (void)state;
+        expect_legal(TOP(""));
+        assert_int_equal(config->n_control, 0);
+        assert_int_equal(config->control_access.mode, 0660);
+        expect_legal(TOP("control = \"unix:/run/c\"; control_mode = \"0600\"; control_group = 0;"));
+        assert_int_equal(config->n_control, 1);
+        assert_string_equal(config->control[0].un.sun_path, "/run/c");
+        assert_int_equal(config->control_access.mode, 0600);
+        assert_true(config->control_access.has_group);
+        expect_legal(TOP("control = [ \"127.0.0.1:8474\", \"[::1]:8474\" ];"));
+        assert_int_equal(config->n_control, 2);
+        assert_int_equal(address_port(&config->control[1]), 8474);
+        expect_mistakes(TOP("control = \"localhost:8474\";"),
+                        "conf:3: control: \"localhost:8474\" is not legal, expected " CONTROL "\n");
+        expect_mistakes(TOP("control = true;"),
+                        "conf:3: control: true is not legal, expected " CONTROL "\n");
+        expect_mistakes(nine, "conf:2: control: \"unix:/nine\" is not legal, expected " CONTROL "\n"
+                              "conf:1: services is missing, expected a group of at least one "
+                              "service\n");
+        expect_mistakes(TOP("control_mode = \"0600\";"),
+                        "conf:3: control_mode: goes with control, which is missing\n");
+}
+
 /* Paths in messages are escaped. */
 static void paths_are_escaped(void **state)
 {
@@ -114,10 +148,8 @@ static void paths_are_escaped(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                CONFIG_TEST(addresses),
-                CONFIG_TEST(upstreams),
-                CONFIG_TEST(many_upstreams),
-                CONFIG_TEST(paths_are_escaped),
+                CONFIG_TEST(addresses), CONFIG_TEST(upstreams),         CONFIG_TEST(many_upstreams),
+                CONFIG_TEST(control),   CONFIG_TEST(paths_are_escaped),
         };
 
         return run_config_tests(tests);
