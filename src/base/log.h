@@ -50,6 +50,8 @@ enum log_kind {
         LOG_STUCK,
         LOG_CONFIG_INVALID,
         LOG_CONFIG_PRIVATE,
+        LOG_CONTROL_LISTENING,
+        LOG_CONTROL_OPEN,
         LOG_START_FAILED,
         LOG_LOST,
         LOG_NOTIFY_FAILED,

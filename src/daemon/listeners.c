@@ -317,6 +317,20 @@ const char *listeners_describe(const struct listeners *set, char *out)
         return out;
 }
 
+bool listeners_find_address(const struct listeners *set, const char *service, struct address *out)
+{
+        const struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries) {
+                if (entry->retired || !entry->service ||
+                    strcmp(service_name(entry->service), service) != 0)
+                        continue;
+                *out = *listener_address(entry->listener);
+                return true;
+        }
+        return false;
+}
+
 size_t listeners_count(const struct listeners *set)
 {
         const struct entry *entry;

@@ -77,6 +77,15 @@ const char *listeners_describe(const struct listeners *listeners, char *out);
 
 #define LISTENERS_TEXT_SIZE 1024
 
+/**
+ * listeners_find_address() - find out where a service listens
+ * @out: set to the address of its first socket, with the port that the system chose
+ *
+ * Return: false: it listens nowhere.
+ */
+bool listeners_find_address(const struct listeners *listeners, const char *service,
+                            struct address *out);
+
 /* Return: the number of open sockets, with the retired ones. */
 size_t listeners_count(const struct listeners *listeners);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* selectd: arguments, --check, and the exit status. */
+#include "endpoint.h"
 #include "escape.h"
 #include "log.h"
 #include "mistake.h"
@@ -18,10 +19,14 @@
 #include <event2/event.h>
 
 static const char usage[] =
-        "Usage: selectd [-c FILE] [-t]\n"
+        "Usage: selectd [-c FILE] [-t] [--control ADDRESS]… [--populate FILE]\n"
         "TCP echo and relay daemon; runs in the foreground.\n"
         "\n"
         "  -c, --config FILE   read FILE instead of " DEFAULT_CONFIG "\n"
+        "      --control ADDRESS\n"
+        "                      let programs change services at this address; without -c no\n"
+        "                      configuration file is read\n"
+        "      --populate FILE make the proxies of this JSON file\n"
         "  -t, --check         read the configuration, report its mistakes, and exit\n"
         "  -V, --version       print the version and exit\n"
         "  -h, --help          print this and exit\n"
@@ -30,15 +35,37 @@ static const char usage[] =
         "See selectd(8) and selectd.conf(5).\n";
 
 struct arguments {
-        const char *config;
+        const char *config; /* NULL: not given */
+        const char *populate;
+        struct address control[CONFIG_CONTROL_MAX];
+        size_t n_control;
         bool check;
 };
+
+enum { OPTION_CONTROL = 256, OPTION_POPULATE };
+
+/* Return: whether it is an address, and not one too many. */
+static bool add_control(struct arguments *arguments, const char *text)
+{
+        if (arguments->n_control < CONFIG_CONTROL_MAX &&
+            endpoint_parse_listen(text, &arguments->control[arguments->n_control]) == 0) {
+                arguments->n_control++;
+                return true;
+        }
+        (void)fprintf(stderr,
+                      "selectd: --control '%s': expected \"ADDRESS:PORT\", \"localhost:PORT\" or "
+                      "\"unix:/PATH\", at most %d times\nTry 'selectd --help'.\n",
+                      text, CONFIG_CONTROL_MAX);
+        return false;
+}
 
 /* Return: -1 to go on, or the exit status. */
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
         static const struct option options[] = {
                 { "config", required_argument, NULL, 'c' },
+                { "control", required_argument, NULL, OPTION_CONTROL },
+                { "populate", required_argument, NULL, OPTION_POPULATE },
                 { "check", no_argument, NULL, 't' },
                 { "version", no_argument, NULL, 'V' },
                 { "help", no_argument, NULL, 'h' },
@@ -50,6 +77,13 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
                 switch (c) {
                 case 'c':
                         arguments->config = optarg;
+                        break;
+                case OPTION_CONTROL:
+                        if (!add_control(arguments, optarg))
+                                return EX_USAGE;
+                        break;
+                case OPTION_POPULATE:
+                        arguments->populate = optarg;
                         break;
                 case 't':
                         arguments->check = true;
@@ -137,6 +171,16 @@ static int check_modes(const char *path)
         return n_private && strcmp(path, DEFAULT_CONFIG) == 0 ? EX_CONFIG : EX_OK;
 }
 
+/* Makes the configuration of a server for tests, without a file. */
+static int make_default(struct config **out)
+{
+        int r = config_new(out);
+
+        if (r < 0)
+                log_write(LOG_START_FAILED, NULL, "%s", strerrordesc_np(-r));
+        return r;
+}
+
 /* Reads a configuration and logs its mistakes. Return: as config_load(). */
 static int load(const char *path, struct config **out)
 {
@@ -147,6 +191,24 @@ static int load(const char *path, struct config **out)
                 log_write(LOG_CONFIG_INVALID, NULL, "%s: %s", escape_path(path, shown),
                           strerrordesc_np(-r));
         return r;
+}
+
+/* Gets the configuration: of a file, or without one. Return: as config_load(). */
+static int get_config(const struct arguments *arguments, struct config **out)
+{
+        bool without_file = !arguments->config && !arguments->check &&
+                            (arguments->n_control || arguments->populate);
+        struct config *config;
+        int r = without_file
+                        ? make_default(&config)
+                        : load(arguments->config ? arguments->config : DEFAULT_CONFIG, &config);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < arguments->n_control && config->n_control < CONFIG_CONTROL_MAX; i++)
+                config->control[config->n_control++] = arguments->control[i];
+        *out = config;
+        return 0;
 }
 
 /*
@@ -164,7 +226,7 @@ static void ignore_signals(void)
 
 int main(int argc, char **argv)
 {
-        struct arguments arguments = { .config = DEFAULT_CONFIG };
+        struct arguments arguments = { 0 };
         struct config *config;
         sigset_t before;
         int status, r;
@@ -181,10 +243,11 @@ int main(int argc, char **argv)
                 (void)sigprocmask(SIG_SETMASK, &before, NULL);
         log_init();
         event_set_log_callback(on_library_message);
-        r = load(arguments.config, &config);
+        r = get_config(&arguments, &config);
         if (r < 0)
                 return r == -EINVAL ? EX_CONFIG : EX_OSERR;
-        status = arguments.check ? check_modes(config->path) : server_run(config);
+        status = arguments.check ? check_modes(config->path)
+                                 : server_run(config, arguments.populate);
         config_unref(config);
         libevent_global_shutdown();
         log_end();

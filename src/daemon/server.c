@@ -5,6 +5,7 @@
  */
 #include "server.h"
 #include "capacity.h"
+#include "controlled.h"
 #include "gate.h"
 #include "notify.h"
 #include "quantity.h"
@@ -36,6 +37,7 @@ struct server {
         struct gate *gate;
         struct notify *notify;
         struct serving serving;
+        struct controlled controlled;
         struct signals *signals;
         struct event *log;      /* readable: write the waiting log lines again */
         struct timer watchdog;  /* ask the workers whether they are alive */
@@ -284,8 +286,13 @@ int server_apply(struct server *s, struct config *config, struct apply_wait *wai
 {
         const struct config *old = s->serving.config;
         bool new_idle = old && config->exit_on_idle_usec != old->exit_on_idle_usec;
-        int r = serving_apply(&s->serving, config, wait, why);
+        int r;
 
+        if (s->stopping) {
+                (void)snprintf(why, SERVING_WHY_SIZE, "selectd is stopping");
+                return -ESHUTDOWN;
+        }
+        r = serving_apply(&s->serving, config, wait, why);
         if (r < 0)
                 return r;
         log_restart_needed(s, config);
@@ -300,7 +307,15 @@ int server_apply(struct server *s, struct config *config, struct apply_wait *wai
 
 static int apply_reloaded(void *arg, struct config *config, struct apply_wait *wait, char *why)
 {
-        return server_apply(arg, config, wait, why);
+        _cleanup_(config_unrefp) struct config *merged = NULL;
+        struct server *s = arg;
+        int r = controlled_merge(&s->controlled, config, &merged);
+
+        if (r < 0) {
+                (void)snprintf(why, SERVING_WHY_SIZE, "%s", strerrordesc_np(-r));
+                return r;
+        }
+        return server_apply(s, merged, wait, why);
 }
 
 static void send_ready(const struct server *s)
@@ -334,7 +349,10 @@ static void on_reload_signal(void *arg)
 {
         struct server *s = arg;
 
-        reload_request(&s->reload);
+        if (s->reload.path)
+                reload_request(&s->reload);
+        else
+                log_write(LOG_RELOAD_FAILED, NULL, "there is no configuration file to reload");
 }
 
 /* Stopping */
@@ -449,19 +467,47 @@ static int server_prepare(struct server *s, const struct config *config)
         return r;
 }
 
-/* Return: an exit status. */
-static int server_listen(struct server *s, struct config *config)
+/* Adds the proxies of a file to a configuration that is not in force yet. @populate: NULL: none.
+ * Return: 0; see control_load(). */
+static int add_proxies(struct server *s, const char *populate, struct config *config,
+                       struct config **out, char *why)
 {
+        if (populate)
+                return control_load(s->controlled.control, populate, config, out, why);
+        *out = config_ref(config);
+        return 0;
+}
+
+/* Opens the sockets of the services, and those of the control interface if there is one. */
+static int open_sockets(struct server *s, struct config *config, char *why)
+{
+        int r = server_apply(s, config, NULL, why);
+
+        return r < 0 ? r : controlled_listen(&s->controlled, config, why);
+}
+
+/* Return: an exit status. */
+static int server_listen(struct server *s, struct config *file, const char *populate)
+{
+        _cleanup_(config_unrefp) struct config *config = NULL;
         char why[SERVING_WHY_SIZE];
         int status = EX_OSERR, r;
 
         r = serving_init(&s->serving, s->loop, &s->workers, &listeners_events, s, why);
+        if (r == 0 && (file->n_control || populate)) {
+                r = controlled_init(&s->controlled, s->loop, s, &s->serving);
+                (void)snprintf(why, sizeof(why), "%s", r < 0 ? strerrordesc_np(-r) : "");
+        }
+        if (r == 0) {
+                r = add_proxies(s, populate, file, &config, why);
+                status = r == -EINVAL || r == -ENOENT ? EX_CONFIG : EX_OSERR;
+        }
         if (r == 0) {
                 r = listeners_match(s->serving.listeners, config, why);
                 status = r < 0 ? EX_CONFIG : EX_OSERR;
         }
         if (r == 0)
-                r = server_apply(s, config, NULL, why);
+                r = open_sockets(s, config, why);
         if (r == 0)
                 return EX_OK;
         log_write(LOG_START_FAILED, NULL, "%s", why);
@@ -513,6 +559,7 @@ static void server_deinit(struct server *s)
 {
         reload_deinit(&s->reload);
         s->serving.listeners = listeners_free(s->serving.listeners);
+        controlled_deinit(&s->controlled);
         stop_workers(s);
         serving_deinit(&s->serving);
         workers_free(&s->workers);
@@ -524,14 +571,14 @@ static void server_deinit(struct server *s)
         loop_free(s->loop);
 }
 
-int server_run(struct config *config)
+int server_run(struct config *config, const char *populate)
 {
         struct server s = { .backend = config->backend };
         int status = EX_OSERR;
 
         log_set_level(config->log_level);
         if (server_prepare(&s, config) == 0)
-                status = server_listen(&s, config);
+                status = server_listen(&s, config, populate);
         if (status == EX_OK)
                 status = server_serve(&s);
         server_deinit(&s);

@@ -12,14 +12,15 @@ struct server;
 
 /**
  * server_run() - serve until told to stop; to be called after signals_hold()
- * @config: the caller keeps its reference until this returns
+ * @config:   the caller keeps its reference until this returns
+ * @populate: a JSON file of proxies to make at the start, see control_load(); NULL: none
  *
  * Raises the descriptor limit as far as the system allows. Logs every failure.
  *
  * Return: the process's exit status: 0; EX_OSERR (71): the system refused something; EX_CONFIG
  * (78): the configuration does not fit the sockets that were passed.
  */
-int server_run(struct config *config);
+int server_run(struct config *config, const char *populate);
 
 /**
  * server_apply() - put a configuration into force; see serving_apply()

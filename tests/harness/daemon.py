@@ -42,6 +42,8 @@ def run_selectd(*args, timeout=DEADLINE):
 class Daemon:
     """A running selectd, as a context manager.
 
+    text: of its configuration file; None: it has none
+    args: further arguments
     wait: the line that says it has started; None: do not wait
     env: added to its environment
     wrapper: a command that executes the daemon, put before it
@@ -53,7 +55,9 @@ class Daemon:
     there when the action is seen. A line that is logged after the action has to be waited for.
     """
 
-    def __init__(self, text, *, wait=r"^ready: ", env=None, wrapper=(), pass_fds=(), check=True):
+    def __init__(self, text, *, wait=r"^ready: ", env=None, wrapper=(), pass_fds=(), check=True,
+                 args=()):
+        self.args = list(args)
         self.text, self.ready, self.env = text, wait, env
         self.wrapper, self.pass_fds, self.check = list(wrapper), pass_fds, check
         self.seen, self.partial = [], b""  # whole lines of its standard error, and the rest
@@ -62,9 +66,11 @@ class Daemon:
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="selectd-")
-        self.path = config_in(self.directory.name, self.text)
+        if self.text is not None:
+            self.path = config_in(self.directory.name, self.text)
+            self.args = ["-c", str(self.path), *self.args]
         self.process = subprocess.Popen(
-            [*self.wrapper, SELECTD, "-c", str(self.path)], stdin=subprocess.DEVNULL,
+            [*self.wrapper, SELECTD, *self.args], stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE, env=environment(self.env), pass_fds=self.pass_fds,
             preexec_fn=die_with_parent)
         self.pid = self.process.pid

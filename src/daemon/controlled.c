@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* What the control interface is given of the server. */
+#include "controlled.h"
+#include "server.h"
+
+#include <string.h>
+
+_Static_assert(CONTROL_WHY_SIZE >= SERVING_WHY_SIZE, "apply() passes its buffer on");
+
+static const struct config *get_config(void *arg)
+{
+        const struct controlled *controlled = arg;
+
+        return controlled->serving->config;
+}
+
+static int apply(void *arg, struct config *config, char *why)
+{
+        struct controlled *controlled = arg;
+
+        return server_apply(controlled->server, config, &controlled->wait, why);
+}
+
+static bool get_bound(void *arg, const struct service_config *service, struct address *out)
+{
+        const struct controlled *controlled = arg;
+        const struct listeners *listeners = controlled->serving->listeners;
+
+        return listeners && listeners_find_address(listeners, service->name, out);
+}
+
+static const struct control_target target = {
+        .config = get_config,
+        .apply = apply,
+        .bound = get_bound,
+};
+
+static void on_applied(struct apply_wait *wait)
+{
+        control_applied(container_of(wait, struct controlled, wait)->control);
+}
+
+int controlled_init(struct controlled *controlled, struct loop *loop, struct server *server,
+                    const struct serving *serving)
+{
+        *controlled = (struct controlled){
+                .server = server,
+                .serving = serving,
+                .wait.on_applied = on_applied,
+        };
+        return control_new(loop, &target, controlled, &controlled->control);
+}
+
+/* Whether other hosts may reach an address. */
+static bool is_open(const struct address *address)
+{
+        return address->sa.sa_family != AF_UNIX && !address_is_loopback(address);
+}
+
+int controlled_listen(struct controlled *controlled, const struct config *config, char *why)
+{
+        char text[ADDRESS_TEXT_SIZE];
+
+        for (size_t i = 0; i < config->n_control; i++) {
+                struct address bound;
+                int r = control_listen(controlled->control, &config->control[i],
+                                       &config->control_access, &bound);
+
+                if (r < 0) {
+                        (void)snprintf(why, SERVING_WHY_SIZE,
+                                       "the control interface cannot listen on %s: %s",
+                                       address_format(&config->control[i], text),
+                                       strerrordesc_np(-r));
+                        return r;
+                }
+                log_write(LOG_CONTROL_LISTENING, NULL, "control interface: listening on %s",
+                          address_format(&bound, text));
+                if (is_open(&bound))
+                        log_write(LOG_CONTROL_OPEN, NULL,
+                                  "control interface: every host that reaches %s may change the "
+                                  "services, without a password",
+                                  text);
+        }
+        return 0;
+}
+
+int controlled_merge(const struct controlled *controlled, struct config *config,
+                     struct config **out)
+{
+        if (controlled->control)
+                return control_keep(controlled->control, config, out);
+        *out = config_ref(config);
+        return 0;
+}
+
+void controlled_deinit(struct controlled *controlled)
+{
+        controlled->control = control_free(controlled->control);
+}
