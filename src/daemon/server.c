@@ -519,9 +519,10 @@ static int server_serve(struct server *s)
         char where[LISTENERS_TEXT_SIZE];
         size_t n = s->serving.config->n_services;
 
-        log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s; %s", n, plural(n),
-                  loop_backend(s->loop), s->workers.n, plural(s->workers.n),
-                  listeners_describe(s->serving.listeners, where));
+        listeners_describe(s->serving.listeners, where);
+        log_write(LOG_READY, NULL, "ready: %zu service%s, %s, %zu worker%s%s%s", n, plural(n),
+                  loop_backend(s->loop), s->workers.n, plural(s->workers.n), *where ? "; " : "",
+                  where);
         send_ready(s);
 
         while (!s->gave_up && (!s->stopping || s->serving.listeners ||
