@@ -10,25 +10,29 @@ static const struct config *in_force(const struct control *control)
         return control->target->config(control->target_arg);
 }
 
-struct address control_listen_address(const struct control *control,
-                                      const struct service_config *service)
+struct address control_listen_address(const struct control *control, struct managed *managed)
 {
-        struct address address = service->listen[0], bound;
+        const struct service_config *service = managed->service;
+        struct address address = service->listen[0];
 
-        if (address.sa.sa_family != AF_UNIX &&
-            control->target->bound(control->target_arg, service, &bound))
-                address_set_port(&address, (uint16_t)address_port(&bound));
+        if (address.sa.sa_family == AF_UNIX || address_port(&address) != 0 || !service->enabled)
+                return address;
+        if (!managed->is_bound)
+                managed->is_bound =
+                        control->target->bound(control->target_arg, service->name, &managed->bound);
+        if (managed->is_bound)
+                address_set_port(&address, (uint16_t)address_port(&managed->bound));
         return address;
 }
 
-int control_copy(const struct control *control, const struct managed *from,
+int control_copy(const struct control *control, struct managed *from,
                  const struct toxic_list *toxics, struct managed **out)
 {
         _cleanup_(managed_unrefp) struct managed *copy = NULL;
         int r = managed_copy(from, toxics, &copy);
 
         if (r == 0)
-                copy->service->listen[0] = control_listen_address(control, from->service);
+                copy->service->listen[0] = control_listen_address(control, from);
         if (r < 0)
                 return r;
         *out = copy;
@@ -81,23 +85,16 @@ static int apply(struct control *control, struct config *config, struct refusal 
 static int check_address(const struct control *control, const struct service_config *service,
                          struct refusal *refusal)
 {
-        const struct config *config = in_force(control);
+        const struct address *address = &service->listen[0];
         char text[ADDRESS_TEXT_SIZE];
+        const char *other;
 
-        if (!service->enabled || address_port(&service->listen[0]) == 0)
+        if (!service->enabled || (address->sa.sa_family != AF_UNIX && address_port(address) == 0))
                 return 0;
-        for (size_t i = 0; i < config->n_services; i++) {
-                const struct service_config *other = config->services[i];
-                struct address address;
-
-                if (!other->enabled || strcmp(other->name, service->name) == 0)
-                        continue;
-                address = control_listen_address(control, other);
-                if (address_overlaps(&address, &service->listen[0]))
-                        return refuse(refusal, 500, "cannot listen on %s: service %s listens there",
-                                      address_format(&service->listen[0], text), other->name);
-        }
-        return 0;
+        other = control->target->taken(control->target_arg, address, service->name);
+        return !other ? 0
+                      : refuse(refusal, 500, "cannot listen on %s: service %s listens there",
+                               address_format(address, text), other);
 }
 
 /* Puts a service into force. Return: 0; -EINVAL: refused. */
@@ -117,8 +114,7 @@ static int put(struct control *control, struct managed *managed, struct refusal 
         return r;
 }
 
-static int put_disabled(struct control *control, const struct managed *managed,
-                        struct refusal *refusal)
+static int put_disabled(struct control *control, struct managed *managed, struct refusal *refusal)
 {
         _cleanup_(managed_unrefp) struct managed *disabled = NULL;
 

@@ -95,9 +95,8 @@ int change_want(struct change *change, struct managed *want, bool restart, struc
 int change_next_once(struct change *change, struct refusal *refusal);
 
 /* As managed_copy(); a port that the system chose is kept. Return: 0; -ENOMEM. */
-_must_use_ int control_copy(const struct control *control, const struct managed *from,
+_must_use_ int control_copy(const struct control *control, struct managed *from,
                             const struct toxic_list *toxics, struct managed **out);
 
-/* The address where a service listens, or is to listen while it is disabled. */
-struct address control_listen_address(const struct control *control,
-                                      const struct service_config *service);
+/* The address where a service in force listens, or is to listen while it is disabled. */
+struct address control_listen_address(const struct control *control, struct managed *managed);

@@ -24,5 +24,8 @@ struct control_target {
          */
         int (*apply)(void *arg, struct config *config, char *why);
         /* Sets @out to the first address that a service listens on. Return: false: it has none. */
-        bool (*bound)(void *arg, const struct service_config *service, struct address *out);
+        bool (*bound)(void *arg, const char *service, struct address *out);
+        /* Return: the name of a service, other than @service, that clients of @address would reach;
+         * NULL: there is none. */
+        const char *(*taken)(void *arg, const struct address *address, const char *service);
 };

@@ -13,13 +13,16 @@
 #include "service_config.h"
 #include "toxic_list.h"
 
-/* Not changed once it is in use. Everybody who uses one holds a reference. */
+/* Not changed once it is in use, but for @bound. Everybody who uses one holds a reference. */
 struct managed {
         unsigned refs;
         char *name;                     /* as it was sent */
         struct service_config *service; /* whose name is the escaped one */
         struct toxic_list toxics;
         bool made_here; /* the file does not have the service */
+        /* Where it listens, if @is_bound; found out when it is asked for. */
+        struct address bound;
+        bool is_bound;
 };
 
 /* The longest name, in bytes. */

@@ -132,10 +132,10 @@ static int begin(struct change *change, struct refusal *refusal)
 }
 
 /* Whether a proxy listens and connects where the item says. */
-static bool is_same(const struct control *control, const struct managed *is,
+static bool is_same(const struct control *control, struct managed *is,
                     const struct proxy_input *input)
 {
-        struct address listen, now = control_listen_address(control, is->service);
+        struct address listen, now = control_listen_address(control, is);
 
         return endpoint_parse_listen(input->listen ? input->listen : "", &listen) == 0 &&
                address_equal(&listen, &now) && is->service->n_upstreams == 1 &&

@@ -16,8 +16,8 @@ static int parse_body(struct change *change, struct refusal *refusal)
 }
 
 /* Sets the goal: the proxy with @toxics. */
-static int want_toxics(struct change *change, const struct managed *is,
-                       const struct toxic_list *toxics, struct refusal *refusal)
+static int want_toxics(struct change *change, struct managed *is, const struct toxic_list *toxics,
+                       struct refusal *refusal)
 {
         _cleanup_(managed_unrefp) struct managed *want = NULL;
 
@@ -27,7 +27,7 @@ static int want_toxics(struct change *change, const struct managed *is,
 }
 
 /* Sets the goal: the proxy with change->toxic, which has its group drawn. */
-static int want_toxic(struct change *change, const struct managed *is, struct refusal *refusal)
+static int want_toxic(struct change *change, struct managed *is, struct refusal *refusal)
 {
         struct toxic_list toxics;
         int r;

@@ -33,9 +33,9 @@ int view_find(const struct control *control, const char *name, struct managed **
         return 0;
 }
 
-json_t *view_write(const struct control *control, const struct managed *managed)
+json_t *view_write(const struct control *control, struct managed *managed)
 {
-        struct address listen = control_listen_address(control, managed->service);
+        struct address listen = control_listen_address(control, managed);
 
         return managed_write(managed, &listen);
 }

@@ -22,7 +22,7 @@ _must_use_ int view_find(const struct control *control, const char *name, struct
 bool view_exists(const struct control *control, const char *name);
 
 /* A proxy as JSON. Return: a reference; NULL: out of memory. */
-json_t *view_write(const struct control *control, const struct managed *managed);
+json_t *view_write(const struct control *control, struct managed *managed);
 
 /* The proxy of that name as JSON, or null if there is none. Likewise. */
 json_t *view_write_name(const struct control *control, const char *name);

@@ -21,18 +21,27 @@ static int apply(void *arg, struct config *config, char *why)
         return server_apply(controlled->server, config, &controlled->wait, why);
 }
 
-static bool get_bound(void *arg, const struct service_config *service, struct address *out)
+static bool get_bound(void *arg, const char *service, struct address *out)
 {
         const struct controlled *controlled = arg;
         const struct listeners *listeners = controlled->serving->listeners;
 
-        return listeners && listeners_find_address(listeners, service->name, out);
+        return listeners && listeners_find_address(listeners, service, out);
+}
+
+static const char *get_taken(void *arg, const struct address *address, const char *service)
+{
+        const struct controlled *controlled = arg;
+        const struct listeners *listeners = controlled->serving->listeners;
+
+        return listeners ? listeners_find_other(listeners, address, service) : NULL;
 }
 
 static const struct control_target target = {
         .config = get_config,
         .apply = apply,
         .bound = get_bound,
+        .taken = get_taken,
 };
 
 static void on_applied(struct apply_wait *wait)

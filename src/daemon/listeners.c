@@ -331,6 +331,19 @@ bool listeners_find_address(const struct listeners *set, const char *service, st
         return false;
 }
 
+const char *listeners_find_other(const struct listeners *set, const struct address *address,
+                                 const char *service)
+{
+        const struct entry *entry;
+
+        TAILQ_FOREACH(entry, &set->entries, entries)
+                if (!entry->retired && entry->service &&
+                    address_overlaps(listener_address(entry->listener), address) &&
+                    strcmp(service_name(entry->service), service) != 0)
+                        return service_name(entry->service);
+        return NULL;
+}
+
 size_t listeners_count(const struct listeners *set)
 {
         const struct entry *entry;

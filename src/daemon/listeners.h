@@ -86,6 +86,14 @@ const char *listeners_describe(const struct listeners *listeners, char *out);
 bool listeners_find_address(const struct listeners *listeners, const char *service,
                             struct address *out);
 
+/**
+ * listeners_find_other() - find a service that has an address already
+ * Return: the name of a service, other than @service, that clients of @address would reach; NULL:
+ * there is none.
+ */
+const char *listeners_find_other(const struct listeners *listeners, const struct address *address,
+                                 const char *service);
+
 /* Return: the number of open sockets, with the retired ones. */
 size_t listeners_count(const struct listeners *listeners);
 

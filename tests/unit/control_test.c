@@ -65,19 +65,32 @@ static int target_apply(void *arg, struct config *config, char *why)
         return 0;
 }
 
-static bool target_bound(void *arg, const struct service_config *service, struct address *out)
+static bool target_bound(void *arg, const char *name, struct address *out)
 {
+        const struct service_config *service = config_find_service(force, name);
+
         (void)arg;
+        if (!service)
+                return false;
         *out = service->listen[0];
         if (service->enabled && address_port(out) == 0)
                 address_set_port(out, SYSTEM_PORT);
         return service->enabled;
 }
 
+static const char *target_taken(void *arg, const struct address *to, const char *service)
+{
+        (void)arg;
+        (void)to;
+        (void)service;
+        return NULL;
+}
+
 static const struct control_target target = {
         .config = target_config,
         .apply = target_apply,
         .bound = target_bound,
+        .taken = target_taken,
 };
 
 static int start(void **state)
