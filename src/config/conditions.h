@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done on purpose to one direction of a connection: a list of groups of conditions.
+ * Conditions: a list of groups for one direction of a service's connections.
  *
- * Each group applies to a connection or not, by a draw of its own. The groups that apply to a
- * connection act together.
+ * For each connection and each group separately, it is drawn whether the group applies. The groups
+ * that apply act together.
  *
- * Thread: any; conditions are not changed once they have been read.
+ * Thread: any; conditions are not changed after they have been read.
  */
 #pragma once
 
@@ -81,13 +81,13 @@ const struct conditions *condition_list_find(const struct condition_list *list, 
 /* Nothing is done. */
 extern const struct conditions conditions_none;
 
-/* Whether bytes, or the end of the stream, must be held back or counted: it takes a shaper. */
+/* Whether bytes or the end of the stream must be held or counted, which needs a shaper. */
 bool conditions_shape(const struct conditions *conditions);
 
 /* Whether two groups agree in everything but the name. */
 bool conditions_equal(const struct conditions *a, const struct conditions *b);
 
-/* What happened to a connection, as bits. */
+/* The faults of a connection, as bits. */
 enum conditions_fault {
         FAULT_LATENCY = 1 << 0,
         FAULT_RATE = 1 << 1,

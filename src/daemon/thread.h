@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread whose end can be waited for with a limit. It blocks all signals, because the main thread
+ * A thread that can be joined with a time limit. It blocks all signals, because the main thread
  * reads them.
  *
  * Thread: the one that starts it.
@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Embedded in its owner; all members are the thread's own. */
+/* Embedded in its owner. The members are private. */
 struct thread {
         void (*run)(void *arg);
         void *arg;

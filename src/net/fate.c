@@ -43,7 +43,7 @@ static void draw(struct fate *fate, const struct fate_origin *origin)
         fate->slices = random_new(random.state, 0, 0);
 }
 
-/* Sets when a stall begins that is set by time. A stall whose beginning has passed begins now. */
+/* Sets the beginning of a stall by time. A stall whose beginning has passed begins now. */
 static void place_stall(struct fate *fate, const struct fate_origin *origin)
 {
         uint64_t after = fate->group->stall_after_usec;
@@ -72,7 +72,7 @@ static const struct fate *find(const struct fates *fates, const char *name)
         return NULL;
 }
 
-/* The group was not there before. */
+/* Begins the fate of a new group. */
 static void begin(struct fate *fate, const struct fate_origin *origin)
 {
         fate->since_usec = fate->chunk_usec = origin->now_usec;
@@ -81,7 +81,7 @@ static void begin(struct fate *fate, const struct fate_origin *origin)
         place_stall(fate, origin);
 }
 
-/* The group was there before, maybe with other values. */
+/* Continues the fate of a group that existed before, perhaps with other values. */
 static void go_on(struct fate *fate, const struct fate_origin *origin, const struct fate *before)
 {
         const struct conditions *group = fate->group;

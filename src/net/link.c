@@ -148,8 +148,8 @@ static void link_settle(struct link *link)
 }
 
 /*
- * Whether a group ends the connection now. A limit waits until the destination has taken all that
- * may pass; the other reasons do not.
+ * Whether a group ends the connection now. A limit waits until the destination has taken all bytes
+ * up to it. The other reasons do not wait.
  */
 static bool link_is_over(const struct link *link, struct fate_end *end)
 {

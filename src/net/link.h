@@ -47,7 +47,7 @@ struct link {
         bool bulk;             /* may be spliced */
         bool busy;             /* on_empty must still be called */
         bool paused;           /* @from is paused */
-        bool ended;            /* the end of the stream was put */
+        bool ended;            /* link_end() was called */
         bool ending;           /* the end of the stream waits in line */
         bool stopped;
         uint64_t before; /* bytes that @to accepted before this link existed */
@@ -76,7 +76,7 @@ void link_init(struct link *link, struct stream *from, struct stream *to,
  */
 _must_use_ int link_set_shaping(struct link *link, const struct shaping *shaping);
 
-/* Return: bytes that have passed so far: the destination's socket or queue has them. */
+/* Return: the bytes of this link that the destination's socket has taken or its queue holds. */
 uint64_t link_passed(const struct link *link);
 
 /* Return: the faults that have affected its bytes: bits of enum conditions_fault. */

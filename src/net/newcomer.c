@@ -31,8 +31,7 @@ static void on_tick(struct timer *timer)
 {
         struct newcomers *newcomers = container_of(timer, struct newcomers, tick);
 
-        /* The timer is set first, while its place in the heap is free: so setting it cannot fail.
-         */
+        /* This cannot fail here, because the timer's place in the heap is still free. */
         (void)!tick_later(newcomers, 0);
         if (!settle_older(newcomers))
                 return;

@@ -2,9 +2,9 @@
 /*
  * Newcomers: sockets that have just been opened.
  *
- * Some settings of a socket cost system calls and matter only to a connection that lasts, such as
- * keepalive. They are put off until the newcomer settles, SETTLE_USEC to 2 * SETTLE_USEC after it
- * was opened. Most short connections end before that and never pay for them.
+ * Some settings of a socket, such as keepalive, take system calls and matter only for a connection
+ * that lasts. They are made when the newcomer settles, SETTLE_USEC to 2 * SETTLE_USEC after it was
+ * opened. Most short connections end before that and do without them.
  *
  * Thread: the loop's.
  */
@@ -16,7 +16,7 @@
 
 #define SETTLE_USEC (100 * USEC_PER_MSEC)
 
-/* One newcomer; embedded in its owner. All members are its own. */
+/* One newcomer. Embedded in its owner. The members are private. */
 struct newcomer {
         LIST_ENTRY(newcomer) entry;
         void (*on_settle)(struct newcomer *newcomer);
@@ -25,7 +25,7 @@ struct newcomer {
 
 LIST_HEAD(newcomer_list, newcomer);
 
-/* The newcomers of one loop; embedded in it. All members are its own. */
+/* The newcomers of one loop. Embedded in it. The members are private. */
 struct newcomers {
         struct newcomer_list lists[2]; /* those that joined since the last tick, and before it */
         unsigned latest;               /* the list of those that joined since the last tick */
@@ -38,7 +38,7 @@ void newcomers_init(struct newcomers *newcomers, struct timers *timers);
 void newcomers_deinit(struct newcomers *newcomers);
 
 /**
- * newcomer_join() - have a newcomer settle, once
+ * newcomer_join() - make a newcomer settle once, later
  * @newcomer:  all zero, or one that does not wait any more
  * @on_settle: called from the loop, without another callback on the stack
  *
@@ -47,5 +47,5 @@ void newcomers_deinit(struct newcomers *newcomers);
 _must_use_ int newcomer_join(struct newcomer *newcomer, struct newcomers *newcomers,
                              void (*on_settle)(struct newcomer *newcomer));
 
-/* Ends the wait: on_settle is not called. Does nothing for a newcomer that does not wait. */
+/* Ends the wait without on_settle. Has no effect on a newcomer that does not wait. */
 void newcomer_leave(struct newcomer *newcomer);

@@ -121,7 +121,7 @@ static void on_done(struct link *link)
         int r;
 
         if (c->open_links == 1) {
-                connection_close(c, REASON_END_OF_STREAM); /* which passes on the last end */
+                connection_close(c, REASON_END_OF_STREAM); /* this passes on the last end */
                 return;
         }
         r = stream_shutdown(&side->stream);
@@ -275,7 +275,7 @@ static void connection_open(struct connection *c, const struct proxy_header *hea
                 connection_reset_error(c, r);
 }
 
-/* Ends a session for want of a PROXY header. */
+/* Ends a session whose PROXY header is missing or wrong. */
 static void reset_for_header(struct connection *c, int error)
 {
         switch (error) {
@@ -385,7 +385,7 @@ void connection_reconfigure(struct connection *c, struct service_config *config)
                 r = idle_set(c);
         if (r < 0)
                 connection_reset_error(c, r);
-        service_config_unref(before); /* the faults until now were its */
+        service_config_unref(before); /* the previous fates point into it */
 }
 
 void connection_update_log(struct connection *c)

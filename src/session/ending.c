@@ -42,8 +42,8 @@ static uint64_t *lost_from(struct losses *lost, const struct side *side)
 
 /*
  * Counts lost bytes. The links have been stopped; before there were any, bytes wait in the client's
- * socket. @cut: a side that gets nothing more on purpose, so that bytes on their way to it that
- * nobody has read are not lost; or NULL.
+ * socket. @cut: a side that a condition has cut off, so that unread bytes for it are not lost; or
+ * NULL.
  */
 static struct losses count_losses(const struct connection *c, const struct side *cut)
 {
@@ -102,8 +102,7 @@ static void stop(struct connection *c)
 
 static void linger(struct connection *c, struct side *served);
 
-/* Stops a session, which must not have ended yet. Return: what is lost; @cut: see count_losses().
- */
+/* Stops a session, which must not have ended yet. @cut: see count_losses(). Return: lost bytes. */
 static struct losses stop_and_count(struct connection *c, const struct side *cut)
 {
         c->closed = true;
@@ -117,8 +116,8 @@ static bool is_lossy(const struct losses *lost)
 }
 
 /*
- * Ends a session that has been stopped. @served: the side that has the time to read all, and sees
- * no reset; NULL: no side has. @text: says @reason in the log.
+ * Ends a session that has been stopped. @served: a side that has time to read everything and sees
+ * no reset; or NULL. @text: the reason in the log.
  */
 static void conclude(struct connection *c, bool reset, struct side *served, struct losses *lost,
                      enum reason reason, const char *text)
@@ -134,7 +133,7 @@ static void conclude(struct connection *c, bool reset, struct side *served, stru
                 finish(c);
 }
 
-/* Ends a session, which must not have ended yet. @text: says @reason in the log. */
+/* Ends a session, which must not have ended yet. @text: the reason in the log. */
 static void end(struct connection *c, bool reset, enum reason reason, const char *text)
 {
         struct losses lost = stop_and_count(c, NULL);
@@ -305,7 +304,7 @@ void connection_limit(struct side *side, const char *text)
         if (c->closed)
                 return;
         lost = stop_and_count(c, side);
-        *lost_to(&lost, side) = 0; /* the limit is there to cut these off */
+        *lost_to(&lost, side) = 0; /* they are beyond the limit */
         conclude(c, is_lossy(&lost), side, &lost, REASON_LIMIT, text);
 }
 
@@ -324,7 +323,7 @@ void connection_discard(struct side *side, const char *text)
         conclude(c, is_lossy(&lost), is_lossy(&lost) ? NULL : side, &lost, REASON_DISCARD, text);
 }
 
-/* The end by a failure: what has arrived is passed on first */
+/* The end after a failure: first, bytes that had arrived are passed on */
 
 /* Whether all bytes from the failed side have arrived at the other side. */
 static bool is_passed_on(const struct connection *c)

@@ -64,7 +64,7 @@ void connection_reset_error(struct connection *connection, int error);
 /* Ends a session because the limit of @side has been reached. @text: the reason in the log. */
 void connection_limit(struct side *side, const char *text);
 
-/* Ends a session in which bytes for @side are discarded. @text: for the log. */
+/* Ends a session in which bytes for @side are discarded. @text: the reason in the log. */
 void connection_discard(struct side *side, const char *text);
 
 /**

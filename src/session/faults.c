@@ -66,7 +66,7 @@ static const struct conditions *find_reset(const struct faults *faults, uint64_t
         return first;
 }
 
-/* Resets the connection if reset_after has passed; else sets the timer to when it will have. */
+/* Resets the connection if reset_after has passed; otherwise sets the timer. */
 static int play_reset_after(struct connection *c)
 {
         uint64_t at;
@@ -180,13 +180,13 @@ static int shape(struct side *side)
         return link_set_shaping(&side->link, &shaping);
 }
 
-/* Whatever fails or ends the connection, no link keeps its older fates. */
+/* Replaces the fates of all links, even if one of them fails or ends the connection. */
 int faults_play(struct connection *c)
 {
         int r = play_reset_after(c);
 
         for (unsigned i = 0; c->started && i < c->n_sides; i++) {
-                int one = shape(c->sides[i]); /* less of a delay sends, and to send may fail */
+                int one = shape(c->sides[i]); /* a shorter delay may send, and sending may fail */
 
                 r = r < 0 ? r : one;
         }
