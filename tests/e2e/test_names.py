@@ -320,6 +320,6 @@ def test_clients_in_connect_wait_ask_together(backend, asking):
             for _ in range(300):
                 stack.enter_context(daemon.connect("relay"))
             daemon.wait_for(" connected$", 300)
-            began, asked, more = time.monotonic(), len(server.questions), 6
+            began, asked, more = time.monotonic(), len(server.questions), 4
             until(lambda: len(server.questions) >= asked + more, "more questions")
             assert time.monotonic() - began >= (more - 1) * FAILED_SHARED
