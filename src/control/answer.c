@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing of answers. */
 #include "answer.h"
 
 #include <string.h>

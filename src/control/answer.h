@@ -13,7 +13,7 @@
  * reference. */
 void answer_json(struct http_request *request, int status, json_t *json);
 
-/* Answers with plain text: the words and a newline. */
+/* Answers with plain text and a newline. */
 void answer_text(struct http_request *request, int status, const char *words);
 
 /* Answers {"error": …, "status": …} as plain text. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The queue of changes, and the steps of a change. */
 #include "change.h"
 
 #include <errno.h>
@@ -97,7 +96,7 @@ static int check_address(const struct control *control, const struct service_con
                                address_format(address, text), other);
 }
 
-/* Puts a service into force. Return: 0; -EINVAL: refused. */
+/* Applies the configuration of a service. Return: 0; -EINVAL: refused. */
 static int put(struct control *control, struct managed *managed, struct refusal *refusal)
 {
         _cleanup_(config_unrefp) struct config *config = NULL;
@@ -142,8 +141,8 @@ static int take_away(struct control *control, const char *service, struct refusa
 /* Steps */
 
 enum outcome {
-        STEP_WAITS,   /* until what was applied is in force */
-        STEP_GOES_ON, /* with the next step */
+        STEP_WAITS,   /* wait until the applied configuration is in force */
+        STEP_GOES_ON, /* go on with the next step */
         STEP_WAS_LAST,
         STEP_REFUSED,
 };
@@ -166,7 +165,9 @@ static enum outcome stop(struct change *change, struct refusal *refusal)
         return put_disabled(control, managed, refusal) < 0 ? STEP_REFUSED : STEP_WAITS;
 }
 
-/* Lets the service become what is wanted. One that can't listen is left disabled, unless it is new.
+/*
+ * Applies the goal to the service. A service that cannot listen stays disabled, or is removed if it
+ * is new.
  */
 static enum outcome start(struct change *change, struct refusal *refusal)
 {
@@ -228,7 +229,7 @@ static struct change *change_free(struct change *change)
         return NULL;
 }
 
-/* Makes steps until the change has to wait, or is over. */
+/* Makes steps until the change must wait or is complete. */
 static void make_steps(struct change *change)
 {
         struct refusal refusal;

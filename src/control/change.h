@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes that clients ask for. They are made one after the other. A change consists of steps, each
- * of which makes, changes or removes one service, and waits until that is in force for every
- * connection.
+ * Changes that clients request. They are made one after the other. Each step of a change makes,
+ * changes or removes one service, and waits until that is in force for every connection.
  *
  * Thread: main.
  */
@@ -25,34 +24,34 @@ struct control {
         void *target_arg;
         struct http *http;
         struct managed_set managed;
-        uint64_t last_version; /* of a toxic's group */
+        uint64_t last_version; /* of the group of a toxic */
         struct change_queue changes;
-        struct change *current; /* is being made */
+        struct change *current; /* the one that is being made */
         struct control_socket *sockets;
 };
 
-/* What one service is to become. */
+/* The goal for one service. */
 struct goal {
-        struct managed *want; /* a reference; NULL: the service is removed */
+        struct managed *want; /* a reference; NULL: remove the service */
         char *service;        /* its name */
-        bool restart;         /* first the service is disabled, which ends its connections */
+        bool restart;         /* disable the service first, which ends its connections */
 };
 
-/* What a kind of change consists of. */
+/* A kind of change. */
 struct change_kind {
         /* Reads the request. Return: 0 or more; -EINVAL: refused. */
         int (*begin)(struct change *change, struct refusal *refusal);
-        /* Sets change->goal. Return: 1; 0: there is nothing left to do; -EINVAL: refused. */
+        /* Sets change->goal. Return: 1; 0: the change is complete; -EINVAL: refused. */
         int (*next)(struct change *change, struct refusal *refusal);
         /* Answers the request. @refusal: NULL: the change has been made. */
         void (*answer)(struct change *change, const struct refusal *refusal);
 };
 
 enum change_state {
-        CHANGE_NEXT,     /* the next goal is to be set */
-        CHANGE_STOPPED,  /* the service is ready to become what is wanted */
-        CHANGE_STARTED,  /* it has become that */
-        CHANGE_FALLBACK, /* it can't listen, and has been disabled */
+        CHANGE_NEXT,     /* the next goal must be set */
+        CHANGE_STOPPED,  /* the service is stopped, and the goal can be applied */
+        CHANGE_STARTED,  /* the goal has been applied */
+        CHANGE_FALLBACK, /* the service cannot listen, and has been disabled */
 };
 
 struct change {
@@ -67,10 +66,10 @@ struct change {
         /* For the kinds: */
         json_t *body;
         size_t i;            /* the number of the next step */
-        struct toxic *toxic; /* that was added or changed; a reference */
-        char **names;        /* of services */
+        struct toxic *toxic; /* the one that was added or changed; a reference */
+        char **names;        /* names of services */
         size_t n;
-        json_t *done; /* what was made, as JSON */
+        json_t *done; /* the result, as JSON */
 };
 
 /**
@@ -82,21 +81,21 @@ struct change {
 _must_use_ int change_ask(struct control *control, const struct change_kind *kind,
                           struct http_request *request, struct path *path);
 
-/* Goes on: what was applied last is in force. */
+/* Goes on, because the last configuration is in force. */
 void change_continue(struct control *control);
 
-/* Forgets all changes without an answer. */
+/* Drops all changes without an answer. */
 void change_forget_all(struct control *control);
 
 /* Sets change->goal, from change_kind.begin or change_kind.next. Return: 1; -EINVAL: refused. */
 int change_want(struct change *change, struct managed *want, bool restart, struct refusal *refusal);
 
-/* A change_kind.next for the one goal, if there is any, that change_kind.begin has set. */
+/* A change_kind.next for kinds whose change_kind.begin sets the only goal, if any. */
 int change_next_once(struct change *change, struct refusal *refusal);
 
-/* As managed_copy(); a port that the system chose is kept. Return: 0; -ENOMEM. */
+/* Like managed_copy(), but keeps a port that the system chose. Return: 0; -ENOMEM. */
 _must_use_ int control_copy(const struct control *control, struct managed *from,
                             const struct toxic_list *toxics, struct managed **out);
 
-/* The address where a service in force listens, or is to listen while it is disabled. */
+/* Return: the address at which a service listens, or would listen if it were enabled. */
 struct address control_listen_address(const struct control *control, struct managed *managed);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kinds of changes that clients can ask for.
+ * The kinds of changes that clients can request.
  *
  * Thread: main.
  */
@@ -8,7 +8,7 @@
 
 #include "change.h"
 
-/* The most services that there may be, with those of the file. */
+/* The most services, with those of the file. */
 #define SERVICES_MAX 4096
 
 extern const struct change_kind proxy_create, proxy_update, proxy_delete;

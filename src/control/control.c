@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The control interface: its sockets, and what its owner asks of it. */
 #include "control.h"
 #include "changes.h"
 #include "escape.h"
@@ -9,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* A request has to arrive within this time, and its answer to be taken. */
+/* A request must arrive, and its answer must be taken, within this time. */
 #define REQUEST_USEC (30 * USEC_PER_SEC)
 
 #define BACKLOG 128
@@ -65,7 +64,7 @@ struct control *control_free(struct control *control)
         return NULL;
 }
 
-/* Notes the file of a unix socket. Return: 0; -ENOMEM. */
+/* Records the file of a unix socket. Return: 0; -ENOMEM. */
 static int note_file(struct control *control, const struct address *address)
 {
         struct control_socket *file = malloc(sizeof(*file));
@@ -74,7 +73,7 @@ static int note_file(struct control *control, const struct address *address)
                 return -ENOMEM;
         file->address = *address;
         if (socket_file_of(address, &file->file) < 0) {
-                free(file); /* somebody has removed it */
+                free(file); /* the file has been removed already */
                 return 0;
         }
         file->next = control->sockets;

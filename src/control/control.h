@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control interface: services are looked at, made, changed and removed by HTTP, in the way of
- * toxiproxy.
+ * The control interface: clients list, make, change and remove services over HTTP, as in toxiproxy.
  *
  * Thread: main.
  */
@@ -21,7 +20,7 @@ struct control;
 _must_use_ int control_new(struct loop *loop, const struct control_target *target, void *arg,
                            struct control **out);
 
-/* Closes all; the loop is turned no more. Return: NULL. */
+/* Closes all sockets; the loop must not be turned afterwards. Return: NULL. */
 struct control *control_free(struct control *control);
 
 /**
@@ -34,7 +33,7 @@ struct control *control_free(struct control *control);
 _must_use_ int control_listen(struct control *control, const struct address *address,
                               const struct socket_access *access, struct address *bound);
 
-/* To be called when a configuration that was applied is in force for every connection. */
+/* To be called when an applied configuration is in force for every connection. */
 void control_applied(struct control *control);
 
 /**

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the control interface can do with the server, as a table of functions that the server
- * implements.
+ * The control target: the functions of the server that the control interface calls.
  *
  * Thread: main.
  */
@@ -13,7 +12,7 @@
 #define CONTROL_WHY_SIZE 1024
 
 struct control_target {
-        /* The configuration in force; the server's. */
+        /* Return: the configuration in force; the server keeps its reference. */
         const struct config *(*config)(void *arg);
         /*
          * Puts another configuration into force, as a reload does. On success control_applied() is
@@ -25,7 +24,9 @@ struct control_target {
         int (*apply)(void *arg, struct config *config, char *why);
         /* Sets @out to the first address that a service listens on. Return: false: it has none. */
         bool (*bound)(void *arg, const char *service, struct address *out);
-        /* Return: the name of a service, other than @service, that clients of @address would reach;
-         * NULL: there is none. */
+        /*
+         * Return: the name of another service than @service that clients of @address would reach;
+         * NULL: there is none.
+         */
         const char *(*taken)(void *arg, const struct address *address, const char *service);
 };

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading and writing of toxiproxy's addresses. */
 #include "endpoint.h"
 #include "escape.h"
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The HTTP server. What it has to know of libevent 2.1.12 (http.c, listener.c):
+ * The server works around these properties of libevent 2.1.12 (http.c, listener.c):
  *
- * - evhttp tells nobody that a client came or went. It asks for a bufferevent for each client: that
- *   is how a client is noticed. Afterwards the connection is the argument of the bufferevent's
- *   callbacks, and a connection can have a callback at its end.
- * - Its time-outs begin anew with each byte. So a timer here counts from the first byte of a
- * request, which a callback on the input buffer notices.
- * - While it writes an answer it goes on to read, without bound, and an end of stream makes it drop
- *   the answer. So reading is disabled until the answer has been written.
+ * - evhttp does not report that a client has come or left. But it asks for a bufferevent for each
+ *   client, which shows a new client. Later, the connection is the argument of the bufferevent's
+ *   callbacks, and a connection can have a callback for its end.
+ * - Its timeouts start again with each byte. So a timer here counts from the first byte of a
+ *   request, which a callback on the input buffer notices.
+ * - While it writes an answer, it goes on reading without a bound, and drops the answer at an end
+ *   of stream. So reading is disabled until the answer has been written.
  * - The line in front of a chunk may have any length. So the input buffer has a bound.
- * - It closes the socket right behind an answer of its own, such as a 413. Bytes that arrive later
- *   would make the kernel send a reset, and the client might lose the answer. So such a socket is
- *   duplicated, and read until its end for a moment.
- * - Its listener calls the same failing accept(2) again in each turn of the loop.
- * - "Connection: close" counts only if the header has no other word, and "Transfer-Encoding" only
- * if it is "chunked".
+ * - It closes the socket right after an answer of its own, such as a 413. The kernel answers later
+ *   bytes with a reset, which may discard the answer. So such a socket is duplicated, and read for
+ *   a moment until its end.
+ * - Its listener repeats a failing accept(2) in each turn of the loop.
+ * - It knows "Connection: close" only without other words, and "Transfer-Encoding" only if it is
+ *   "chunked".
  */
 #include "http.h"
 
@@ -32,7 +32,7 @@
 /* The first line and the headers. Each header costs about 100 bytes more than its length. */
 #define HEADERS_MAX ((size_t)16 << 10)
 
-/* A body in one chunk, the line in front of it, and the requests that are read with it. */
+/* A body in one chunk, the line in front of it, and further requests that are read with it. */
 #define INPUT_MAX (HTTP_BODY_MAX + ((size_t)64 << 10))
 
 /* How long the rest of a refused request is read. */
@@ -42,13 +42,13 @@
 #define ACCEPT_PAUSE_USEC (100 * USEC_PER_MSEC)
 
 enum client_state {
-        CLIENT_NEW,       /* evhttp has not got it yet */
+        CLIENT_NEW,       /* evhttp does not know it yet */
         CLIENT_IDLE,      /* between two requests */
-        CLIENT_READING,   /* a request, or writing evhttp's own answer to a bad one */
+        CLIENT_READING,   /* reading a request, or writing evhttp's own answer to a bad one */
         CLIENT_SERVED,    /* the request waits for its answer */
-        CLIENT_WRITING,   /* the answer */
-        CLIENT_DROPPED,   /* is closed at once */
-        CLIENT_LINGERING, /* evhttp is done with it */
+        CLIENT_WRITING,   /* writing the answer */
+        CLIENT_DROPPED,   /* the connection is closed at once */
+        CLIENT_LINGERING, /* evhttp has finished with it */
 };
 
 struct http_request {
@@ -64,7 +64,7 @@ struct http_client {
         struct http_request request; /* in CLIENT_SERVED */
         uint64_t idle_since_usec;
         struct timer deadline;
-        struct event *linger; /* readable; on a descriptor of its own */
+        struct event *linger; /* the duplicated socket is readable */
 };
 
 TAILQ_HEAD(http_clients, http_client);
@@ -93,7 +93,7 @@ static void update_later(struct http *http)
 
 static void set_deadline(struct http_client *client, uint64_t usec)
 {
-        /* Without memory for a timer the client is served without a deadline. */
+        /* If the timer cannot be set, the client is served without a deadline. */
         (void)!timer_set(&client->deadline, now_usec() + usec);
 }
 
@@ -155,7 +155,7 @@ static void on_lingering(evutil_socket_t fd, short what, void *arg)
                 client_free(client);
 }
 
-/* Goes on to read a socket that evhttp closes. Return: 0; -ENOMEM; -EMFILE, …. */
+/* Keeps reading a socket that evhttp closes. Return: 0; -ENOMEM; -EMFILE, …. */
 static int linger(struct http_client *client, int socket)
 {
         struct event_base *base = loop_base(client->http->loop);
@@ -173,8 +173,10 @@ static int linger(struct http_client *client, int socket)
         return loop_add_event(client->linger);
 }
 
-/* Whether bytes of the client would meet a closed socket: some are there, or evhttp has refused a
- * request before it was read whole. */
+/*
+ * Whether bytes of the client would arrive at a closed socket: some are unread, or evhttp has
+ * refused a request before it was read completely.
+ */
 static bool may_send_more(const struct http_client *client, int fd)
 {
         char byte;
@@ -283,7 +285,7 @@ const char *http_request_body(const struct http_request *request, size_t *n)
 
 /* Answers */
 
-/* Whether @word is among those of a header, which are separated by commas. */
+/* Whether @word is in a header that is a list separated by commas. */
 static bool has_word(const char *header, const char *word)
 {
         while (*header) {
@@ -298,8 +300,10 @@ static bool has_word(const char *header, const char *word)
         return false;
 }
 
-/* Whether the connection has to end: the client said so, or evhttp has not read a body that the
- * request has. */
+/*
+ * Whether the connection must end: the client asks for it, or evhttp has not read the request's
+ * body.
+ */
 static bool has_to_close(struct evhttp_request *request)
 {
         const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
@@ -368,7 +372,7 @@ static void enable_listener(struct evhttp_bound_socket *socket, void *arg)
         (void)(*enable ? evconnlistener_enable(listener) : evconnlistener_disable(listener));
 }
 
-/* Makes room for new clients, or lets them wait. */
+/* Makes room for new clients, or makes them wait. */
 static void make_room(struct http *http)
 {
         struct http_client *idle = find_idle(http);
@@ -382,7 +386,7 @@ static void make_room(struct http *http)
         evhttp_foreach_bound_socket(http->evhttp, enable_listener, &enable);
 }
 
-/* Takes over a client whose connection evhttp has made since. */
+/* Takes over a client for which evhttp has made a connection. */
 static void begin(struct http_client *client)
 {
         void *connection;
@@ -446,7 +450,7 @@ static struct bufferevent *on_client(struct event_base *base, void *arg)
         TAILQ_INSERT_TAIL(&http->clients, client, others);
         http->n_clients++;
         update_later(http);
-        /* The listener accepts as long as clients come, without another turn of the loop. */
+        /* The listener accepts all waiting clients in the same turn of the loop. */
         if (http->n_clients >= HTTP_CLIENTS_MAX)
                 evhttp_foreach_bound_socket(http->evhttp, enable_listener, &enable);
         return client->bev;
@@ -504,7 +508,7 @@ int http_new(struct loop *loop, uint64_t request_usec, http_request_fn *on_reque
         evhttp_set_default_content_type(http->evhttp, NULL);
         evhttp_set_max_headers_size(http->evhttp, (ev_ssize_t)HEADERS_MAX);
         evhttp_set_max_body_size(http->evhttp, (ev_ssize_t)HTTP_BODY_MAX);
-        /* All, also those that it does not know: they are for the user to refuse. */
+        /* Also unknown methods, which the user refuses. */
         evhttp_set_allowed_methods(http->evhttp, UINT16_MAX);
         *out = http;
         return 0;
@@ -516,7 +520,7 @@ struct http *http_free(struct http *http)
 
         if (!http)
                 return NULL;
-        http->updating = true; /* there is no later */
+        http->updating = true; /* no task runs any more */
         evhttp_free(http->evhttp);
         while ((client = TAILQ_FIRST(&http->clients)))
                 client_free(client);

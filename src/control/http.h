@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An HTTP server on a loop, by libevent's evhttp.
+ * An HTTP server on a loop, built on libevent's evhttp.
  *
- * What evhttp leaves to its user is done here: a bound for the number of clients and for what each
- * may send, an end for requests that take too long, and answers that arrive although the client has
- * more to send.
+ * It adds what evhttp leaves to its user: bounds for the number of clients and for the bytes that
+ * each may send, a deadline for requests, and answers that arrive even if the client has more to
+ * send.
  *
  * Thread: the loop's.
  */
@@ -16,8 +16,10 @@
 /* A request with a longer body is refused (413). */
 #define HTTP_BODY_MAX ((size_t)1 << 20)
 
-/* As many clients are served at a time. A further one takes the place of the client that has been
- * idle longest; if none is idle, it waits. */
+/*
+ * The most clients at a time. Another client takes the place of the one that has been idle longest.
+ * If none is idle, it waits.
+ */
 #define HTTP_CLIENTS_MAX 64
 
 struct http;
@@ -59,7 +61,7 @@ _must_use_ int http_listen(struct http *http, int fd);
  */
 struct http *http_free(struct http *http);
 
-/* The methods that have a meaning here. */
+/* The methods that routes use. */
 enum http_method {
         HTTP_GET,
         HTTP_POST,
@@ -70,15 +72,15 @@ enum http_method {
 
 enum http_method http_request_method(const struct http_request *request);
 
-/* As it was sent: "/proxies?x". */
+/* Return: the target as it was sent, such as "/proxies?x". */
 const char *http_request_target(const struct http_request *request);
 
-/* The first header of that name; NULL: there is none. */
+/* Return: the first header with this name; NULL: there is none. */
 const char *http_request_header(const struct http_request *request, const char *name);
 
 bool http_request_is_by_unix_socket(const struct http_request *request);
 
-/* The body, of @n bytes, which may hold any. */
+/* Return: the body of @n bytes, which may have any value. */
 const char *http_request_body(const struct http_request *request, size_t *n);
 
 /**

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Making of managed services. */
 #include "managed.h"
 #include "bucket.h"
 #include "endpoint.h"
@@ -31,7 +30,7 @@ struct managed *managed_unref(struct managed *managed)
         return NULL;
 }
 
-/* Makes one without a service. */
+/* Makes a managed service without its configuration. */
 static int make(const char *name, struct managed **out)
 {
         struct managed *managed = calloc(1, sizeof(*managed));

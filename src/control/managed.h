@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A managed service: what the control interface knows of a service besides its configuration. That
- * is its name as it was sent, and which toxics its groups of conditions stand for.
+ * A managed service: what the control interface knows about a service besides its configuration:
+ * the name as it was sent, and the toxics that its groups of conditions stand for.
  *
- * The configuration in force is the truth: what is known here counts only while the service has the
- * very settings that it was made with. A reload may change them.
+ * The configuration in force is the truth. This knowledge is valid only while the service has
+ * exactly the settings with which it was made. A reload may change them.
  *
  * Thread: main.
  */
@@ -13,14 +13,14 @@
 #include "service_config.h"
 #include "toxic_list.h"
 
-/* Not changed once it is in use, but for @bound. Everybody who uses one holds a reference. */
+/* Not changed after it is in use, except @bound. Each user holds a reference. */
 struct managed {
         unsigned refs;
-        char *name;                     /* as it was sent */
-        struct service_config *service; /* whose name is the escaped one */
+        char *name;                     /* the name as it was sent */
+        struct service_config *service; /* its name is the escaped one */
         struct toxic_list toxics;
         bool made_here; /* the file does not have the service */
-        /* Where it listens, if @is_bound; found out when it is asked for. */
+        /* The address at which it listens, if @is_bound; found out when it is needed. */
         struct address bound;
         bool is_bound;
 };
@@ -28,8 +28,10 @@ struct managed {
 /* The longest name, in bytes. */
 #define MANAGED_NAME_MAX 255
 
-/* The name of the service, in which the characters that a log line can't have are escaped.
- * @out: at least ESCAPE_SIZE(MANAGED_NAME_MAX) bytes; a longer name is cut. Return: @out. */
+/*
+ * Escapes the characters of a name that a log line must not have. @out: at least
+ * ESCAPE_SIZE(MANAGED_NAME_MAX) bytes; a longer name is cut. Return: @out.
+ */
 const char *managed_service_name(const char *name, char *out);
 
 /**
@@ -64,7 +66,7 @@ _must_use_ int managed_copy(const struct managed *from, const struct toxic_list 
  * Return: 0; -ENOMEM. */
 _must_use_ int managed_set_upstream(struct managed *managed, struct upstream *upstream);
 
-/* Likewise its addresses. */
+/* Replaces the addresses of a service that is not in use yet. Return: 0; -ENOMEM. */
 _must_use_ int managed_set_listen(struct managed *managed, const struct address *listen);
 
 /* Return: @managed, with one more reference. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* A sorted array of managed services. */
 #include "managed_set.h"
 
 #include <errno.h>

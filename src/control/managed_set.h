@@ -26,13 +26,16 @@ struct managed_set {
 _must_use_ int managed_set_get(const struct managed_set *set, struct service_config *service,
                                struct managed **out);
 
-/* Makes room for one more. Return: 0; -ENOMEM. */
+/* Makes room for one more service. Return: 0; -ENOMEM. */
 _must_use_ int managed_set_reserve(struct managed_set *set);
 
-/* Adds one, or replaces that of the same name, after managed_set_reserve(). Takes a reference. */
+/*
+ * Adds a service, or replaces the one of the same name, after managed_set_reserve(). Takes a
+ * reference.
+ */
 void managed_set_put(struct managed_set *set, struct managed *managed);
 
-/* Removes that of a service, if there is one. */
+/* Removes a service, if it is in the set. */
 void managed_set_remove(struct managed_set *set, const char *service);
 
 /* Returns the references. */

@@ -39,7 +39,7 @@ static int add_toxic(struct control *control, json_t *object, struct toxic_list 
         return 0;
 }
 
-/* Reads the toxics that an item brings. @toxics: set also on failure. */
+/* Reads the toxics of an item. @toxics: set even on failure. */
 static int read_toxics(struct control *control, json_t *item, struct toxic_list *toxics,
                        struct refusal *refusal)
 {
@@ -84,7 +84,7 @@ static int make(struct control *control, const struct proxy_input *input, json_t
         return r;
 }
 
-/* Checks an item by itself, but for where it listens. Return: 0; -EINVAL: refused. */
+/* Checks an item by itself, without its "listen". Return: 0; -EINVAL: refused. */
 static int check(struct control *control, json_t *item, size_t i, struct refusal *refusal)
 {
         uint64_t version = control->last_version;
@@ -143,7 +143,7 @@ static bool is_same(const struct control *control, struct managed *is,
                (listen.sa.sa_family == AF_UNIX || address_port(&listen) != 0);
 }
 
-/* Sets the goal for an item, unless its proxy is as it should be. Return: as change_kind.next. */
+/* Sets the goal for an item, unless its proxy needs no change. Return: see change_kind.next. */
 static int populate_one(struct change *change, size_t i, struct refusal *refusal)
 {
         _cleanup_(managed_unrefp) struct managed *is = NULL, *want = NULL;
@@ -169,7 +169,7 @@ static int populate_one(struct change *change, size_t i, struct refusal *refusal
         return change_want(change, want, exists, refusal);
 }
 
-/* Notes the proxy of an item that is done. */
+/* Records the proxy of an item that is complete. */
 static int note(struct change *change, size_t i, struct refusal *refusal)
 {
         json_t *name = json_member(json_array_get(change->body, i), "name");

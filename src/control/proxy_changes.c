@@ -61,8 +61,10 @@ const struct change_kind proxy_create = {
 
 /* POST and PATCH /proxies/{proxy} */
 
-/* Sets what differs from the proxy as it is. Return: 1: its connections have to end; 0; -EINVAL:
- * refused. */
+/*
+ * Applies the differences from the existing proxy. Return: 1: its connections must end; 0; -EINVAL:
+ * refused.
+ */
 static int use_input(const struct managed *is, struct managed *want,
                      const struct proxy_input *input, struct refusal *refusal)
 {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading of proxies. */
 #include "proxy_input.h"
 #include "endpoint.h"
 #include "escape.h"

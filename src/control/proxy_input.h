@@ -9,7 +9,7 @@
 #include "json.h"
 #include "managed.h"
 
-/* The strings belong to the JSON; NULL: it names none. */
+/* The strings belong to the JSON; NULL: the member is absent. */
 struct proxy_input {
         const char *name, *listen, *upstream;
         bool enabled;
@@ -32,7 +32,7 @@ _must_use_ int proxy_input_read(json_t *object, struct proxy_input *input, struc
 _must_use_ int proxy_input_check(const struct proxy_input *input, const char *where,
                                  struct refusal *refusal);
 
-/* Reads where to listen, or where to connect to. Return: 0; -EINVAL: refused. */
+/* Reads a "listen" or an "upstream". Return: 0; -EINVAL: refused. */
 _must_use_ int proxy_input_listen(const char *text, struct address *out, struct refusal *refusal);
 _must_use_ int proxy_input_upstream(const char *text, struct upstream *out,
                                     struct refusal *refusal);

@@ -25,7 +25,7 @@ static int begin(struct change *change, struct refusal *refusal)
         return 0;
 }
 
-/* Sets the goal for one service, unless it is as it should be. Return: as change_kind.next. */
+/* Sets the goal for one service, unless it needs no change. Return: see change_kind.next. */
 static int reset_one(struct change *change, struct service_config *service, struct refusal *refusal)
 {
         static const struct toxic_list none;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of routes, and the requests that only look. */
+/* The table of routes, and the requests that change nothing. */
 #include "routes.h"
 #include "answer.h"
 #include "changes.h"
@@ -22,7 +22,7 @@ struct route {
         const struct change_kind *kinds[HTTP_OTHER]; /* by method; NULL: likewise */
 };
 
-/* Looking */
+/* Requests that change nothing */
 
 static void get_proxies(const struct control *control, struct http_request *request,
                         const struct path *path)

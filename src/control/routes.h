@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The routes of the control interface: which path and method does what.
+ * The routes of the control interface: the function for each path and method.
  *
  * Thread: main.
  */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists of toxics. A change makes a new list. */
 #include "toxic_list.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The toxics of one service: those of the upstream first, then those of the downstream, each in the
+ * The toxics of one service: first those of the upstream, then those of the downstream, each in the
  * order in which they were added. Names are unique in the whole list.
  *
  * Thread: main.
@@ -15,7 +15,7 @@ struct toxic_list {
         size_t n;
 };
 
-/* Return: the toxic of that name; NULL: there is none. */
+/* Return: the toxic with this name; NULL: there is none. */
 struct toxic *toxic_list_find(const struct toxic_list *list, const char *name);
 
 /**
@@ -27,12 +27,12 @@ struct toxic *toxic_list_find(const struct toxic_list *list, const char *name);
 _must_use_ int toxic_list_with(const struct toxic_list *list, struct toxic *toxic,
                                struct toxic_list *out);
 
-/* As toxic_list_with(), without the toxic of that name. */
+/* Like toxic_list_with(), but leaves out the toxic with this name. */
 _must_use_ int toxic_list_without(const struct toxic_list *list, const char *name,
                                   struct toxic_list *out);
 
 /* Returns the references. */
 void toxic_list_deinit(struct toxic_list *list);
 
-/* The list as a JSON array. Return: a reference; NULL: out of memory. */
+/* Return: the list as a JSON array, a reference; NULL: out of memory. */
 json_t *toxic_list_write(const struct toxic_list *list);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Proxies as JSON. */
 #include "view.h"
 #include "escape.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What clients see of the configuration in force: each relay is a proxy.
+ * The view of the configuration in force that clients get: each relay is a proxy.
  *
  * Thread: main.
  */
@@ -18,14 +18,16 @@
 _must_use_ int view_find(const struct control *control, const char *name, struct managed **out,
                          struct refusal *refusal);
 
-/* Whether there is a service of that name, of any mode. */
+/* Whether there is a service with this name, of any mode. */
 bool view_exists(const struct control *control, const char *name);
 
-/* A proxy as JSON. Return: a reference; NULL: out of memory. */
+/* Return: a proxy as JSON, a reference; NULL: out of memory. */
 json_t *view_write(const struct control *control, struct managed *managed);
 
-/* The proxy of that name as JSON, or null if there is none. Likewise. */
+/*
+ * Return: the proxy with this name as JSON, or a JSON null if there is none; NULL: out of memory.
+ */
 json_t *view_write_name(const struct control *control, const char *name);
 
-/* All proxies as one JSON object, sorted by name. Likewise. */
+/* Return: all proxies as one JSON object, sorted by name; NULL: out of memory. */
 json_t *view_write_all(const struct control *control);

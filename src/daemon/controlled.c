@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the control interface is given of the server. */
+/* The functions that the control interface calls. */
 #include "controlled.h"
 #include "server.h"
 

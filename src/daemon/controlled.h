@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server as what the control interface controls.
+ * The control target that the server gives to the control interface.
  *
  * Thread: main.
  */
@@ -48,5 +48,5 @@ _must_use_ int controlled_listen(struct controlled *controlled, const struct con
 _must_use_ int controlled_merge(const struct controlled *controlled, struct config *config,
                                 struct config **out);
 
-/* Ends the control interface; the loop is turned no more. */
+/* Ends the control interface; the loop must not be turned afterwards. */
 void controlled_deinit(struct controlled *controlled);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has happened to the clients of a service since it was made.
+ * Counters of the clients of a service since it was made.
  *
- * Thread: the owner's writes, with counter_add(). Any thread may read, with counters_add_up().
+ * Thread: one thread writes, with counter_add(). Any thread may read, with counters_add_up().
  */
 #pragma once
 
@@ -12,13 +12,13 @@
 
 /* Why a client was turned away before a session began. */
 enum refusal {
-        REFUSAL_LIMIT,    /* there are as many connections as there may be */
-        REFUSAL_DISABLED, /* the service is, but its socket was passed by systemd */
+        REFUSAL_LIMIT,    /* the limit on connections was reached */
+        REFUSAL_DISABLED, /* the service is disabled, but its socket was passed by systemd */
         REFUSAL_ERROR,    /* the system refused something */
         REFUSALS,
 };
 
-/* Only members of uint64_t. */
+/* All members are uint64_t. */
 struct counters {
         uint64_t accepted; /* sessions that have begun */
         uint64_t refused[REFUSALS];
@@ -28,7 +28,7 @@ struct counters {
         struct stream_bytes client, upstream;
 };
 
-/* Adds counters that another thread may be writing to @sum, which is the caller's. */
+/* Adds counters to @sum, even if another thread is writing them. */
 void counters_add_up(struct counters *sum, const struct counters *counters);
 
 /* Return: the number of sessions that have begun and have not ended. */
@@ -37,5 +37,5 @@ uint64_t counters_open(const struct counters *counters);
 /* Counts each fault of a set of enum conditions_fault. */
 void counters_count_faults(struct counters *counters, unsigned faults);
 
-/* Return: the name for a counter: "limit". */
+/* Return: the name of a counter, such as "limit". */
 const char *refusal_name(enum refusal refusal);
