@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The PROXY protocol: the client's address, accepted from a proxy and sent to an upstream.
+"""The PROXY protocol: a client's address, accepted from a proxy.
 
 The test builds headers from HAProxy's specification, not with the tested code. The daemon takes a header
 off the front of a stream however it is cut into packets, and not a byte of the data behind it.
@@ -9,14 +9,13 @@ import re
 import select
 import socket
 import struct
-import threading
 from signal import SIGCONT, SIGTERM
 
 import pytest
 
-from harness import (DEADLINE, DRAINING, Daemon, Steady, accepting, config, connect, echo, expect_reset,
-                     free_port, is_served, listening, name_of, pattern, recv_exactly, recv_until_eof,
-                     relay, reset, service, until)
+from harness import (DEADLINE, DRAINING, Daemon, Steady, accepting, config, connect, echo, free_port,
+                     is_served, listening, name_of, pattern, recv_exactly, recv_until_eof, reset, service,
+                     until)
 from harness.proxy_headers import (BOTH_VERSIONS, FOUR, GOOD_HEADER, PAYLOAD, SIX, TLVS, accept_header,
                                    ends_of, header, packed, tlv, v1, v2)
 
@@ -442,63 +441,7 @@ def test_no_upstream_without_a_header(backend):
                     assert not select.select([listener], [], [], 0)[0]
 
 
-# Sending headers
-
-
-@BOTH_VERSIONS
-def test_send(backend, version, tmp_path):
-    """The header comes first, then the data both ways, to the end. The header does not count as data."""
-    listen = ["127.0.0.1:0", "[::1]:0", f"unix:{tmp_path}/relay.sock", f"*:{free_port()}"]
-    with listening() as (listener, address):
-        with Daemon(config(relay(address, listen=listen, send_proxy=version),
-                           backend=backend)) as daemon:
-            for where in daemon.addresses("relay"):
-                with connect(where) as client:
-                    client.sendall(PAYLOAD)
-                    with accept_header(listener, header(version, ends_of(client))) as server:
-                        assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
-                        server.sendall(PAYLOAD)
-                        assert recv_exactly(client, len(PAYLOAD)) == PAYLOAD
-            daemon.wait_for(" closed: end of stream, 3000 B in, 3000 B out, ", len(listen))
-
-
-@BOTH_VERSIONS
-@pytest.mark.parametrize("data", [b"", PAYLOAD, pattern(8 << 20)], ids=len)
-def test_send_and_half_close(backend, version, data):
-    """The header, the data and the end arrive together. The answer comes later."""
-    with listening() as (listener, address):
-        with Daemon(config(relay(address, send_proxy=version), backend=backend)) as daemon:
-            with daemon.connect("relay") as client:
-                sender = threading.Thread(target=lambda: (client.sendall(data),
-                                                          client.shutdown(socket.SHUT_WR)))
-                sender.start()
-                with accept_header(listener, header(version, ends_of(client))) as server:
-                    assert recv_until_eof(server) == data
-                    sender.join()
-                    server.sendall(PAYLOAD)
-                    server.shutdown(socket.SHUT_WR)
-                    assert recv_until_eof(client) == PAYLOAD
-
-
-@BOTH_VERSIONS
-def test_send_once_there_is_somebody(backend, version):
-    """Upstreams that refuse get no header. The one that accepts gets one, however often others are tried."""
-    port = free_port()
-    with Daemon(config(relay(f"127.0.0.1:{port}", "refused", send_proxy=version),
-                       relay([f"127.0.0.1:{free_port()}", f"127.0.0.1:{port}"], send_proxy=version,
-                             connect_wait=DEADLINE), backend=backend)) as daemon:
-        expect_reset(daemon, "refused")
-        daemon.wait_for(r"^refused: \S+ closed: upstream \S+: Connection refused, 0 B in, 0 B out, ")
-        with daemon.connect("relay") as client:
-            client.sendall(PAYLOAD)
-            daemon.wait_for("^relay: .* connected$")
-            with socket.create_server(("127.0.0.1", port)) as listener:
-                listener.settimeout(DEADLINE)
-                with accept_header(listener, header(version, ends_of(client))) as server:
-                    assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
-
-
-# Accepting and sending
+# A header in, a header out
 
 
 @BOTH_VERSIONS
@@ -512,21 +455,3 @@ def test_pass_on(backend, version):
                     greeted(client, head + PAYLOAD)
                     with accept_header(listener, header(version, ends or ends_of(client))) as server:
                         assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
-
-
-@BOTH_VERSIONS
-def test_two_daemons_in_a_row(backend, version):
-    """The second daemon knows the client of the first one, and so does its upstream."""
-    with listening() as (listener, address), contextlib.ExitStack() as stack:
-        behind = stack.enter_context(Daemon(config(
-            accepting("behind", mode="relay", upstream=address, send_proxy=3 - version),
-            backend=backend)))
-        front = stack.enter_context(Daemon(config(
-            relay(behind.addresses("behind")[0], "front", send_proxy=version), backend=backend)))
-        with front.connect("front") as client:
-            client.sendall(PAYLOAD)
-            with accept_header(listener, header(3 - version, ends_of(client))) as server:
-                assert recv_exactly(server, len(PAYLOAD)) == PAYLOAD
-            who = name_of(client)
-        behind.wait_for(rf"^behind: {who} connected by way of 127\.0\.0\.1:\d+$")
-        behind.wait_for(rf"^behind: {who} closed: end of stream, 3000 B in, 0 B out, ")
