@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The functions that the control interface calls. */
 #include "controlled.h"
+#include "http.h"
 #include "server.h"
 
 #include <string.h>
@@ -66,22 +67,22 @@ static bool is_open(const struct address *address)
         return address->sa.sa_family != AF_UNIX && !address_is_loopback(address);
 }
 
-int controlled_listen(struct controlled *controlled, const struct config *config, char *why)
+int controlled_listen(struct controlled *controlled, const struct address *addresses, size_t n,
+                      const struct socket_access *access, char *why)
 {
         char text[ADDRESS_TEXT_SIZE];
 
-        for (size_t i = 0; i < config->n_control; i++) {
+        for (size_t i = 0; i < n; i++) {
                 struct address bound;
-                int r = control_listen(controlled->control, &config->control[i],
-                                       &config->control_access, &bound);
+                int r = control_listen(controlled->control, &addresses[i], access, &bound);
 
                 if (r < 0) {
                         (void)snprintf(why, SERVING_WHY_SIZE,
                                        "the control interface cannot listen on %s: %s",
-                                       address_format(&config->control[i], text),
-                                       strerrordesc_np(-r));
+                                       address_format(&addresses[i], text), strerrordesc_np(-r));
                         return r;
                 }
+                controlled->n_sockets++;
                 log_write(LOG_CONTROL_LISTENING, NULL, "control interface: listening on %s",
                           address_format(&bound, text));
                 if (is_open(&bound))
@@ -91,6 +92,23 @@ int controlled_listen(struct controlled *controlled, const struct config *config
                                   text);
         }
         return 0;
+}
+
+size_t controlled_descriptors(const struct controlled *controlled)
+{
+        /* A client that is closed may take two descriptors for a moment. */
+        return controlled->n_sockets ? controlled->n_sockets + HTTP_CLIENTS_MAX + 16 : 0;
+}
+
+bool controlled_is_same(const struct config *a, const struct config *b)
+{
+        if (a->n_control != b->n_control ||
+            !socket_access_equal(&a->control_access, &b->control_access))
+                return false;
+        for (size_t i = 0; i < a->n_control; i++)
+                if (!address_equal(&a->control[i], &b->control[i]))
+                        return false;
+        return true;
 }
 
 int controlled_merge(const struct controlled *controlled, struct config *config,

@@ -17,6 +17,7 @@ struct controlled {
         struct server *server;
         const struct serving *serving;
         struct apply_wait wait;
+        size_t n_sockets; /* that it listens on */
 };
 
 /**
@@ -30,14 +31,20 @@ _must_use_ int controlled_init(struct controlled *controlled, struct loop *loop,
                                struct server *server, const struct serving *serving);
 
 /**
- * controlled_listen() - open the sockets of the control interface, and log them
- * @config: says where; see also controlled_init()
+ * controlled_listen() - open sockets of the control interface, and log them
+ * @access: who may connect to the unix sockets among them
  *
  * Warns about addresses that other hosts may reach. Return: 0; see control_listen(); @why names the
  * address.
  */
-_must_use_ int controlled_listen(struct controlled *controlled, const struct config *config,
-                                 char *why);
+_must_use_ int controlled_listen(struct controlled *controlled, const struct address *addresses,
+                                 size_t n, const struct socket_access *access, char *why);
+
+/* The most descriptors that the control interface takes. */
+size_t controlled_descriptors(const struct controlled *controlled);
+
+/* Whether two configurations have the same control interface. */
+bool controlled_is_same(const struct config *a, const struct config *b);
 
 /**
  * controlled_merge() - add to a configuration that was read the services that were made by requests

@@ -36,20 +36,18 @@ static const char usage[] =
 
 struct arguments {
         const char *config; /* NULL: not given */
-        const char *populate;
-        struct address control[CONFIG_CONTROL_MAX];
-        size_t n_control;
+        struct server_options server;
         bool check;
 };
 
 enum { OPTION_CONTROL = 256, OPTION_POPULATE };
 
 /* Return: whether it is an address, and not one too many. */
-static bool add_control(struct arguments *arguments, const char *text)
+static bool add_control(struct server_options *options, const char *text)
 {
-        if (arguments->n_control < CONFIG_CONTROL_MAX &&
-            endpoint_parse_listen(text, &arguments->control[arguments->n_control]) == 0) {
-                arguments->n_control++;
+        if (options->n_control < CONFIG_CONTROL_MAX &&
+            endpoint_parse_listen(text, &options->control[options->n_control]) == 0) {
+                options->n_control++;
                 return true;
         }
         (void)fprintf(stderr,
@@ -79,11 +77,11 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
                         arguments->config = optarg;
                         break;
                 case OPTION_CONTROL:
-                        if (!add_control(arguments, optarg))
+                        if (!add_control(&arguments->server, optarg))
                                 return EX_USAGE;
                         break;
                 case OPTION_POPULATE:
-                        arguments->populate = optarg;
+                        arguments->server.populate = optarg;
                         break;
                 case 't':
                         arguments->check = true;
@@ -197,18 +195,11 @@ static int load(const char *path, struct config **out)
 static int get_config(const struct arguments *arguments, struct config **out)
 {
         bool without_file = !arguments->config && !arguments->check &&
-                            (arguments->n_control || arguments->populate);
-        struct config *config;
-        int r = without_file
-                        ? make_default(&config)
-                        : load(arguments->config ? arguments->config : DEFAULT_CONFIG, &config);
+                            (arguments->server.n_control || arguments->server.populate);
 
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < arguments->n_control && config->n_control < CONFIG_CONTROL_MAX; i++)
-                config->control[config->n_control++] = arguments->control[i];
-        *out = config;
-        return 0;
+        if (without_file)
+                return make_default(out);
+        return load(arguments->config ? arguments->config : DEFAULT_CONFIG, out);
 }
 
 /*
@@ -246,8 +237,8 @@ int main(int argc, char **argv)
         r = get_config(&arguments, &config);
         if (r < 0)
                 return r == -EINVAL ? EX_CONFIG : EX_OSERR;
-        status = arguments.check ? check_modes(config->path)
-                                 : server_run(config, arguments.populate);
+        status =
+                arguments.check ? check_modes(config->path) : server_run(config, &arguments.server);
         config_unref(config);
         libevent_global_shutdown();
         log_end();

@@ -38,6 +38,8 @@ struct server {
         struct notify *notify;
         struct serving serving;
         struct controlled controlled;
+        const struct server_options *options;
+        struct config *started; /* what was read at the start; a reference */
         struct signals *signals;
         struct event *log;      /* readable: write the waiting log lines again */
         struct timer watchdog;  /* ask the workers whether they are alive */
@@ -252,7 +254,9 @@ static void on_worker_failed(void *arg)
 
 static void set_connection_limit(struct server *s, const struct config *config)
 {
-        size_t most = capacity_max_connections(config, listeners_count(s->serving.listeners),
+        size_t most = capacity_max_connections(config,
+                                               listeners_count(s->serving.listeners) +
+                                                       controlled_descriptors(&s->controlled),
                                                workers_count_loops(&s->workers));
 
         if (config->max_connections && config->max_connections <= most)
@@ -280,6 +284,9 @@ static void log_restart_needed(const struct server *s, const struct config *conf
                           "there %s %zu worker%s until selectd is restarted, then %zu",
                           s->workers.n == 1 ? "is" : "are", s->workers.n, plural(s->workers.n),
                           workers_wanted(config));
+        if (!controlled_is_same(s->started, config))
+                log_write(LOG_RESTART_NEEDED, NULL,
+                          "control stays as it was until selectd is restarted");
 }
 
 int server_apply(struct server *s, struct config *config, struct apply_wait *wait, char *why)
@@ -295,7 +302,6 @@ int server_apply(struct server *s, struct config *config, struct apply_wait *wai
         r = serving_apply(&s->serving, config, wait, why);
         if (r < 0)
                 return r;
-        log_restart_needed(s, config);
         log_set_level(config->log_level);
         budget_set_max(&s->budget, capacity_max_held_bytes(config));
         set_connection_limit(s, config);
@@ -315,7 +321,10 @@ static int apply_reloaded(void *arg, struct config *config, struct apply_wait *w
                 (void)snprintf(why, SERVING_WHY_SIZE, "%s", strerrordesc_np(-r));
                 return r;
         }
-        return server_apply(s, merged, wait, why);
+        r = server_apply(s, merged, wait, why);
+        if (r == 0)
+                log_restart_needed(s, config);
+        return r;
 }
 
 static void send_ready(const struct server *s)
@@ -467,39 +476,58 @@ static int server_prepare(struct server *s, const struct config *config)
         return r;
 }
 
-/* Adds the proxies of a file to a configuration that is not in force yet. @populate: NULL: none.
- * Return: 0; see control_load(). */
-static int add_proxies(struct server *s, const char *populate, struct config *config,
-                       struct config **out, char *why)
+/* Makes the control interface, if there is to be one. Return: 0; -ENOMEM. */
+static int start_control(struct server *s, const struct config *config, char *why)
 {
-        if (populate)
-                return control_load(s->controlled.control, populate, config, out, why);
+        int r;
+
+        if (!config->n_control && !s->options->n_control && !s->options->populate)
+                return 0;
+        r = controlled_init(&s->controlled, s->loop, s, &s->serving);
+        if (r < 0)
+                (void)snprintf(why, SERVING_WHY_SIZE, "%s", strerrordesc_np(-r));
+        return r;
+}
+
+/* Adds the proxies that the command line asks for to a configuration that is not in force yet.
+ * Return: 0; see control_load(). */
+static int add_proxies(struct server *s, struct config *config, struct config **out, char *why)
+{
+        if (s->options->populate)
+                return control_load(s->controlled.control, s->options->populate, config, out, why);
         *out = config_ref(config);
         return 0;
 }
 
-/* Opens the sockets of the services, and those of the control interface if there is one. */
+/* Opens the sockets of the services and of the control interface. */
 static int open_sockets(struct server *s, struct config *config, char *why)
 {
+        const struct server_options *options = s->options;
         int r = server_apply(s, config, NULL, why);
 
-        return r < 0 ? r : controlled_listen(&s->controlled, config, why);
+        if (r == 0)
+                r = controlled_listen(&s->controlled, config->control, config->n_control,
+                                      &config->control_access, why);
+        if (r == 0)
+                r = controlled_listen(&s->controlled, options->control, options->n_control,
+                                      &config->control_access, why);
+        if (r == 0)
+                set_connection_limit(s, config); /* there are more descriptors in use now */
+        return r;
 }
 
 /* Return: an exit status. */
-static int server_listen(struct server *s, struct config *file, const char *populate)
+static int server_listen(struct server *s, struct config *file)
 {
         _cleanup_(config_unrefp) struct config *config = NULL;
         char why[SERVING_WHY_SIZE];
         int status = EX_OSERR, r;
 
         r = serving_init(&s->serving, s->loop, &s->workers, &listeners_events, s, why);
-        if (r == 0 && (file->n_control || populate)) {
-                r = controlled_init(&s->controlled, s->loop, s, &s->serving);
-                (void)snprintf(why, sizeof(why), "%s", r < 0 ? strerrordesc_np(-r) : "");
-        }
+        if (r == 0)
+                r = start_control(s, file, why);
         if (r == 0) {
-                r = add_proxies(s, populate, file, &config, why);
+                r = add_proxies(s, file, &config, why);
                 status = r == -EINVAL || r == -ENOENT ? EX_CONFIG : EX_OSERR;
         }
         if (r == 0) {
@@ -570,16 +598,21 @@ static void server_deinit(struct server *s)
         gate_free(s->gate);
         notify_free(s->notify);
         loop_free(s->loop);
+        config_unref(s->started);
 }
 
-int server_run(struct config *config, const char *populate)
+int server_run(struct config *config, const struct server_options *options)
 {
-        struct server s = { .backend = config->backend };
+        struct server s = {
+                .backend = config->backend,
+                .options = options,
+                .started = config_ref(config),
+        };
         int status = EX_OSERR;
 
         log_set_level(config->log_level);
         if (server_prepare(&s, config) == 0)
-                status = server_listen(&s, config, populate);
+                status = server_listen(&s, config);
         if (status == EX_OK)
                 status = server_serve(&s);
         server_deinit(&s);

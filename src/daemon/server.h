@@ -10,17 +10,24 @@
 
 struct server;
 
+/* What the command line adds to the configuration. */
+struct server_options {
+        const char *populate; /* a JSON file of proxies to make, see control_load(); NULL: none */
+        struct address control[CONFIG_CONTROL_MAX]; /* more addresses of the control interface */
+        size_t n_control;
+};
+
 /**
  * server_run() - serve until told to stop; to be called after signals_hold()
  * @config:   the caller keeps its reference until this returns
- * @populate: a JSON file of proxies to make at the start, see control_load(); NULL: none
+ * @options:  outlives the call
  *
  * Raises the descriptor limit as far as the system allows. Logs every failure.
  *
  * Return: the process's exit status: 0; EX_OSERR (71): the system refused something; EX_CONFIG
  * (78): the configuration does not fit the sockets that were passed.
  */
-int server_run(struct config *config, const char *populate);
+int server_run(struct config *config, const struct server_options *options);
 
 /**
  * server_apply() - put a configuration into force; see serving_apply()

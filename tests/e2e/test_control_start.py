@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from harness import Daemon, Upstream, answer, echo, free_port, run_selectd
+from harness import Daemon, Upstream, answer, config, echo, free_port, local, run_selectd
 from harness.control import Control
 
 
@@ -59,6 +59,24 @@ def test_a_bad_file(tmp_path, text, words):
         path.write_text(text)
     status, _, err = run_selectd("--control", "127.0.0.1:0", "--populate", path)
     assert status == 78 and f"{path}: " in err and words in err
+
+
+def test_a_change_needs_a_restart():
+    port = free_port()
+    with Daemon(config(control=local(port))) as daemon:
+        daemon.reload(config(control=local(port)))
+        assert not daemon.lines("until selectd is restarted")
+        daemon.reload(config())
+        assert daemon.lines("^control stays as it was until selectd is restarted")
+        Control(daemon).create()
+        assert len(daemon.lines("until selectd is restarted")) == 1
+
+
+def test_the_file_and_the_option_add_up(tmp_path):
+    with Daemon(config(control="127.0.0.1:0"), args=["--control", f"unix:{tmp_path}/c"]) as daemon:
+        assert Control(daemon).ask("GET", "/proxies").status == 200
+        assert Control(daemon, 1).address == f"unix:{tmp_path}/c"
+        assert Control(daemon, 1).ask("GET", "/proxies").status == 200
 
 
 def test_an_address_that_is_taken():
