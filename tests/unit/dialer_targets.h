@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Upstreams for the tests of the dialer: sockets on loopback addresses and in the test's directory,
- * and names that are looked up by a getaddrinfo(3) of the test's own. A connect(2) of its own can
- * connect a socket to itself. To be included by one file of a program.
+ * and names. This file replaces getaddrinfo(3), so that it knows the names, and connect(2), so that
+ * a socket can be connected to itself.
  */
 #pragma once
 
@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-/* In place of the C library's */
+/* Replaced functions of the C library */
 
 /* "two" has two addresses, 127.0.0.2 and 127.0.0.1; "own" has the latter. */
 static struct sockaddr_in known[2] = {
@@ -30,7 +30,7 @@ static struct addrinfo both[2] = {
         { .ai_addr = (struct sockaddr *)&known[1], .ai_addrlen = sizeof(known[1]) },
 };
 
-/* Names other than these two are unknown. Addresses are read by the C library. */
+/* Knows these two names only. The C library's function reads numeric addresses. */
 int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                 struct addrinfo **out)
 {
@@ -56,7 +56,7 @@ void freeaddrinfo(struct addrinfo *found)
                 real(found);
 }
 
-/* Whether the next socket connects to itself, which Linux chooses now and then. */
+/* Whether the next socket is connected to itself. By chance, Linux does so now and then. */
 static bool to_itself;
 
 int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
@@ -79,7 +79,7 @@ struct target {
         int fd;
 };
 
-/* A port of 127.0.0.1 where nobody listens, and that nobody else can get. */
+/* A port of 127.0.0.1 on which nobody listens, and which no other process can get. */
 static inline struct target refusing(void)
 {
         struct sockaddr_in address = { .sin_family = AF_INET,
@@ -103,7 +103,7 @@ static inline struct target listening(void)
         return target;
 }
 
-/* The same port of another host. */
+/* Keeps the port, and replaces the host. */
 static inline void rename_host(struct target *target, const char *host)
 {
         char name[sizeof(target->name)];
@@ -112,7 +112,7 @@ static inline void rename_host(struct target *target, const char *host)
         memcpy(target->name, name, sizeof(name));
 }
 
-/* A unix socket in the directory that listens. Its backlog has room for @backlog + 1 clients. */
+/* A unix socket that listens in the test's directory. Its backlog holds @backlog + 1 clients. */
 static inline struct target at_path(int backlog)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "sock" };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dialer: the order in which upstreams and their addresses are tried, how long each try and the
- * whole may take, what the owner is told, and that a dialer that is freed leaves nothing behind.
+ * The dialer: in which order it tries upstreams and their addresses, how long each try and all of
+ * them may take, and what it reports to its owner. A dialer that is freed leaves nothing behind.
  */
 #include "config.h"
 #include "dialer.h"
@@ -20,7 +20,7 @@ static struct dialers dialers;
 static struct config *config;
 static struct service *service;
 
-/* A dialer, and what it has told. */
+/* A dialer, and what it has reported. */
 struct client {
         struct dialer *dialer;
         unsigned tries_failed, waits, ends;
@@ -28,7 +28,7 @@ struct client {
         char names[8][128];
         int fd; /* -1: not connected */
         int error;
-        char name[128]; /* of the upstream that was reached, or was tried last */
+        char name[128]; /* the upstream that was reached, or else the last one that was tried */
 };
 
 static void on_try_failed(void *arg, int error, const char *name)
@@ -49,7 +49,7 @@ static void on_waiting(void *arg)
         c->waits++;
 }
 
-/* The last call: the dialer is freed, as an owner may. */
+/* The last call. It frees the dialer, which an owner may do. */
 static void end(struct client *c, int fd, int error, const char *name)
 {
         assert_non_null(c->dialer); /* dialer_new() has returned */
@@ -78,7 +78,7 @@ static const struct dialer_events events = {
         .on_failed = on_failed,
 };
 
-/* Loads a configuration of one relay. @names: of its upstreams, up to NULL; @more: settings. */
+/* Loads a configuration of one relay. @names: its upstreams, up to NULL; @more: further keys. */
 static void load_relay(const char *listen, const char *more, const char *const names[])
 {
         char text[1024];
@@ -119,7 +119,7 @@ static void expect_failed_try(const struct client *c, unsigned i, int error, con
         assert_string_equal(c->names[i], name);
 }
 
-/* The client is connected to this upstream: a byte arrives there. */
+/* Checks that the client is connected to this upstream: a byte arrives there. */
 static void expect_connected(struct client *c, const struct target *target)
 {
         char byte = 0;
@@ -224,7 +224,8 @@ static void addresses_of_a_name(void **state)
         assert_int_equal(close(target.fd) | close(other.fd), 0);
 }
 
-/* No upstream can be reached: the owner is told of each try, and at the end of the last one. */
+/* No upstream can be reached. The dialer reports each failure, and at the end the last one again.
+ */
 static void all_fail(void **state)
 {
         struct target refused = refusing();
@@ -349,7 +350,7 @@ static void connect_delay(void **state)
         assert_int_equal(close(target.fd), 0);
 }
 
-/* Upstreams are tried again, and one that begins to listen is reached. */
+/* Upstreams are tried again, and one that begins to listen meanwhile is reached. */
 static void connect_wait(void **state)
 {
         struct target first = refusing(), second = refusing();
@@ -362,7 +363,7 @@ static void connect_wait(void **state)
         assert_int_equal(c.tries_failed, 2);
         assert_int_equal(listen(second.fd, 1), 0);
         expect_connected(&c, &second);
-        assert_int_equal(c.tries_failed, 3); /* the first upstream once more */
+        assert_int_equal(c.tries_failed, 3); /* the first upstream was tried again */
         expect_failed_try(&c, 2, -ECONNREFUSED, first.name);
         assert_int_equal(close(first.fd) | close(second.fd), 0);
 }
@@ -400,8 +401,7 @@ static void max_dialing(void **state)
                 clients[i].dialer = dialer_free(clients[i].dialer);
 }
 
-/* A dialer that is freed tells nothing more, and holds no descriptor, whatever it was waiting for.
- */
+/* Frees a dialer while it waits. It makes no further call, and no descriptor stays open. */
 static void expect_freed(const char *setting, const char *upstream, bool has_waited)
 {
         unsigned before = count_descriptors();
@@ -423,7 +423,7 @@ static void freed(void **state)
         struct target listens = listening(), refuses = refusing();
 
         (void)state;
-        expect_freed("", listens.name, false); /* waits for the socket, which is connected */
+        expect_freed("", listens.name, false); /* waits for the socket */
         expect_freed("connect_delay = \"10ms\";", listens.name, true);
         expect_freed("connect_wait = 3600;", refuses.name, true); /* waits for the next retry */
         expect_freed("", "own:1", false);                         /* waits for the name */

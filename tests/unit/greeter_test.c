@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The greeter: a header is taken off the front of a client's stream, however it arrives, and not a
- * byte more; everything else that may come instead is told to the owner.
+ * The greeter takes a header off the front of a client's stream, however the header arrives, and
+ * not a byte more. It reports to its owner what comes instead of a header.
  */
 #include "greeter.h"
 #include "turning.h"
@@ -12,14 +12,14 @@
 #define HEADER  "PROXY TCP4 192.0.2.1 192.0.2.2 4242 443\r\n"
 #define PAYLOAD "what the client says"
 
-/* A client, its greeter, and what the greeter has told. */
+/* A client, its greeter, and what the greeter has reported. */
 struct greeted {
         struct greeter *greeter;
         int client, server; /* the two ends of the connection */
         unsigned told;
         int error;
         struct proxy_header header;
-        bool frees; /* the greeter, in its callback */
+        bool frees; /* whether on_done() frees the greeter */
 };
 
 static void on_done(void *arg, int error, const struct proxy_header *header)
@@ -52,7 +52,7 @@ static void say(const struct greeted *g, const void *data, size_t n)
         assert_int_equal(send(g->client, data, n, MSG_NOSIGNAL), n);
 }
 
-/* How many bytes the server's socket holds that nobody has taken. */
+/* Return: how many bytes the server's socket has received that nobody has read. */
 static size_t untaken(const struct greeted *g)
 {
         int n = 0;
@@ -61,7 +61,7 @@ static size_t untaken(const struct greeted *g)
         return (size_t)n;
 }
 
-/* Frees the greeter. The socket is still open, for it is the caller's. */
+/* Frees the greeter, which leaves the socket open, and closes both ends. */
 static void close_connection(struct greeted *g)
 {
         g->greeter = greeter_free(g->greeter);
@@ -93,7 +93,7 @@ static void expect_payload(const struct greeted *g)
         assert_memory_equal(data, PAYLOAD, strlen(PAYLOAD));
 }
 
-/* A greeter that has told its owner says nothing more, whatever the client does. */
+/* A greeter calls its owner once, whatever the client does later. */
 static void expect_silence(struct greeted *g)
 {
         (void)send(g->client, "x", 1, MSG_NOSIGNAL);
@@ -101,7 +101,8 @@ static void expect_silence(struct greeted *g)
         assert_int_equal(g->told, 1);
 }
 
-/* The header is there before the greeter. The owner is not told before greeter_new() returns. */
+/* The header has arrived before the greeter is made. on_done() is not called within greeter_new().
+ */
 static void header_and_payload_at_once(void **state)
 {
         struct greeted g;
@@ -132,7 +133,7 @@ static void byte_by_byte(void **state)
         greet(&g);
         for (size_t i = 0; i < last; i++) {
                 say(&g, &HEADER[i], 1);
-                turn_until(untaken(&g) == 0); /* or the loop would spin */
+                turn_until(untaken(&g) == 0); /* otherwise the loop would spin */
                 assert_int_equal(g.told, 0);
         }
         say(&g, &(HEADER PAYLOAD)[last], 1 + strlen(PAYLOAD));
@@ -142,7 +143,7 @@ static void byte_by_byte(void **state)
         close_connection(&g);
 }
 
-/* The longest header that is accepted: one with a TLV that fills it up. */
+/* The longest header that is accepted. A TLV fills it up. */
 static void longest_header(void **state)
 {
         static uint8_t data[PROXY_PARSE_MAX + sizeof(PAYLOAD)] =
@@ -194,7 +195,7 @@ static void no_header(void **state)
         }
 }
 
-/* The client ends or resets its stream: before the header, and within it. */
+/* The client ends or resets its stream, before the header or within it. */
 static void client_leaves(void **state)
 {
         static const struct linger reset = { .l_onoff = 1 };
@@ -228,7 +229,7 @@ static void client_leaves(void **state)
         }
 }
 
-/* A greeter that is freed says nothing, and what has not been taken stays in the socket. */
+/* A greeter that is freed calls nobody, and unread bytes stay in the socket. */
 static void freed_before_the_header(void **state)
 {
         struct greeted g;
@@ -246,7 +247,7 @@ static void freed_before_the_header(void **state)
         assert_null(greeter_free(NULL));
 }
 
-/* Fires a whole GREETER_TIMEOUT_USEC after the slow client's byte. */
+/* Fires GREETER_TIMEOUT_USEC after the slow client's byte. */
 static struct timer marker;
 static const struct greeted *slow_client;
 static bool marked, told_before;
@@ -259,8 +260,8 @@ static void on_marker(struct timer *timer)
 }
 
 /*
- * The time is for the whole header: a byte that comes late does not begin it anew. A header that
- * was there in time counts, even if the loop looks at it late.
+ * The time-out covers the whole header: a byte does not extend it. A header that arrived in time is
+ * accepted, even if the loop reads it late.
  */
 static void too_slow(void **state)
 {

@@ -14,10 +14,10 @@
 
 static struct listeners *listeners;
 static struct registry registry;
-static struct config *config; /* that was applied last */
+static struct config *config; /* applied last */
 static char why[LISTENERS_WHY_SIZE];
 
-/* Clients that were accepted, and the service of the last one. */
+/* The number of clients that were accepted, and the service of the last one. */
 static unsigned n_accepted, n_retired;
 static char accepted_by[64];
 static struct address accepted_peer;
@@ -46,7 +46,7 @@ static const struct listeners_events events = { .on_accept = on_accept, .on_reti
 
 /* Configurations */
 
-/* Return: a configuration of these services, the text of "services". */
+/* Return: a configuration with this text in its group "services". */
 static inline struct config *load(const char *services)
 {
         struct config *loaded = NULL;
@@ -119,6 +119,14 @@ static inline unsigned only_port(void)
         return (unsigned)strtoul(colon + 1, NULL, 10);
 }
 
+/* Applies a configuration of one service, "a", on a port of 127.0.0.1 that the system chooses.
+ * Return: the port. */
+static inline unsigned listen_anywhere(void)
+{
+        apply("a = { listen = \"127.0.0.1:0\"; };");
+        return only_port();
+}
+
 /* Clients */
 
 /* Return: a socket that is connected to @host at a port; -1: refused. */
@@ -152,7 +160,7 @@ static inline void expect_refused(unsigned port)
         assert_int_equal(try_to_connect_to("127.0.0.1", port), -1);
 }
 
-/* One more client is accepted, by this service. */
+/* Checks that one more client is accepted, by this service. */
 static inline void expect_accepted(unsigned before, const char *service)
 {
         turn_until(n_accepted > before);

@@ -4,7 +4,7 @@
 
 #include <systemd/sd-daemon.h>
 
-/* A listening socket as descriptor @fd of this process, as systemd passes it. Return: its port. */
+/* Opens a listening socket as descriptor @fd, where systemd would pass it. Return: its port. */
 static unsigned pass_socket(int fd)
 {
         int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -21,7 +21,7 @@ static unsigned pass_socket(int fd)
         return address_port(&address);
 }
 
-/* Says that @n descriptors were passed. Their numbers are free: no loop has been made yet. */
+/* Sets the environment as systemd does when it passes @n descriptors. */
 static void pass(const char *n, const char *names)
 {
         char pid[16];
@@ -40,7 +40,7 @@ static void passed_socket(void **state)
 
         pass("1", "a");
         assert_int_equal(start(state), 0);
-        assert_null(getenv("LISTEN_FDS")); /* no child takes them for its own */
+        assert_null(getenv("LISTEN_FDS")); /* so that no child process takes them */
 
         other = load("b = { listen = \"127.0.0.1:0\"; }; c = { listen = \"127.0.0.1:0\"; };");
         assert_int_equal(listeners_match(listeners, other, why), -EINVAL);
@@ -52,7 +52,8 @@ static void passed_socket(void **state)
         expect_described("a on 127.0.0.1:%u, b on unix:%s/sock", passed, test_directory);
         expect_served(passed, "a");
 
-        assert_int_equal(listeners_retire(listeners), 1); /* b's; systemd keeps the other open */
+        assert_int_equal(listeners_retire(listeners),
+                         1); /* the other one is open in systemd too, and stays */
         expect_served(passed, "a");
 }
 
@@ -87,7 +88,7 @@ static void passed_rubbish(void **state)
         assert_int_equal(close(pair[1]), 0);
 }
 
-/* Each test makes its loop after it has passed sockets: their numbers must be free. */
+/* A test passes its sockets before it makes the loop, which would take their numbers. */
 #define PASSED_TEST(name) cmocka_unit_test_teardown(name, stop)
 
 int main(void)

@@ -41,8 +41,7 @@ static void what_is_in_both_stays(void **state)
         int client;
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        port = only_port();
+        port = listen_anywhere();
         client = connect_to(port);
         apply("b = { listen = \"unix:%s/sock\"; }; a = { listen = \"127.0.0.1:0\"; };",
               test_directory);
@@ -53,15 +52,14 @@ static void what_is_in_both_stays(void **state)
         assert_int_equal(n_retired, 0);
 }
 
-/* The address passes to another service, without a moment in which nobody listens. */
+/* Another service takes over the address, and somebody listens at every moment. */
 static void renamed_service(void **state)
 {
         unsigned port;
         int client;
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        port = only_port();
+        port = listen_anywhere();
         apply("a = { listen = \"127.0.0.1:%u\"; };", port);
         client = connect_to(port);
         apply("b = { listen = \"127.0.0.1:%u\"; };", port);
@@ -70,7 +68,8 @@ static void renamed_service(void **state)
         assert_int_equal(close(client), 0);
 }
 
-/* Nobody new can connect, but who has connected is accepted; the socket is closed a while later. */
+/* New clients are refused, those that have connected are accepted, and the socket is closed later.
+ */
 static void what_is_left_out_is_retired(void **state)
 {
         uint64_t began;
@@ -78,8 +77,7 @@ static void what_is_left_out_is_retired(void **state)
         int client;
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        port = only_port();
+        port = listen_anywhere();
         client = connect_to(port);
         began = now_usec();
         apply("b = { listen = \"unix:%s/sock\"; };", test_directory);
@@ -100,8 +98,7 @@ static void disabled_service(void **state)
         unsigned port;
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        port = only_port();
+        port = listen_anywhere();
         for (int i = 0; i < 2; i++) {
                 char services[64];
 
@@ -117,7 +114,7 @@ static void disabled_service(void **state)
         }
 }
 
-/* Each retired socket is closed in its own time. */
+/* Each retired socket is closed LISTENER_RETIRE_USEC after it was retired. */
 static void retired_one_after_the_other(void **state)
 {
         (void)state;
@@ -134,9 +131,8 @@ static void retired_one_after_the_other(void **state)
 }
 
 /*
- * A client that is in the middle of connecting is a client: here one that holds back the last
- * packet of its handshake (TCP_QUICKACK off), for 200 ms at most, until there are data to go with
- * it.
+ * A client whose handshake is not finished is accepted too. Without TCP_QUICKACK, the client delays
+ * the last packet of the handshake by up to 200 ms, to send it with its first data.
  */
 static void a_handshake_is_finished(void **state)
 {
@@ -156,15 +152,14 @@ static void a_handshake_is_finished(void **state)
         assert_int_equal(close(client), 0);
 }
 
-/* A narrow address stays open for its clients when a wider one takes its place, and the reverse. */
+/* Clients of 127.0.0.1 are served while the service changes to the wildcard address, and back. */
 static void wider_and_narrower(void **state)
 {
         unsigned port;
         int client;
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        port = only_port();
+        port = listen_anywhere();
         apply("a = { listen = \"127.0.0.1:%u\"; };", port);
         assert_int_equal(try_to_connect_to("127.0.0.2", port), -1);
         client = connect_to(port);
@@ -178,7 +173,7 @@ static void wider_and_narrower(void **state)
         assert_int_equal(try_to_connect_to("127.0.0.2", port), -1);
 }
 
-/* An address that cannot be had: the error names it, and everything is as it was. */
+/* An address is in use: the error names it, and all sockets are as before. */
 static void failure_changes_nothing(void **state)
 {
         char before[LISTENERS_TEXT_SIZE], services[1024], expected[256];
@@ -199,8 +194,7 @@ static void failure_changes_nothing(void **state)
         assert_int_equal(address_of_socket(other, &address), 0);
         busy = address_port(&address);
 
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        port = only_port();
+        port = listen_anywhere();
         (void)snprintf(before, sizeof(before), "%s", described());
         descriptors = count_descriptors();
         (void)snprintf(services, sizeof(services),
@@ -217,14 +211,13 @@ static void failure_changes_nothing(void **state)
         assert_int_equal(close(other), 0);
 }
 
-/* Connects a client while no descriptor is left to accept it with. Return: its socket. */
+/* Connects a client that cannot be accepted, because no descriptor is left. Return: its socket. */
 static int connect_without_descriptors(void)
 {
         struct rlimit before, none;
         int client, least;
 
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        client = connect_to(only_port());
+        client = connect_to(listen_anywhere());
         least = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
         assert_int_equal(close(least), 0);
         assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -236,19 +229,19 @@ static int connect_without_descriptors(void)
         return client;
 }
 
-/* With no descriptor left, clients wait until a connection has ended. */
+/* Without a free descriptor, clients wait until listeners_resume() is called. */
 static void no_descriptors(void **state)
 {
         int client = connect_without_descriptors();
 
         (void)state;
         listeners_resume(listeners);
-        turn_a_while(); /* less than the second after which it would try again by itself */
+        turn_a_while(); /* shorter than the second after which accepting is tried again anyway */
         assert_int_equal(n_accepted, 1);
         assert_int_equal(close(client), 0);
 }
 
-/* Nobody says that a descriptor is free again: accepting is tried anyway. */
+/* Accepting is tried again after a second, even without a call of listeners_resume(). */
 static void tries_again(void **state)
 {
         int client = connect_without_descriptors();
@@ -258,15 +251,14 @@ static void tries_again(void **state)
         assert_int_equal(close(client), 0);
 }
 
-/* For a stop: nobody new can connect, and who has connected is accepted at once. */
+/* For a stop, clients that have connected are accepted, and new ones are refused. */
 static void retire_all(void **state)
 {
         unsigned port;
         int clients[3];
 
         (void)state;
-        apply("a = { listen = \"127.0.0.1:0\"; };");
-        port = only_port();
+        port = listen_anywhere();
         for (size_t i = 0; i < ELEMENTS(clients); i++)
                 clients[i] = connect_to(port);
         listeners_accept_pending(listeners);
@@ -277,7 +269,7 @@ static void retire_all(void **state)
                 assert_int_equal(close(clients[i]), 0);
 }
 
-/* A text that would be too long ends in the number of sockets that it does not name. */
+/* A text that does not fit ends with the number of sockets that it leaves out. */
 static void many_sockets(void **state)
 {
         char services[4096];
