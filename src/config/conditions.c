@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conditions, and the names of faults. */
 #include "conditions.h"
-#include "bucket.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,7 +29,7 @@ bool conditions_equal(const struct conditions *a, const struct conditions *b)
 {
         return a->version == b->version && a->latency_usec == b->latency_usec &&
                a->jitter_usec == b->jitter_usec && a->rate == b->rate &&
-               a->burst_bytes == b->burst_bytes && !a->shared == !b->shared &&
+               a->burst_bytes == b->burst_bytes && a->shared == b->shared &&
                a->slice_bytes == b->slice_bytes &&
                a->slice_variation_bytes == b->slice_variation_bytes &&
                a->slice_delay_usec == b->slice_delay_usec && a->limit_bytes == b->limit_bytes &&
@@ -50,19 +49,14 @@ int condition_list_copy(const struct condition_list *from, struct condition_list
 
         if (from->n && !groups)
                 return -ENOMEM;
-        for (size_t i = 0; i < from->n; i++) {
+        for (size_t i = 0; i < from->n; i++)
                 groups[i] = from->groups[i];
-                if (groups[i].shared)
-                        bucket_ref(groups[i].shared);
-        }
         *out = (struct condition_list){ .groups = groups, .n = from->n };
         return 0;
 }
 
 void condition_list_deinit(struct condition_list *list)
 {
-        for (size_t i = 0; i < list->n; i++)
-                bucket_unref(list->groups[i].shared);
         free(list->groups);
         *list = (struct condition_list){ 0 };
 }

@@ -39,9 +39,8 @@ struct conditions {
         char name[CONDITIONS_NAME_SIZE]; /* any bytes; "": the group has no name */
         uint64_t version;                /* another number: the group is drawn anew */
         uint64_t latency_usec, jitter_usec;
-        uint64_t rate;         /* bytes a second, or unlimited; 0: nothing moves */
-        uint64_t burst_bytes;  /* or auto; 0: each chunk waits until its own bytes are paid for */
-        struct bucket *shared; /* by all connections of the service; NULL: each has its own */
+        uint64_t rate;        /* bytes a second, or unlimited; 0: nothing moves */
+        uint64_t burst_bytes; /* or auto; 0: each chunk waits until its own bytes are paid for */
         uint64_t slice_bytes, slice_variation_bytes, slice_delay_usec;
         uint64_t limit_bytes;                         /* or never */
         uint64_t stall_after_bytes, stall_after_usec; /* or never; at least one of them is */
@@ -52,6 +51,7 @@ struct conditions {
         uint64_t close_delay_usec;
         double drop_new;    /* share of connections, 0 to 1 */
         double probability; /* share of connections that the group applies to, 0 to 1 */
+        bool shared;        /* all connections of the service have the rate together */
         bool discard;       /* what comes is thrown away */
 };
 

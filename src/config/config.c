@@ -7,7 +7,6 @@
  */
 #include "config.h"
 #include "address_index.h"
-#include "bucket.h"
 #include "check.h"
 #include "keys.h"
 #include "reader.h"
@@ -264,31 +263,4 @@ int config_without(const struct config *base, const char *name, struct config **
         *out = config;
         config = NULL;
         return 0;
-}
-
-static void inherit(struct condition_list *list, const struct condition_list *older)
-{
-        for (size_t i = 0; i < list->n; i++) {
-                struct conditions *group = &list->groups[i];
-                const struct conditions *same = condition_list_find(older, group->name);
-
-                if (!group->shared || !same || !same->shared || group->rate != same->rate ||
-                    group->burst_bytes != same->burst_bytes)
-                        continue;
-                bucket_unref(group->shared);
-                group->shared = bucket_ref(same->shared);
-        }
-}
-
-void config_inherit(struct config *config, const struct config *older)
-{
-        for (size_t i = 0; i < config->n_services; i++) {
-                struct service_config *service = config->services[i];
-                const struct service_config *same = config_find_service(older, service->name);
-
-                if (!same || same == service)
-                        continue;
-                for (size_t d = 0; d < DIRECTIONS; d++)
-                        inherit(&service->conditions[d], &same->conditions[d]);
-        }
 }

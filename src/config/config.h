@@ -101,13 +101,5 @@ static inline void config_unrefp(struct config **config)
         config_unref(*config);
 }
 
-/**
- * config_inherit() - take over shared buckets whose rate is the same from an older configuration
- *
- * To be called before @config is used. Otherwise each reload would give every service another
- * burst.
- */
-void config_inherit(struct config *config, const struct config *older);
-
 /* Return: the service with this name; NULL: there is none. */
 struct service_config *config_find_service(const struct config *config, const char *name);

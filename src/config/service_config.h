@@ -50,8 +50,8 @@ struct service_config {
         uint64_t connect_wait_usec;
         uint64_t connect_delay_usec;
         uint64_t max_dialing; /* clients that wait for an upstream at once; 0: no limit */
-        struct condition_list conditions[DIRECTIONS]; /* a shared bucket is the configuration's */
-        uint64_t hold_bytes;                          /* that may be delayed in each direction */
+        struct condition_list conditions[DIRECTIONS];
+        uint64_t hold_bytes;  /* that may be delayed in each direction */
         uint64_t send_proxy;  /* version of the PROXY header that upstreams are sent; 0: none */
         uint64_t quota_bytes; /* of a hub: bytes that may wait for one member */
         bool proxy_accept;    /* clients begin with a PROXY header */

@@ -4,7 +4,6 @@
  */
 #include "values.h"
 #include "address_index.h"
-#include "bucket.h"
 #include "quantity.h"
 
 #include <errno.h>
@@ -132,16 +131,6 @@ void read_name(struct reader *r, const struct key *key, config_setting_t *settin
                 memcpy(out, text, n + 1);
         else
                 reader_report_value(r, setting, key->legal);
-}
-
-void read_shared(struct reader *r, const struct key *key, config_setting_t *setting, void *out)
-{
-        struct conditions *conditions = out;
-        bool shared = false;
-
-        read_bool(r, key, setting, &shared);
-        if (shared && bucket_new(&conditions->shared) < 0)
-                r->no_memory = true;
 }
 
 /* Return: the index of the setting's string in @words; -1: it is none of them, and reported. */

@@ -25,7 +25,7 @@ key_read_fn read_log_level, read_backend, read_mode, read_proxy_protocol;
 key_read_fn read_name;
 
 /* These store several members of struct config, or struct conditions. */
-key_read_fn read_seed, read_shared, read_stall_after;
+key_read_fn read_seed, read_stall_after;
 
 /* An octal mode, and a group of this system: members of a struct socket_access. */
 key_read_fn read_socket_mode, read_socket_group;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "managed.h"
-#include "bucket.h"
 #include "endpoint.h"
 #include "escape.h"
 
@@ -155,14 +154,9 @@ static int set_groups(struct managed *managed, const struct managed *from, enum 
         groups.groups = calloc(old->n + managed->toxics.n + 1, sizeof(*groups.groups));
         if (!groups.groups)
                 return -ENOMEM;
-        for (size_t i = 0; i < old->n; i++) {
-                if (toxic_list_find(&from->toxics, old->groups[i].name))
-                        continue;
-                groups.groups[n] = old->groups[i];
-                if (groups.groups[n].shared)
-                        bucket_ref(groups.groups[n].shared);
-                n++;
-        }
+        for (size_t i = 0; i < old->n; i++)
+                if (!toxic_list_find(&from->toxics, old->groups[i].name))
+                        groups.groups[n++] = old->groups[i];
         for (size_t i = 0; i < managed->toxics.n; i++)
                 if (managed->toxics.toxics[i]->direction == direction)
                         toxic_to_group(managed->toxics.toxics[i], &groups.groups[n++]);

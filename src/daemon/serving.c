@@ -97,8 +97,6 @@ int serving_apply(struct serving *serving, struct config *config, struct apply_w
                 registry_prune(&serving->registry, serving->config);
                 return r;
         }
-        if (serving->config)
-                config_inherit(config, serving->config);
         change_services(serving, config);
         generation = workers_apply(serving->workers, config);
         config_ref(config);

@@ -16,6 +16,16 @@ static uint64_t most(uint64_t a, uint64_t b)
         return a > b ? a : b;
 }
 
+static size_t count(const struct fates *fates)
+{
+        return fates ? fates->n : 0;
+}
+
+static void fates_freep(struct fates **fates)
+{
+        fates_free(*fates);
+}
+
 /* Drawing */
 
 /* Return: a number for the name and version of a group; 0: neither is set (FNV-1a, without its
@@ -59,11 +69,6 @@ static bool is_same_stall(const struct conditions *a, const struct conditions *b
                a->stall_after_usec == b->stall_after_usec && a->stall_for_usec == b->stall_for_usec;
 }
 
-static size_t count(const struct fates *fates)
-{
-        return fates ? fates->n : 0;
-}
-
 static const struct fate *find(const struct fates *fates, const char *name)
 {
         for (size_t i = 0; i < count(fates); i++)
@@ -100,32 +105,39 @@ static void go_on(struct fate *fate, const struct fate_origin *origin, const str
                 place_stall(fate, origin);
 }
 
+/* Return: 0; -ENOMEM. */
+static int make(struct fate *fate, const struct conditions *group, const struct fate_origin *origin,
+                const struct fates *before)
+{
+        const struct fate *same = find(before, group->name);
+
+        fate->group = group;
+        if (same)
+                go_on(fate, origin, same);
+        else
+                begin(fate, origin);
+        return group->shared ? origin->take_bucket(origin->arg, group, &fate->bucket) : 0;
+}
+
 int fates_new(const struct condition_list *groups, const struct fate_origin *origin,
               const struct fates *before, struct fates **out)
 {
-        struct fates *fates;
+        _cleanup_(fates_freep) struct fates *fates = NULL;
 
-        if (groups->n == 0) {
-                *out = NULL;
-                return 0;
+        if (groups->n > 0) {
+                fates = calloc(1, sizeof(*fates) + groups->n * sizeof(fates->list[0]));
+                if (!fates)
+                        return -ENOMEM;
+                fates->n = groups->n;
         }
-        fates = calloc(1, sizeof(*fates) + groups->n * sizeof(fates->list[0]));
-        if (!fates)
-                return -ENOMEM;
-        fates->n = groups->n;
         for (size_t i = 0; i < groups->n; i++) {
-                struct fate *fate = &fates->list[i];
-                const struct fate *same = find(before, groups->groups[i].name);
+                int r = make(&fates->list[i], &groups->groups[i], origin, before);
 
-                fate->group = &groups->groups[i];
-                if (same)
-                        go_on(fate, origin, same);
-                else
-                        begin(fate, origin);
-                if (fate->group->shared)
-                        fate->bucket = bucket_ref(fate->group->shared);
+                if (r < 0)
+                        return r;
         }
         *out = fates;
+        fates = NULL;
         return 0;
 }
 

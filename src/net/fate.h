@@ -44,6 +44,12 @@ struct fate_origin {
         enum direction direction;
         uint64_t now_usec;
         uint64_t passed_bytes; /* in this direction, so far */
+        /*
+         * Finds the bucket that all connections share for the rate of a group.
+         * @out: set to the bucket, with a reference. Return: 0; -ENOMEM.
+         */
+        int (*take_bucket)(void *arg, const struct conditions *group, struct bucket **out);
+        void *arg;
 };
 
 /**

@@ -119,31 +119,66 @@ static enum direction direction_to(const struct side *side)
         return side == &side->connection->client ? TO_CLIENT : TO_UPSTREAM;
 }
 
-/* Draws the fates of all groups that come into force at @now_usec. Return: 0; -ENOMEM. */
-static int draw(const struct connection *c, uint64_t now_usec, struct fates **out)
+/* What fates of one direction of a connection are drawn from. */
+struct draw {
+        const struct connection *connection;
+        enum direction direction;
+};
+
+static int take_bucket(void *arg, const struct conditions *group, struct bucket **out)
 {
-        struct fate_origin origins[DIRECTIONS];
+        const struct draw *draw = arg;
+        const struct bucket_key key = {
+                .group = group->name,
+                .direction = draw->direction,
+                .rate = group->rate,
+                .burst_bytes = group->burst_bytes,
+        };
+
+        return service_take_bucket(draw->connection->shard->service, &key, out);
+}
+
+/* Return: bytes that have passed in @direction so far. */
+static uint64_t passed_bytes(const struct connection *c, enum direction direction)
+{
+        for (unsigned i = 0; c->started && i < c->n_sides; i++)
+                if (direction_to(c->sides[i]) == direction)
+                        return link_passed(&c->sides[i]->link);
+        return 0;
+}
+
+/* Draws the fates of one direction. Groups that are new come into force at @now_usec. */
+static int draw_direction(const struct connection *c, enum direction direction, uint64_t now_usec,
+                          struct fates **out)
+{
+        struct draw draw = { c, direction };
+        const struct fate_origin origin = {
+                .seed = c->seed,
+                .connection = c->id,
+                .direction = direction,
+                .now_usec = now_usec,
+                .passed_bytes = passed_bytes(c, direction),
+                .take_bucket = take_bucket,
+                .arg = &draw,
+        };
+
+        return fates_new(&c->config->conditions[direction], &origin, c->faults.fates[direction],
+                         out);
+}
+
+/* Draws the fates of both directions. Return: 0; -ENOMEM. */
+static int draw_all(const struct connection *c, uint64_t now_usec, struct fates **out)
+{
         struct fates *fates[DIRECTIONS] = { NULL };
         int r = 0;
 
-        for (enum direction d = 0; d < DIRECTIONS; d++)
-                origins[d] = (struct fate_origin){
-                        .seed = c->seed,
-                        .connection = c->id,
-                        .direction = d,
-                        .now_usec = now_usec,
-                };
-        for (unsigned i = 0; c->started && i < c->n_sides; i++)
-                origins[direction_to(c->sides[i])].passed_bytes = link_passed(&c->sides[i]->link);
         for (enum direction d = 0; d < DIRECTIONS && r == 0; d++)
-                r = fates_new(&c->config->conditions[d], &origins[d], c->faults.fates[d],
-                              &fates[d]);
-        if (r < 0) {
+                r = draw_direction(c, d, now_usec, &fates[d]);
+        if (r < 0)
                 free_fates(fates);
-                return r;
-        }
-        memcpy(out, fates, sizeof(fates));
-        return 0;
+        else
+                memcpy(out, fates, sizeof(fates));
+        return r;
 }
 
 static bool is_dropped(const struct faults *faults)
@@ -156,7 +191,7 @@ static bool is_dropped(const struct faults *faults)
 
 int faults_begin(struct connection *c)
 {
-        int r = draw(c, c->began_usec, c->faults.fates);
+        int r = draw_all(c, c->began_usec, c->faults.fates);
 
         if (r < 0)
                 return r;
@@ -199,7 +234,7 @@ int faults_change(struct connection *c)
         int r;
 
         memcpy(before, c->faults.fates, sizeof(before));
-        r = draw(c, now_usec(), c->faults.fates);
+        r = draw_all(c, now_usec(), c->faults.fates);
         if (r < 0)
                 return r;
         r = faults_play(c);

@@ -130,7 +130,7 @@ void service_end_dialing(struct service *service)
 
 static bool is_same(const struct bucket_key *a, const struct bucket_key *b)
 {
-        return a->to_client == b->to_client && a->rate == b->rate &&
+        return a->direction == b->direction && a->rate == b->rate &&
                a->burst_bytes == b->burst_bytes && strcmp(a->group, b->group) == 0;
 }
 

@@ -93,7 +93,7 @@ void service_end_dialing(struct service *service);
 /* Connections that agree in all of these share a bucket. */
 struct bucket_key {
         const char *group; /* the name of the group of conditions */
-        bool to_client;
+        enum direction direction;
         uint64_t rate, burst_bytes;
 };
 

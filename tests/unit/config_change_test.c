@@ -136,7 +136,7 @@ static void copies_are_whole(void **state)
         assert_int_equal(again->conditions[TO_CLIENT].n, 2);
         assert_string_equal(again->conditions[TO_CLIENT].groups[0].name, "slow");
         assert_int_equal(again->conditions[TO_CLIENT].groups[1].rate, 1000);
-        assert_non_null(again->conditions[TO_CLIENT].groups[1].shared);
+        assert_true(again->conditions[TO_CLIENT].groups[1].shared);
         assert_int_equal(again->conditions[TO_UPSTREAM].n, 0);
         service_config_unref(again);
 }

@@ -102,7 +102,7 @@ static void shares(void **state)
         }
 }
 
-/* Each direction of each service has its own conditions, and its own shared bucket. */
+/* Each direction of each service has its own conditions. */
 static void both_ways(void **state)
 {
         const struct service_config *service;
@@ -129,10 +129,9 @@ static void both_ways(void **state)
         assert_int_equal(to_client->jitter_usec, 0);
         assert_int_equal(to_upstream->latency_usec, 0);
         assert_int_equal(to_upstream->jitter_usec, 2 * USEC_PER_SEC);
-        assert_non_null(to_client->shared);
-        assert_non_null(to_upstream->shared);
-        assert_ptr_not_equal(to_client->shared, to_upstream->shared);
-        assert_null(config->services[1]->conditions[TO_CLIENT].groups->shared);
+        assert_true(to_client->shared);
+        assert_true(to_upstream->shared);
+        assert_false(config->services[1]->conditions[TO_CLIENT].groups->shared);
         assert_int_equal(config->services[1]->conditions[TO_CLIENT].groups->rate, 10);
         assert_int_equal(config->services[1]->hold_bytes, 1 << 30);
         assert_false(conditions_shape(config->services[2]->conditions[TO_CLIENT].groups));

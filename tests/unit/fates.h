@@ -11,6 +11,17 @@
 /* The most groups. */
 #define GROUPS_MAX 4
 
+/* The bucket of groups with a shared rate; a test sets it. */
+static struct bucket *shared_bucket;
+
+static inline int take_shared_bucket(void *arg, const struct conditions *group, struct bucket **out)
+{
+        (void)arg;
+        (void)group;
+        *out = bucket_ref(shared_bucket);
+        return 0;
+}
+
 /**
  * redraw() - draw the fates of @n groups
  * @fates: the fates until now, or NULL; replaced
@@ -24,9 +35,11 @@ static inline struct fates *redraw(struct fates **fates, const struct conditions
         static struct conditions copies[2][GROUPS_MAX];
         static unsigned calls;
         const struct condition_list list = { .groups = copies[calls++ % 2], .n = n };
-        const struct fate_origin origin = {
-                .seed = 42, .direction = TO_CLIENT, .now_usec = now, .passed_bytes = passed_bytes
-        };
+        const struct fate_origin origin = { .seed = 42,
+                                            .direction = TO_CLIENT,
+                                            .now_usec = now,
+                                            .passed_bytes = passed_bytes,
+                                            .take_bucket = take_shared_bucket };
         struct fates *before = *fates;
 
         assert_in_range(n, 0, GROUPS_MAX);

@@ -52,9 +52,10 @@ static void dialing(void **state)
 
 /* Shared buckets */
 
-static struct bucket *take(const char *group, bool to_client, uint64_t rate, uint64_t burst)
+static struct bucket *take(const char *group, enum direction direction, uint64_t rate,
+                           uint64_t burst)
 {
-        const struct bucket_key key = { group, to_client, rate, burst };
+        const struct bucket_key key = { group, direction, rate, burst };
         struct bucket *bucket = NULL;
 
         assert_int_equal(service_take_bucket(service, &key, &bucket), 0);
@@ -63,12 +64,13 @@ static struct bucket *take(const char *group, bool to_client, uint64_t rate, uin
 
 static void equal_keys(void **state)
 {
-        struct bucket *one = take("a", true, 1000, 100), *same = take("a", true, 1000, 100);
+        struct bucket *one = take("a", TO_CLIENT, 1000, 100),
+                      *same = take("a", TO_CLIENT, 1000, 100);
         struct bucket *others[] = {
-                take("b", true, 1000, 100),
-                take("a", false, 1000, 100),
-                take("a", true, 1001, 100),
-                take("a", true, 1000, 101),
+                take("b", TO_CLIENT, 1000, 100),
+                take("a", TO_UPSTREAM, 1000, 100),
+                take("a", TO_CLIENT, 1001, 100),
+                take("a", TO_CLIENT, 1000, 101),
         };
 
         (void)state;
@@ -86,14 +88,14 @@ static void equal_keys(void **state)
 /* A client that comes after all others have left gets no second burst. */
 static void empty_buckets_are_kept(void **state)
 {
-        struct bucket *bucket = take("", true, 1, 1);
+        struct bucket *bucket = take("", TO_CLIENT, 1, 1);
         uint64_t now = now_usec();
 
         (void)state;
         assert_int_equal(bucket_reserve(bucket, now, 1, 1, 1), now);
         bucket_unref(bucket);
-        bucket_unref(take("", false, 1, 1)); /* looks for buckets to free */
-        bucket = take("", true, 1, 1);
+        bucket_unref(take("", TO_UPSTREAM, 1, 1)); /* looks for buckets to free */
+        bucket = take("", TO_CLIENT, 1, 1);
         assert_int_equal(bucket_reserve(bucket, now, 1, 1, 1), now + USEC_PER_SEC);
         bucket_unref(bucket);
 }
@@ -101,7 +103,7 @@ static void empty_buckets_are_kept(void **state)
 /* The service may go first: a shaper holds its bucket only. */
 static void buckets_outlive_the_service(void **state)
 {
-        struct bucket *bucket = take("", true, 1, 1);
+        struct bucket *bucket = take("", TO_CLIENT, 1, 1);
         uint64_t now = now_usec();
 
         (void)state;
@@ -115,7 +117,7 @@ static void buckets_outlive_the_service(void **state)
 
 static void *take_and_return(void *arg)
 {
-        const struct bucket_key key = { "", true, 1000, 100 };
+        const struct bucket_key key = { "", TO_CLIENT, 1000, 100 };
 
         for (int i = 0; i < TURNS; i++) {
                 struct bucket *bucket = NULL;

@@ -87,8 +87,8 @@ static void draw_ends(struct conditions *c)
 
 static bool with_ends; /* the groups may discard, and may end the connection */
 
-/* Draws a group, but for its name. @bucket: the bucket to share, if the group shares one. */
-static void draw_group(struct conditions *c, struct bucket *bucket)
+/* Draws a group, but for its name. */
+static void draw_group(struct conditions *c)
 {
         char name[sizeof(c->name)];
 
@@ -106,7 +106,7 @@ static void draw_group(struct conditions *c, struct bucket *bucket)
         if (random() % 4 == 0) {
                 c->rate = 1000000; /* the same for all that share the bucket */
                 c->burst_bytes = 5000;
-                c->shared = bucket;
+                c->shared = true;
         }
         c->slice_bytes = maybe(0, 1, 2000);
         c->slice_variation_bytes = c->slice_bytes ? random_between(0, c->slice_bytes - 1) : 0;
@@ -121,7 +121,7 @@ static void draw_group(struct conditions *c, struct bucket *bucket)
  * Draws the shaping. Each further group is kept, left out, put back or changed. @first: nothing is
  * kept from the life before.
  */
-static void draw(struct bucket *bucket, bool first)
+static void draw(bool first)
 {
         static struct conditions others[MODEL_GROUPS - 1] = {
                 { .name = "a" },
@@ -132,11 +132,11 @@ static void draw(struct bucket *bucket, bool first)
         shaping.send_delay_usec = maybe(0, 1, 1000);
         shaping.hold_bytes = random_between(1, 20000);
         if (first || random() % 2)
-                draw_group(&conditions, bucket);
+                draw_group(&conditions);
         n_more = 0;
         for (size_t i = 0; i < ELEMENTS(others); i++) {
                 if (first || random() % 4 == 0)
-                        draw_group(&others[i], bucket);
+                        draw_group(&others[i]);
                 if (random() % 3)
                         more[n_more++] = others[i];
         }
@@ -159,17 +159,17 @@ static void let_time_pass(void)
 }
 
 /* Runs one shaper from its beginning to its end, with @steps random steps: put, change or wait. */
-static void random_life(struct bucket *bucket, size_t steps)
+static void random_life(size_t steps)
 {
         conditions = conditions_none;
         with_ends = random() % 2;
-        draw(bucket, true);
+        draw(true);
         renew();
         for (size_t i = 0; i < steps && !model.over; i++) {
                 for (size_t chunks = random_between(0, 3); chunks > 0; chunks--)
                         put(random_between(1, random() % 8 ? 3000 : LOOP_SCRATCH_BYTES));
                 if (random() % 10 == 0) {
-                        draw(bucket, false);
+                        draw(false);
                         set();
                 }
                 let_time_pass();
@@ -189,10 +189,8 @@ static unsigned random_lives(size_t lives, size_t steps)
         unsigned faults = 0;
 
         for (size_t i = 0; i < lives; i++) {
-                struct bucket *bucket;
-
-                assert_int_equal(bucket_new(&bucket), 0);
-                random_life(bucket, steps);
+                assert_int_equal(bucket_new(&shared_bucket), 0);
+                random_life(steps);
                 faults |= shaper_faults(shaper);
                 if (!model.over) {
                         set_none();
@@ -200,7 +198,7 @@ static unsigned random_lives(size_t lives, size_t steps)
                         assert_int_equal(model.out_bytes, model.in_bytes);
                         assert_true(end_usec > 0);
                 }
-                bucket_unref(bucket);
+                shared_bucket = bucket_unref(shared_bucket);
         }
         return faults;
 }

@@ -211,7 +211,8 @@ static void on_member_due(void *arg)
 
 static void make_members(void)
 {
-        assert_int_equal(bucket_new(&conditions.shared), 0);
+        conditions.shared = true;
+        assert_int_equal(bucket_new(&shared_bucket), 0);
         fates_free(draw_fates(stopped_usec));
         for (size_t i = 0; i < MEMBERS; i++) {
                 members[i] = (struct member){ 0 };
@@ -219,7 +220,7 @@ static void make_members(void)
                                             &members[i].shaper),
                                  0);
         }
-        bucket_unref(conditions.shared); /* the fates have a reference */
+        shared_bucket = bucket_unref(shared_bucket); /* the fates have a reference */
 }
 
 static void free_members(void)
