@@ -209,7 +209,7 @@ def test_populate(control):
     assert [*everything] == ["kept", "moved", "new", "other"] and everything["other"] == other
     again = control.expect(201, "POST", "/populate", items)["proxies"]
     assert again[:2] == got.value["proxies"][:2]
-    assert again[2]["listen"] != got.value["proxies"][2]["listen"]  # port 0 always differs
+    assert again[2]["listen"] != got.value["proxies"][2]["listen"]  # port 0 is another address
 
 
 def test_populate_checks_all_first(control):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The control interface: HTTP as clients of all kinds speak it, and what is kept out."""
+"""The control interface: HTTP from clients of all kinds, and refused requests."""
 import json
 import re
 import socket
@@ -23,7 +23,7 @@ def control(daemon):
 
 
 def exchange(control, data):
-    """Sends bytes and the end of the stream, and returns all that comes back."""
+    """Sends bytes and the end of the stream. Returns everything that comes back."""
     with control.raw() as sock:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)

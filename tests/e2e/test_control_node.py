@@ -16,7 +16,7 @@ INSTALLED = pathlib.Path(os.environ["BUILD_DIR"], "tests-node")
 
 @pytest.fixture(scope="module")
 def client():
-    """The script, beside the client that the lock file names, which is installed once for a build tree."""
+    """The script, beside the client of the lock file, which is installed once for each build tree."""
     for program in ("node", "npm"):
         if not shutil.which(program):
             cannot_run(f"{program} is not installed")

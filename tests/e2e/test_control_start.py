@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A server for test suites, which --control and --populate make without a configuration file."""
+"""A server for test suites, made by --control and --populate without a configuration file."""
 import json
 
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What each toxic does to a connection, and when it takes effect and ends."""
+"""The effect of each toxic on a connection, and when it begins and ends."""
 import contextlib
 import socket
 import time
@@ -8,12 +8,12 @@ import pytest
 from harness import EARLY, Server, Upstream, answer, echo, in_time, pattern, recv_exactly, recv_until_eof
 from harness.control import Control, controlled
 
-LATE = 0.05  # seconds; a busy machine may add more now and then, see in_time()
+LATE = 0.05  # seconds; a busy machine may add more sometimes, see in_time()
 
 
 @pytest.fixture
 def line(backend):
-    """A proxy in front of a server that the test plays."""
+    """A proxy in front of a server that the test plays itself."""
     with Server() as server, controlled(backend) as daemon:
         control = Control(daemon)
         control.create(upstream=server.address)
@@ -26,13 +26,13 @@ class Line:
 
     @contextlib.contextmanager
     def open(self):
-        """Both ends of a connection: the client's, the server's."""
+        """Both ends of a connection: the client's and the server's."""
         with self.control.dial() as client, self.server.accept() as served:
             yield client, served
 
 
 def expect_delay(measure, delay):
-    """Expects something to take as long, never less, and rarely more."""
+    """Expects an action to take this time: never less, and rarely more."""
     def once():
         took = measure()
         assert took >= delay - EARLY
@@ -48,7 +48,7 @@ def one_way(sender, receiver, data=b"0123456789"):
 
 
 def silent(sock, seconds=0.1):
-    """Whether nothing comes for a moment."""
+    """Whether nothing arrives for a moment."""
     sock.settimeout(seconds)
     try:
         return not sock.recv(1)
@@ -120,7 +120,7 @@ def test_a_cut_line(line):
         line.control.remove("bandwidth_upstream")
         assert recv_exactly(client, 4) == b"down" and recv_exactly(server, 2) == b"up"
         line.control.add("bandwidth", rate=0)
-        server.shutdown(socket.SHUT_WR)  # nothing is held, so the end passes
+        server.shutdown(socket.SHUT_WR)  # nothing is held, so the end of the stream passes
         assert recv_until_eof(client) == b""
 
 
@@ -261,7 +261,7 @@ def test_a_share_of_connections(line):
 
 
 def test_a_toxic_goes_while_the_client_does_not_read(line):
-    """Its removal is answered at once, and no byte is lost."""
+    """The removal is answered at once, and no byte is lost."""
     data = pattern(8 << 20)
     with line.open() as (client, server):
         line.control.add("latency", latency=20)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests of the control interface: the first line of the input is a path, the rest a body. The
- * body is read as all that a body can be. What is accepted is written, and read once more.
+ * Requests of the control interface. The first line of the input is a path, and the rest is a body,
+ * which is read as every kind of body. Accepted values are written and read back.
  */
 #include "change.h"
 #include "changes.h"
@@ -20,7 +20,7 @@ static void read_path(const char *text)
         path_deinit(&path);
 }
 
-/* A toxic that was accepted is the same after it was written and read, and gives a legal group. */
+/* An accepted toxic is written and read back unchanged, and makes a legal group. */
 static void check_toxic(const struct toxic *toxic)
 {
         _cleanup_(toxic_unrefp) struct toxic *again = NULL, *found = NULL;

@@ -25,7 +25,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Answer:
-    """What came back: the status, the headers, and the body as bytes and as a value if it is JSON."""
+    """An answer: the status, the headers, and the body as bytes, and as a value if it is JSON."""
 
     def __init__(self, response):
         self.status, self.headers, self.body = response.status, response.headers, response.read()
@@ -39,7 +39,7 @@ class Answer:
 
 
 class Control:
-    """Asks a daemon for changes. Each request has a connection of its own."""
+    """Sends requests to a daemon. Each request has a connection of its own."""
 
     def __init__(self, daemon, i=0):
         self.address = [re.search(r"listening on (\S+)", line)[1]
@@ -57,7 +57,7 @@ class Control:
             connection.close()
 
     def expect(self, status, method, path, body=None, **headers):
-        """Asks, and returns the value of an answer with this status."""
+        """Sends a request. Returns the value of the answer, which must have this status."""
         answer = self.ask(method, path, body, **headers)
         assert answer.status == status, answer
         return answer.value
@@ -87,12 +87,12 @@ class Control:
         return connect(self.expect(200, "GET", f"/proxies/{quote(name, safe='')}")["listen"])
 
     def raw(self):
-        """A connection for bytes that are no decent request."""
+        """A connection for bytes that are not a well-formed request."""
         return connect(self.address)
 
 
 def controlled(backend, **pairs):
-    """A daemon with a control interface, and an echo in its file."""
+    """A daemon with a control interface, and an echo in its configuration file."""
     return Daemon(config(backend=backend, control="127.0.0.1:0", **pairs))
 
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Addresses: of listeners, of which each must be free, and of upstreams.
- */
+/* Addresses of services, which must not overlap, and of upstreams. */
 #include "config_fixture.h"
 
 static void addresses(void **state)
@@ -132,7 +130,7 @@ static void control(void **state)
                               "conf:1: services is missing, expected a group of at least one "
                               "service\n");
         expect_mistakes(TOP("control_mode = \"0600\";"),
-                        "conf:3: control_mode: goes with control, which is missing\n");
+                        "conf:3: control_mode: needs control, which is missing\n");
 }
 
 /* Paths in messages are escaped. */

@@ -64,7 +64,7 @@ static void replace(void **state)
         assert_true(changed->log_payload);
         assert_int_equal(changed->seed, 7);
         assert_int_equal(changed->max_connections, 9);
-        config_unref(base); /* what is shared lives on */
+        config_unref(base); /* the shared services stay */
         assert_string_equal(changed->services[2]->name, "b");
         assert_int_equal(changed->services[1]->backlog, 6);
         config_unref(changed);
@@ -113,7 +113,7 @@ static void leave_out(void **state)
         config_unref(none);
 }
 
-/* A copy owns all that its pointers lead to. */
+/* A copy owns everything that its pointers lead to. */
 static void copies_are_whole(void **state)
 {
         struct config *base = load_three();
@@ -141,7 +141,7 @@ static void copies_are_whole(void **state)
         service_config_unref(again);
 }
 
-/* What is made without a file has the values that a file leaves at their defaults. */
+/* A configuration without a file has the same defaults as one from a file. */
 static void defaults(void **state)
 {
         struct config *config = NULL, *loaded = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conditions: what each key takes, what is refused, and which keys need another key or another
- * mode.
+ * Conditions: the legal values of each key, refused values, and keys that need another key or
+ * another mode.
  */
 #include "config_fixture.h"
 
@@ -137,7 +137,7 @@ static void both_ways(void **state)
         assert_false(conditions_shape(config->services[2]->conditions[TO_CLIENT].groups));
 }
 
-/* A list of groups keeps the order of the file; a group needs no name, but a name is its own. */
+/* A list of groups keeps the order of the file. A name is optional and unique. */
 static void groups(void **state)
 {
         char text[CONDITIONS_NAME_SIZE + 256], longest[CONDITIONS_NAME_SIZE];
@@ -173,7 +173,7 @@ static void groups(void **state)
         assert_string_equal(to_client()->name, longest);
 }
 
-/* A mistake in a group of a list names the group by its place. */
+/* A mistake in a group of a list has the index of the group. */
 static void groups_apart(void **state)
 {
         (void)state;

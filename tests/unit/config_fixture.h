@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the configuration share: the legal values as messages state them, files with
- * one setting in them, and one configuration at a time, which is loaded from such a file.
+ * Common parts of the configuration's tests: the legal values in messages, files with one setting,
+ * and one configuration at a time that is loaded from such a file.
  */
 #pragma once
 
@@ -59,7 +59,7 @@
 /* The same, with these conditions. */
 #define TO_CLIENT(conditions) IN_SERVICE("to_client = { " conditions " };")
 
-static struct config *config; /* that was loaded last; NULL: it had mistakes */
+static struct config *config; /* the one that was loaded last; NULL: it had mistakes */
 
 static inline int load(const char *path)
 {

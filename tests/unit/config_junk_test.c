@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Junk instead of a configuration: refused with few reports and in little time, and nothing
- * crashes.
+ * Junk instead of a configuration: it is refused with few reports and in little time, without a
+ * crash.
  */
 #include "config_fixture.h"
 #include "source.h"
@@ -19,10 +19,10 @@
 /* Reports of mistakes: the first thousand, and that there are more. */
 #define REPORTS_MAX 1001
 
-/* What the smallest file needs: the defaults are read like a file. */
+/* The look-ups for the smallest file: defaults are read like a file. */
 #define LOOKUPS_MIN 300
 
-/* Fills @out with @n bytes of @pattern over and over. */
+/* Fills @out with @n bytes of the repeated @pattern. */
 static void repeat(char *out, size_t n, const char *pattern)
 {
         size_t length = strlen(pattern);
@@ -32,8 +32,8 @@ static void repeat(char *out, size_t n, const char *pattern)
 }
 
 /*
- * How many settings were looked at: a measure of the work that does not depend on the machine. Both
- * functions replace libconfig's, also for calls from within libconfig.
+ * The number of settings that were looked up, which measures the work independently of the machine.
+ * Both functions replace libconfig's, also for calls from within libconfig.
  */
 static size_t n_lookups;
 
@@ -59,8 +59,8 @@ config_setting_t *config_setting_get_member(const config_setting_t *setting, con
 }
 
 /*
- * Junk is refused, with few reports, and with one look-up a byte at most, besides libconfig's own:
- * its parser compares each name with all names before it.
+ * Junk is refused with few reports, and with at most one look-up for each byte, besides libconfig's
+ * own: its parser compares each name with all names before it.
  */
 static void expect_junk(const char *what, const char *data, size_t n)
 {
@@ -163,7 +163,7 @@ static void many_settings(void **state)
 
 static void random_junk(void **state)
 {
-        /* of tokens, so that the parser gets further than with bytes */
+        /* tokens get further in the parser than random bytes */
         static const char *const tokens[] = {
                 "a",         "services", "=",           "{",        "}",
                 "[",         "]",        "(",           ")",        ";",
@@ -200,7 +200,7 @@ static void random_junk(void **state)
         }
 }
 
-/* A good file with one byte changed: an error or a configuration, and no crash. */
+/* A good file with one changed byte gives an error or a configuration, and no crash. */
 static void mutations(void **state)
 {
         char *text = read_text(SOURCE_DIR "/conf/selectd.conf");

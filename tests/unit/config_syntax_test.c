@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that cannot be read or parsed: reported alone, for other mistakes are not known then.
+ * Files that cannot be read or parsed are reported alone, because their other mistakes are not
+ * known.
  */
 #include "config_fixture.h"
 

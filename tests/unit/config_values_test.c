@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Settings that are one value: what each key takes, and what is refused, with the legal values.
- */
+/* Settings with one value: the legal values of each key, and refused values. */
 #include "config_fixture.h"
 
 static void words(void **state)
@@ -35,7 +33,7 @@ static void numbers(void **state)
                 { "1", USEC_PER_SEC },
                 { "0.25", 250000 },
                 { ".000001", 1 },
-                { "1.001", 1001000 }, /* as doubles multiply, a little less */
+                { "1.001", 1001000 }, /* multiplied as a double, it would be a little less */
                 { "1e-3", 1000 },
                 { "0.3333333333333", 333333 },
                 { "\"1min 30s\"", 90 * USEC_PER_SEC },
@@ -88,7 +86,7 @@ static void services(void **state)
         assert_null(config_find_service(config, ""));
 }
 
-/* A seed that is set is kept; without one, each load draws another. */
+/* A seed in the file is kept. Without one, each load draws a new seed. */
 static void seed(void **state)
 {
         uint64_t other;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control interface in front of a server that only takes configurations: which configurations
- * it makes, in which steps, and what it answers.
+ * The control interface with a server that only accepts configurations: the configurations that it
+ * makes, its steps, and its answers.
  */
 #include "config.h"
 #include "control.h"
@@ -10,14 +10,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
-#define SYSTEM_PORT 40000 /* that the server would get for port 0 */
+#define SYSTEM_PORT 40000 /* the port that the system chooses for port 0 */
 
 static struct control *control;
 static struct address address; /* of the control interface */
 static struct config *force;
 static struct loop_task applied;
-static char steps[1024];       /* what was applied: "+a" enabled, "-a" disabled, "!a" removed */
-static const char *unbindable; /* a service that can't listen */
+static char steps[1024];       /* the applied steps: "+a" enabled, "-a" disabled, "!a" removed */
+static const char *unbindable; /* a service that cannot listen */
 
 static const struct config *target_config(void *arg)
 {
@@ -31,7 +31,7 @@ static void on_applied(struct loop_task *task)
         control_applied(control);
 }
 
-/* Writes down how a service differs between two configurations. */
+/* Records how a service differs between two configurations. */
 static void note_difference(const struct config *config)
 {
         size_t n = strlen(steps);
@@ -293,7 +293,7 @@ static void test_populate(void **state)
         expect_steps("-a -a ");
 }
 
-/* Changes that are asked for at the same time are made one after the other. */
+/* Changes that are requested at the same time are made one after the other. */
 static void test_many_at_once(void **state)
 {
         int fds[20];
@@ -313,7 +313,7 @@ static void test_many_at_once(void **state)
                 (void)answer_of(fds[i], 200);
 }
 
-/* A reload keeps what was made here, and takes the services of the file back. */
+/* A reload keeps services that were made by requests, and resets those of the file. */
 static void test_reload(void **state)
 {
         struct service_config *service;
@@ -388,7 +388,7 @@ static void test_routes(void **state)
                "{\"error\":\"missing required field: upstream\",\"status\":400}\n");
 }
 
-/* Names are any text. Those of services are printable. */
+/* Names of proxies are any text. Names of services are printable. */
 static void test_names(void **state)
 {
         (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests of web pages are kept out, those of programs are not. */
+/* Requests of web pages are refused, and those of programs are not. */
 #include "guard.h"
 #include "unit.h"
 

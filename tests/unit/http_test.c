@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The HTTP server: what it gives to its user, and what it spares its user. */
+/* The HTTP server: requests and answers, and clients that misbehave. */
 #include "http.h"
 #include "turning.h"
 
@@ -12,7 +12,7 @@
 
 static struct http *http;
 static struct sockaddr_in address;
-static struct http_request *waiting; /* for its answer */
+static struct http_request *waiting; /* the request that waits for its answer */
 static bool answer_later;
 static size_t n_requests;
 
@@ -89,7 +89,7 @@ static void send_text(int fd, const char *text)
         assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-/* What a client has received so far. */
+/* The bytes that a client has received so far. */
 struct received {
         char text[4096];
         size_t n;
@@ -197,7 +197,7 @@ static void test_expectation(void **state)
         close(fd);
 }
 
-/* The answer arrives although the client goes on to send. */
+/* The answer arrives although the client keeps sending. */
 static void test_long_bodies(void **state)
 {
         static const char *const requests[] = {
@@ -252,7 +252,7 @@ static void test_longest_body(void **state)
         close(fd);
 }
 
-/* A byte now and then does not prolong the time that a request may take. */
+/* A byte from time to time does not extend the deadline of a request. */
 static void test_dribbling(void **state)
 {
         static const char *const starts[] = {
@@ -315,7 +315,7 @@ static void test_late_answers(void **state)
         answer(waiting);
         turn_until(receives(fd, &received, "GET /2"));
         assert_non_null(strstr(received.text, "GET /1"));
-        /* The client goes before it gets its answer. */
+        /* The client leaves before it gets its answer. */
         waiting = NULL;
         answer_later = true;
         send_text(fd, "GET /4 HTTP/1.1\r\n\r\n");
@@ -324,7 +324,7 @@ static void test_late_answers(void **state)
         turn_a_while();
         answer(waiting);
         turn_a_while();
-        /* The server goes before it has answered. */
+        /* The server is freed before it has answered. */
         waiting = NULL;
         send_text(other, "GET /5 HTTP/1.1\r\n\r\n");
         turn_until(waiting);
@@ -355,7 +355,7 @@ static void test_many_idle_clients(void **state)
                 close(fds[i]);
 }
 
-/* While all are busy, a new client waits. */
+/* While all clients are busy, a new one waits. */
 static void test_many_busy_clients(void **state)
 {
         struct received received = { 0 };

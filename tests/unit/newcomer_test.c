@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Newcomers settle once, within their time, however many there are and whoever leaves. */
+/* Newcomers settle once and in time, however many there are and whichever leave. */
 #include "newcomer.h"
 #include "turning.h"
 
@@ -7,7 +7,7 @@
 
 static struct newcomer some[MANY];
 static unsigned n_settled;
-static struct newcomer *last;    /* that settled */
+static struct newcomer *last;    /* the last one that settled */
 static struct newcomer *leaving; /* leaves when another one settles; NULL: none */
 
 static void on_settle(struct newcomer *newcomer)
@@ -71,7 +71,7 @@ static void leave(void **state)
         join(&some[0]);
         join(&some[1]);
         newcomer_leave(&some[0]);
-        newcomer_leave(&some[0]); /* does nothing */
+        newcomer_leave(&some[0]); /* has no effect */
         turn_until(n_settled);
         assert_ptr_equal(last, &some[1]);
         turn_for(2 * SETTLE_USEC);
@@ -81,7 +81,7 @@ static void leave(void **state)
         assert_ptr_equal(last, &some[0]);
 }
 
-/* One that settles may make another one leave, and may join again. */
+/* A newcomer that settles may make another one leave, and may join again. */
 static void leave_meanwhile(void **state)
 {
         (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The living service: what its clients share over all workers, and the counting of what happens. */
+/* A service at run time: what its clients share over all workers, and its counters. */
 #include "counter.h"
 #include "service.h"
 #include "timer.h"
@@ -100,7 +100,7 @@ static void empty_buckets_are_kept(void **state)
         bucket_unref(bucket);
 }
 
-/* The service may go first: a shaper holds its bucket only. */
+/* The service may be freed first: a shaper holds only its bucket. */
 static void buckets_outlive_the_service(void **state)
 {
         struct bucket *bucket = take("", TO_CLIENT, 1, 1);
@@ -143,7 +143,7 @@ static void threads(void **state)
         for (size_t i = 0; i < THREADS; i++)
                 assert_int_equal(pthread_join(list[i], NULL), 0);
         assert_true(service_is_unused(service));
-        assert_true(service_begin_dialing(service, 1)); /* nobody is counted still */
+        assert_true(service_begin_dialing(service, 1)); /* no client is still counted */
 }
 
 /* Counters */
@@ -163,7 +163,7 @@ static void *count(void *arg)
         return NULL;
 }
 
-/* No number that another thread reads goes down, or beyond what has been counted. */
+/* No counter that another thread reads ever goes down, or exceeds the real count. */
 static void read_meanwhile(void)
 {
         struct counters before = { 0 }, now;
@@ -205,7 +205,7 @@ static void counting(void **state)
         assert_int_equal(sum.upstream.sent, 0);
 }
 
-/* Two workers never write to one line of the cache. */
+/* Two workers never write to the same cache line. */
 static void cache_lines(void **state)
 {
         (void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is served: services are made, changed, disabled, enabled and removed by serving_apply(),
- * with their sockets, workers and connections, and a failure changes nothing.
+ * Serving: serving_apply() makes, changes, disables, enables and removes services with their
+ * sockets, workers and connections, and a failure changes nothing.
  */
 #include "mistakes.h"
 #include "serving.h"
@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-static const char *n_workers; /* of the tests that run now */
+static const char *n_workers; /* for the tests that run now */
 
 static struct workers workers;
 static struct serving serving;
@@ -65,7 +65,7 @@ static void on_failed(void *arg)
 static const struct listeners_events listeners_events = { on_accept, on_retired };
 static const struct worker_events worker_events = { on_ended, on_refused, on_applied, on_failed };
 
-/* Somebody who waits */
+/* A wait */
 
 static unsigned n_waited;
 
@@ -104,12 +104,12 @@ static void apply(struct config *config)
 
         if (serving_apply(&serving, config, &wait, why) != 0)
                 fail_msg("%s", why);
-        assert_int_equal(n_waited, before); /* never within the call */
+        assert_int_equal(n_waited, before); /* not within the call */
         config_unref(config);
         turn_until(n_waited > before);
 }
 
-/* Return: the configuration in force, but for whether "it" is enabled. */
+/* Return: the configuration in force, in which "it" is enabled or not. */
 static struct config *with_enabled(bool enabled)
 {
         struct service_config *service = NULL;
@@ -264,7 +264,7 @@ static void disable_and_enable_at_once(void **state)
         assert_int_equal(close(new), 0);
 }
 
-/* An address that cannot be bound: nothing has changed, and it is said which and why. */
+/* If an address cannot be bound, nothing changes, and the reason names the address. */
 static void cannot_enable(void **state)
 {
         struct config *enabled, *before;
@@ -354,7 +354,7 @@ static void remove_it(void **state)
         assert_null(registry_find(&serving.registry, "it"));
 }
 
-/* One who waits twice is told once; one who no longer waits is not told. */
+/* A wait that is set twice gets one call, and a wait that has ended gets none. */
 static void waits(void **state)
 {
         struct config *config = serving.config;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connections of a loop: what is counted of them while they are open and when they end, and
- * what a change of their service does to them. Clients are pairs of sockets, upstreams listen on
- * the loopback.
+ * The connections of a loop: their counters while they are open and when they end, and the effect
+ * of a change of their service. Clients are pairs of sockets, and upstreams listen on loopback
+ * addresses.
  */
 #include "config.h"
 #include "mistakes.h"
@@ -161,7 +161,7 @@ static void echo(void **state)
         assert_int_equal(now.closed[REASON_END_OF_STREAM], 1);
 }
 
-/* What the client's socket holds, and what the client has read. */
+/* Return: the bytes in the client's socket, and those that the client has read. */
 static uint64_t arrived(int fd, uint64_t n_read)
 {
         int n = 0;
@@ -170,7 +170,7 @@ static uint64_t arrived(int fd, uint64_t n_read)
         return n_read + (uint64_t)n;
 }
 
-/* Bytes count as sent when the socket has taken them, also while most of them wait. */
+/* Bytes count as sent when the socket has taken them, even while most of them wait. */
 static void slow_reader(void **state)
 {
         static uint8_t bytes[256 * 1024];
@@ -306,7 +306,8 @@ static void relay(void **state)
         assert_int_equal(now.failed_dials, 0);
         assert_int_equal(close(upstream) | close(listener), 0);
         turn_until(n_ended);
-        assert_int_equal(counted().closed[REASON_UPSTREAM_FAILED], 1); /* it had bytes unread */
+        assert_int_equal(counted().closed[REASON_UPSTREAM_FAILED],
+                         1); /* its socket had unread bytes */
         assert_int_equal(close(fd), 0);
 }
 
@@ -353,7 +354,7 @@ static void change(void **state)
         sessions_change_service(&sessions, service, config, 0); /* nothing has changed */
         changed = load("");
         sessions_change_service(&sessions, service, changed, 0);
-        hear(fd, "held"); /* it waits no longer */
+        hear(fd, "held"); /* it does not wait any longer */
         assert_ptr_equal(find(1)->config, changed);
         service_config_unref(changed);
         changed = load("mode = \"hub\";");
@@ -363,7 +364,7 @@ static void change(void **state)
         hang_up(fd);
 }
 
-/* A disabled service ends the connections that were there, and drops what they hold. */
+/* A disabled service ends its connections, and drops the bytes that they hold. */
 static void disable(void **state)
 {
         struct service_config *disabled;

@@ -12,10 +12,10 @@
 #include <sys/syscall.h>
 
 static unsigned n_outq, n_atmark, n_linger, n_added;
-static size_t largest_unlocked; /* bytes asked for before a lock was set */
-static int locks;               /* the last that was set */
+static size_t largest_unlocked; /* the most bytes that a read asked for before a lock was set */
+static int locks;               /* the last locks that were set */
 
-/* These take the place of the C library's functions and count calls. */
+/* These functions replace the C library's, and count calls. */
 int ioctl(int fd, unsigned long request, ...)
 {
         va_list arguments;
@@ -133,7 +133,7 @@ static int end(void **state)
         return stop_loop(state);
 }
 
-/* Nothing sent is nothing to ask about. What was once acknowledged stays acknowledged. */
+/* If nothing was sent, nothing is asked. Acknowledged bytes stay acknowledged. */
 static void acknowledgements(void **state)
 {
         (void)state;
@@ -149,7 +149,7 @@ static void acknowledgements(void **state)
         }
 }
 
-/* A reset is asked for unless the peer has made one. */
+/* A reset is requested unless the peer has made one. */
 static void resets(void **state)
 {
         const struct linger none = { .l_onoff = 1 };
@@ -191,7 +191,7 @@ static void short_life(void **state)
         assert_int_equal(n_added + n_settled + (unsigned)locks, 0);
 }
 
-/* A stream that lasts settles, also while nobody reads it. */
+/* A stream that lasts settles, even while it is not read. */
 static void long_life(void **state)
 {
         uint64_t began = now_usec();
@@ -224,7 +224,7 @@ static void much_received(void **state)
         assert_int_equal(n_atmark, 0);
 }
 
-/* A large first read ends in front of an urgent byte, wherever that is. */
+/* A large first read ends before an urgent byte, wherever it is. */
 static void urgent_in_a_large_read(void **state)
 {
         static const uint8_t data[2 * WINDOW_UNLOCKED_BYTES];
@@ -242,7 +242,7 @@ static void urgent_in_a_large_read(void **state)
         }
 }
 
-/* A reset behind a large first read is still told. */
+/* A reset after a large first read is still reported. */
 static void reset_behind_a_large_read(void **state)
 {
         static const uint8_t data[WINDOW_UNLOCKED_BYTES];
@@ -272,7 +272,7 @@ static void much_sent(void **state)
         assert_int_equal(n_settled, 1);
 }
 
-/* The urgent byte is found without the watch, too. */
+/* The urgent byte is also found without the watch. */
 static void urgent_to_a_newcomer(void **state)
 {
         (void)state;
@@ -286,7 +286,7 @@ static void urgent_to_a_newcomer(void **state)
         assert_int_equal(urgent_at, 4);
 }
 
-/* A reset that came before the watch is reported by it. */
+/* A reset before the watch began is reported by the watch. */
 static void reset_of_an_unread_newcomer(void **state)
 {
         const struct linger none = { .l_onoff = 1 };

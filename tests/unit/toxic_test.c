@@ -140,7 +140,7 @@ static struct conditions group_of(const char *type, const char *attributes)
         return group;
 }
 
-/* What each type says, as a group; and that group says the same. */
+/* Each type becomes a group of conditions, and that group becomes the same toxic. */
 static void test_groups(void **state)
 {
         struct conditions group;
