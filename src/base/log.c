@@ -193,7 +193,7 @@ _printf_(3, 0) static void record_begin(struct record *r, const struct log_about
 
 static void put(struct record *r, enum log_kind kind, const struct log_about *about)
 {
-        if (sink.way != SINK_JOURNAL) {
+        if (sink.method != SINK_JOURNAL) {
                 sink_put(&sink, r->bytes + sizeof(FIELD) - 1, r->line_length);
                 return;
         }

@@ -17,10 +17,10 @@
 
 typedef uint32_t length_type; /* precedes each record in the queue */
 
-static void sink_use(struct sink *sink, enum sink_way way, int fd, int owned_fd)
+static void sink_use(struct sink *sink, enum sink_method method, int fd, int owned_fd)
 {
         closep(&sink->owned_fd);
-        sink->way = way;
+        sink->method = method;
         sink->fd = fd;
         sink->owned_fd = owned_fd;
         sink->n_lost = 0;
@@ -30,19 +30,19 @@ static void sink_use(struct sink *sink, enum sink_way way, int fd, int owned_fd)
 
 void sink_to_stderr(struct sink *sink)
 {
-        enum sink_way way = SINK_WRITE;
+        enum sink_method method = SINK_WRITE;
         struct stat st;
         int fd = -1;
 
         if (fstat(STDERR_FILENO, &st) < 0 || S_ISREG(st.st_mode)) {
                 /* A file that is opened again would be overwritten from its beginning. */
         } else if (S_ISSOCK(st.st_mode)) {
-                way = SINK_SEND;
+                method = SINK_SEND;
         } else {
                 fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-                way = fd < 0 ? SINK_POLL : SINK_WRITE;
+                method = fd < 0 ? SINK_POLL : SINK_WRITE;
         }
-        sink_use(sink, way, fd < 0 ? STDERR_FILENO : fd, fd);
+        sink_use(sink, method, fd < 0 ? STDERR_FILENO : fd, fd);
 }
 
 int sink_to_journal(struct sink *sink)
@@ -72,7 +72,7 @@ static ssize_t write_once(const struct sink *sink, const void *bytes, size_t len
         static const struct sockaddr_un journal = { .sun_family = AF_UNIX,
                                                     .sun_path = JOURNAL_SOCKET };
 
-        switch (sink->way) {
+        switch (sink->method) {
         case SINK_POLL:
                 return write_polled(sink->fd, bytes, length);
         case SINK_SEND:

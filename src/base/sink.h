@@ -26,7 +26,7 @@
 #define SINK_QUEUE_BYTES (256 << 10)
 
 /* How records are written. */
-enum sink_way {
+enum sink_method {
         SINK_WRITE,   /* write(2), which does not block here */
         SINK_POLL,    /* write(2), which may block here, after poll(2) */
         SINK_SEND,    /* send(2): standard error is a socket */
@@ -34,7 +34,7 @@ enum sink_way {
 };
 
 struct sink {
-        enum sink_way way;
+        enum sink_method method;
         int fd;
         int owned_fd;    /* @fd if the sink opened it; -1: @fd is standard error */
         int error;       /* errno of the last failed write; 0: none since the queue was empty */

@@ -99,18 +99,18 @@ static void back_to_stderr(int fds[2])
         (void)close(fds[1]);
 }
 
-static void on_pipe(enum sink_way way)
+static void on_pipe(enum sink_method method)
 {
         for (size_t reads = 1; reads <= 1000; reads *= 10) {
                 int fds[2];
 
                 assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
                 use_stderr(fds[1]);
-                assert_int_equal(sink.way, SINK_WRITE);
+                assert_int_equal(sink.method, SINK_WRITE);
                 assert_true(sink.fd != STDERR_FILENO);
                 assert_false(fcntl(fds[1], F_GETFL) & O_NONBLOCK);
-                if (way == SINK_POLL) {
-                        sink.way = SINK_POLL;
+                if (method == SINK_POLL) {
+                        sink.method = SINK_POLL;
                         sink.fd = STDERR_FILENO;
                 }
                 run(fds[0], reads);
@@ -139,7 +139,7 @@ static void to_socket(void **state)
 
                 assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
                 use_stderr(fds[1]);
-                assert_int_equal(sink.way, SINK_SEND);
+                assert_int_equal(sink.method, SINK_SEND);
                 run(fds[0], reads);
                 assert_false(fcntl(fds[1], F_GETFL) & O_NONBLOCK);
                 back_to_stderr(fds);
