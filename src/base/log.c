@@ -27,7 +27,8 @@
 #define RETRY_MIN_MSEC 20
 #define RETRY_MAX_MSEC 320
 
-/* The interval between retries while log_write() or log_end() waits, and log_end()'s patience. */
+/* The interval between retries while log_write() or log_flush() waits, and log_flush()'s patience.
+ */
 #define STEP_MSEC 10
 #define END_MSEC  500
 
@@ -245,8 +246,9 @@ static void set_retry(void)
 }
 
 /*
- * Before log_never_wait(): waits for a slow reader. It waits in ppoll() with no signal blocked, and
- * not in write(2): signals are blocked until the daemon serves, and must be able to end it here.
+ * Before log_set_nonblocking(): waits for a slow reader. It waits in ppoll() with no signal
+ * blocked, and not in write(2): signals are blocked until the daemon serves, and must be able to
+ * end it here.
  */
 static void wait_until_written(void)
 {
@@ -303,7 +305,7 @@ void log_retry(void)
         (void)pthread_mutex_unlock(&lock);
 }
 
-int log_never_wait(int *out)
+int log_set_nonblocking(int *out)
 {
         int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
@@ -314,7 +316,7 @@ int log_never_wait(int *out)
         return 0;
 }
 
-void log_end(void)
+void log_flush(void)
 {
         (void)pthread_mutex_lock(&lock);
         /* Only EAGAIN means a slow reader. Other errors will not pass in so short a time. */

@@ -87,7 +87,7 @@ struct log_about {
 void log_init(void);
 
 /**
- * log_never_wait() - make log_write() non-blocking
+ * log_set_nonblocking() - make log_write() non-blocking
  * @retry_fd: set to a descriptor that is readable when log_retry() is due; the log owns it
  *
  * Before this call, log_write() returns when the line has been written, so that a list of mistakes
@@ -97,13 +97,13 @@ void log_init(void);
  *
  * Return: 0; what timerfd_create(2) fails with.
  */
-_must_use_ int log_never_wait(int *retry_fd);
+_must_use_ int log_set_nonblocking(int *retry_fd);
 
 /* Writes as many queued lines as possible without blocking. */
 void log_retry(void);
 
 /* Before the process exits: waits up to half a second for the queued lines to be written. */
-void log_end(void);
+void log_flush(void);
 
 /* Sets the least important level that is written; LOG_LEVEL_INFO at first. */
 void log_set_level(enum log_level level);
@@ -117,7 +117,7 @@ bool log_wants(enum log_kind kind);
  *
  * The line is "SERVICE: CLIENT " as far as @about has them, then @words. Untrusted bytes must have
  * been escaped, see escape_bytes(). Lines longer than 8 KiB are cut. A line that cannot be written
- * is counted; see log_never_wait().
+ * is counted; see log_set_nonblocking().
  */
 _printf_(3, 4) void log_write(enum log_kind kind, const struct log_about *about, const char *words,
                               ...);

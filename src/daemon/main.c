@@ -241,6 +241,6 @@ int main(int argc, char **argv)
                 arguments.check ? check_modes(config->path) : server_run(config, &arguments.server);
         config_unref(config);
         libevent_global_shutdown();
-        log_end();
+        log_flush();
         return status;
 }

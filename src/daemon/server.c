@@ -418,7 +418,7 @@ static const struct worker_events worker_events = {
 /* From here on, log lines do not wait for their reader. */
 static int start_log(struct server *s)
 {
-        int fd, r = log_never_wait(&fd);
+        int fd, r = log_set_nonblocking(&fd);
 
         if (r < 0)
                 return r;
@@ -580,7 +580,7 @@ static void stop_workers(struct server *s)
                 return;
         log_write(LOG_STUCK, NULL, "%zu worker%s did not stop; exiting without %s", n, plural(n),
                   n == 1 ? "it" : "them");
-        log_end();
+        log_flush();
         _exit(EX_OSERR);
 }
 

@@ -386,7 +386,7 @@ static int start(void **state)
 {
         int fd;
 
-        return log_never_wait(&fd) == 0 ? enter_directory(state) : -1;
+        return log_set_nonblocking(&fd) == 0 ? enter_directory(state) : -1;
 }
 
 int main(void)
