@@ -10,6 +10,7 @@ from urllib.parse import quote
 from .clients import connect
 from .configuration import config
 from .daemon import Daemon
+from .peers import free_port, local
 from .waiting import DEADLINE
 
 
@@ -62,7 +63,9 @@ class Control:
         assert answer.status == status, answer
         return answer.value
 
-    def create(self, name="p", upstream="127.0.0.1:1", listen="127.0.0.1:0", **fields):
+    def create(self, name="p", upstream="127.0.0.1:1", listen=None, **fields):
+        """Makes a proxy. By default it has a port that no other process takes while the proxy is disabled."""
+        listen = local(free_port()) if listen is None else listen
         return self.expect(201, "POST", "/proxies",
                            {"name": name, "listen": listen, "upstream": upstream, **fields})
 
