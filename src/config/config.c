@@ -226,6 +226,29 @@ static void append(struct config *config, struct service_config *service)
         config->services[config->n_services++] = service_config_ref(service);
 }
 
+/* Sets the sorted services of a copy: those of @base without @old, and @service, unless it is NULL,
+ * at its place. Return: 0; -ENOMEM. */
+static int merge_names(const struct config *base, const struct service_config *old,
+                       struct service_config *service, struct config *config)
+{
+        size_t n = 0;
+
+        config->by_name = calloc(config->n_services + 1, sizeof(struct service_config *));
+        if (!config->by_name)
+                return -ENOMEM;
+        for (size_t i = 0; i < base->n_services; i++) {
+                if (service && strcmp(service->name, base->by_name[i]->name) <= 0) {
+                        config->by_name[n++] = service;
+                        service = NULL;
+                }
+                if (base->by_name[i] != old)
+                        config->by_name[n++] = base->by_name[i];
+        }
+        if (service)
+                config->by_name[n] = service;
+        return 0;
+}
+
 int config_with(const struct config *base, struct service_config *service, struct config **out)
 {
         _cleanup_(config_unrefp) struct config *config = NULL;
@@ -238,7 +261,7 @@ int config_with(const struct config *base, struct service_config *service, struc
                 append(config, base->services[i] == old ? service : base->services[i]);
         if (!old)
                 append(config, service);
-        r = sort_names(config);
+        r = merge_names(base, old, service, config);
         if (r < 0)
                 return r;
         *out = config;
@@ -257,7 +280,7 @@ int config_without(const struct config *base, const char *name, struct config **
         for (size_t i = 0; i < base->n_services; i++)
                 if (base->services[i] != old)
                         append(config, base->services[i]);
-        r = sort_names(config);
+        r = merge_names(base, old, NULL, config);
         if (r < 0)
                 return r;
         *out = config;

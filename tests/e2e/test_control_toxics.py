@@ -260,6 +260,32 @@ def test_a_share_of_connections(line):
     assert 3 <= slow <= 27
 
 
+def fates(backend, seed):
+    """Which of 20 connections are delayed by either of two toxics. One of them is added on the way."""
+    with Upstream(answer) as upstream, controlled(backend, seed=seed) as daemon:
+        control = Control(daemon)
+        control.create(upstream=upstream.address)
+        control.add("latency", toxicity=0.5, latency=30)
+        seen = []
+        for i in range(20):
+            if i == 10:
+                control.add("latency", name="more", stream="upstream", toxicity=0.5, latency=60)
+            with control.dial() as client:
+                began = time.monotonic()
+                echo(client)
+                seen.append(int((time.monotonic() - began + EARLY) / 0.03))
+        return seen
+
+
+def test_with_a_seed_the_same_requests_meet_the_same_fate(backend):
+    for _ in range(5):  # a busy machine may add 30 ms to one of them
+        first, second = fates(backend, 7), fates(backend, 7)
+        if first == second:
+            break
+    assert first == second and len(set(first)) > 1
+    assert fates(backend, 8) != first
+
+
 def test_a_toxic_goes_while_the_client_does_not_read(line):
     """The removal is answered at once, and no byte is lost."""
     data = pattern(8 << 20)

@@ -88,6 +88,28 @@ static void add(void **state)
         service_config_unref(service);
 }
 
+/* A service is found wherever its name comes in the order of names. */
+static void add_in_any_place(void **state)
+{
+        static const char *const names[] = { "0", "bb", "z", "b", "0", "z" };
+        struct config *base = load_three(), *changed = NULL;
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                struct service_config *service = NULL;
+
+                assert_int_equal(service_config_new(names[i], &service), 0);
+                assert_int_equal(config_with(base, service, &changed), 0);
+                assert_ptr_equal(config_find_service(changed, names[i]), service);
+                expect_found(changed);
+                service_config_unref(service);
+                config_unref(base);
+                base = changed;
+        }
+        assert_int_equal(base->n_services, 6);
+        config_unref(base);
+}
+
 static void leave_out(void **state)
 {
         struct config *base = load_three(), *fewer = NULL, *none = NULL;
@@ -176,8 +198,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(replace),          cmocka_unit_test(add),
-                cmocka_unit_test(leave_out),        cmocka_unit_test(defaults),
-                cmocka_unit_test(copies_are_whole),
+                cmocka_unit_test(add_in_any_place), cmocka_unit_test(leave_out),
+                cmocka_unit_test(defaults),         cmocka_unit_test(copies_are_whole),
         };
 
         return cmocka_run_group_tests(tests, enter_directory, leave_directory);
