@@ -7,24 +7,19 @@
 #include "capacity.h"
 #include "controlled.h"
 #include "gate.h"
+#include "log_retry.h"
 #include "notify.h"
 #include "quantity.h"
 #include "reload.h"
+#include "restart.h"
 #include "serving.h"
 #include "signals.h"
+#include "stopping.h"
+#include "watchdog.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
-
-/*
- * The most time for closing all connections, and for ending the workers' threads after that. Both
- * take only a moment unless a thread hangs. Together they fit into STOP_MARGIN_USEC of notify.c,
- * for which the service manager waits.
- */
-#define END_USEC (2 * USEC_PER_SEC)
 
 /* The service manager gets a new status at most this often. */
 #define STATUS_USEC USEC_PER_SEC
@@ -41,20 +36,14 @@ struct server {
         const struct server_options *options;
         struct config *started; /* what was read at the start; a reference */
         struct signals *signals;
-        struct event *log;      /* readable: write the waiting log lines again */
-        struct timer watchdog;  /* ask the workers whether they are alive */
-        struct timer idle;      /* exit_on_idle has passed without a connection */
-        struct timer drain;     /* drain_timeout has passed since the stop began */
-        struct timer retired;   /* the retired listeners can be closed */
-        struct timer status;    /* send the status */
-        uint64_t watchdog_usec; /* the interval of @watchdog; 0: no watchdog */
+        struct event *log;   /* readable: write the waiting log lines again */
+        struct timer idle;   /* exit_on_idle has passed without a connection */
+        struct timer status; /* send the status */
+        struct watchdog watchdog;
         const char *limited_by; /* what sets the descriptor limit, for the log */
-        const char *backend;    /* as configured at the start */
         struct reload reload;
+        struct stopping stopping;
         bool worker_failed;
-        bool stopping;
-        struct timer end; /* END_USEC has passed since all connections were told to close */
-        bool gave_up;     /* some of them did not close */
 };
 
 /* Return: whether the timer was set; false: out of memory. */
@@ -75,8 +64,8 @@ static void describe(const struct server *s, char *out, size_t size)
         size_t n = workers_count_connections(&s->workers), services = s->serving.config->n_services;
 
         (void)snprintf(out, size, "%s%zu connection%s, %zu service%s%s",
-                       s->stopping ? "stopping: " : "", n, plural(n), services, plural(services),
-                       s->reload.failed ? "; the last reload failed" : "");
+                       s->stopping.begun ? "stopping: " : "", n, plural(n), services,
+                       plural(services), s->reload.failed ? "; the last reload failed" : "");
 }
 
 static void on_status(struct timer *timer)
@@ -88,20 +77,12 @@ static void on_status(struct timer *timer)
         notify_status(s->notify, status);
 }
 
-static void on_log_retry(evutil_socket_t fd, short what, void *arg)
-{
-        (void)fd;
-        (void)what;
-        (void)arg;
-        log_retry();
-}
-
 /* Sets the idle timer and the status. To be called after every change of connections or settings.
  */
 static void server_update(struct server *s)
 {
         bool idle = workers_count_connections(&s->workers) == 0 &&
-                    s->serving.config->exit_on_idle_usec && !s->stopping;
+                    s->serving.config->exit_on_idle_usec && !s->stopping.begun;
 
         if (!idle)
                 timer_stop(&s->idle);
@@ -111,57 +92,14 @@ static void server_update(struct server *s)
                 (void)start_timer(&s->status, STATUS_USEC);
 }
 
-/* Accepts the clients that have connected, then closes all listeners. */
-static void stop_listening(struct server *s)
-{
-        if (!s->serving.listeners)
-                return;
-        listeners_accept_pending(s->serving.listeners);
-        s->serving.listeners = listeners_free(s->serving.listeners);
-}
-
-static void on_retired(struct timer *timer)
-{
-        stop_listening(container_of(timer, struct server, retired));
-}
-
-static void on_end(struct timer *timer)
-{
-        container_of(timer, struct server, end)->gave_up = true;
-}
-
-/* Closes all connections without waiting for them to finish. */
-static void close_everything(struct server *s)
-{
-        stop_listening(s);
-        if (!timer_is_set(&s->end) && timer_set(&s->end, now_usec() + END_USEC) < 0)
-                s->gave_up = true;
-        workers_close_all(&s->workers);
-}
-
-/* Begins to stop. Clients that are connecting may finish, and existing clients are served until
- * they finish or drain_timeout has passed. */
 static void server_stop(struct server *s)
 {
         uint64_t timeout = s->serving.config->drain_timeout_usec;
-        char duration[QUANTITY_TEXT_SIZE];
-        size_t n;
 
         notify_stopping(s->notify, timeout);
-        s->stopping = true;
         reload_cancel(&s->reload);
-        if (listeners_retire(s->serving.listeners) == 0 ||
-            !start_timer(&s->retired, LISTENER_RETIRE_USEC))
-                stop_listening(s);
-        else
-                listeners_accept_pending(s->serving.listeners);
+        stopping_begin(&s->stopping, timeout);
         server_update(s);
-        n = workers_count_connections(&s->workers);
-        if (n > 0)
-                log_write(LOG_STOPPING, NULL, "stopping: %zu connection%s left, waiting at most %s",
-                          n, plural(n), quantity_format_usec(timeout, duration));
-        if ((n > 0 || s->serving.listeners) && !start_timer(&s->drain, timeout))
-                close_everything(s);
 }
 
 static void on_idle(struct timer *timer)
@@ -272,30 +210,13 @@ static void on_listeners_retired(void *arg)
         set_connection_limit(s, s->serving.config);
 }
 
-/* Logs which changes in @config need a restart. */
-static void log_restart_needed(const struct server *s, const struct config *config)
-{
-        if (strcmp(config->backend, s->backend) != 0)
-                log_write(LOG_RESTART_NEEDED, NULL,
-                          "backend is \"%s\" until selectd is restarted, then \"%s\"", s->backend,
-                          config->backend);
-        if (workers_wanted(config) != s->workers.n)
-                log_write(LOG_RESTART_NEEDED, NULL,
-                          "there %s %zu worker%s until selectd is restarted, then %zu",
-                          s->workers.n == 1 ? "is" : "are", s->workers.n, plural(s->workers.n),
-                          workers_wanted(config));
-        if (!controlled_is_same(s->started, config))
-                log_write(LOG_RESTART_NEEDED, NULL,
-                          "control stays as it was until selectd is restarted");
-}
-
 int server_apply(struct server *s, struct config *config, struct apply_wait *wait, char *why)
 {
         const struct config *old = s->serving.config;
         bool new_idle = old && config->exit_on_idle_usec != old->exit_on_idle_usec;
         int r;
 
-        if (s->stopping) {
+        if (s->stopping.begun) {
                 (void)snprintf(why, SERVING_WHY_SIZE, "selectd is stopping");
                 return -ESHUTDOWN;
         }
@@ -323,7 +244,7 @@ static int apply_reloaded(void *arg, struct config *config, struct apply_wait *w
         }
         r = server_apply(s, merged, wait, why);
         if (r == 0)
-                log_restart_needed(s, config);
+                restart_log_needed(s->started, s->workers.n, config);
         return r;
 }
 
@@ -366,28 +287,14 @@ static void on_reload_signal(void *arg)
 
 /* Stopping */
 
-static void on_drain(struct timer *timer)
-{
-        close_everything(container_of(timer, struct server, drain));
-}
-
 static void on_stop_signal(void *arg)
 {
         struct server *s = arg;
 
-        if (s->stopping)
-                close_everything(s);
+        if (s->stopping.begun)
+                stopping_hurry(&s->stopping);
         else
                 server_stop(s);
-}
-
-static void on_watchdog(struct timer *timer)
-{
-        struct server *s = container_of(timer, struct server, watchdog);
-
-        (void)start_timer(&s->watchdog, s->watchdog_usec);
-        if (workers_answer(&s->workers))
-                notify_alive(s->notify);
 }
 
 /* Starting */
@@ -415,35 +322,12 @@ static const struct worker_events worker_events = {
         .on_failed = on_worker_failed,
 };
 
-/* From here on, log lines do not wait for their reader. */
-static int start_log(struct server *s)
-{
-        int fd, r = log_set_nonblocking(&fd);
-
-        if (r < 0)
-                return r;
-        s->log = event_new(loop_base(s->loop), fd, EV_READ | EV_PERSIST, on_log_retry, NULL);
-        return s->log ? loop_add_event(s->log) : -ENOMEM;
-}
-
-/* The workers are asked four times a period, so that one late answer does no harm. */
-static int start_watchdog(struct server *s)
-{
-        s->watchdog_usec = notify_watchdog_usec() / 4;
-        return s->watchdog_usec == 0 || start_timer(&s->watchdog, s->watchdog_usec) ? 0 : -ENOMEM;
-}
-
 static int make_timers(struct server *s)
 {
-        struct timers *timers = loop_timers(s->loop);
-
-        timer_init(&s->end, timers, on_end);
-        timer_init(&s->idle, timers, on_idle);
-        timer_init(&s->drain, timers, on_drain);
-        timer_init(&s->retired, timers, on_retired);
-        timer_init(&s->status, timers, on_status);
-        timer_init(&s->watchdog, timers, on_watchdog);
-        return start_watchdog(s);
+        timer_init(&s->idle, loop_timers(s->loop), on_idle);
+        timer_init(&s->status, loop_timers(s->loop), on_status);
+        stopping_init(&s->stopping, s->loop, &s->serving, &s->workers);
+        return watchdog_start(&s->watchdog, s->loop, &s->workers, s->notify);
 }
 
 /* Makes everything but the listeners. */
@@ -463,7 +347,7 @@ static int server_prepare(struct server *s, const struct config *config)
         if (r == 0)
                 r = notify_new(s->loop, &s->notify);
         if (r == 0)
-                r = start_log(s);
+                r = log_retry_start(s->loop, &s->log);
         if (r == 0)
                 r = signals_new(s->loop, &signals_events, s, &s->signals);
         if (r == 0)
@@ -553,8 +437,7 @@ static int server_serve(struct server *s)
                   where);
         send_ready(s);
 
-        while (!s->gave_up && (!s->stopping || s->serving.listeners ||
-                               workers_count_connections(&s->workers) > 0)) {
+        while (!stopping_is_over(&s->stopping)) {
                 log_write(LOG_WAITING, NULL, "waiting for the next event");
                 if (loop_turn(s->loop) < 0 || s->worker_failed) {
                         log_write(LOG_LIBRARY, NULL, "the event loop failed, exiting");
@@ -563,25 +446,9 @@ static int server_serve(struct server *s)
         }
         reload_deinit(&s->reload);
         gate_report(s->gate);
-        if (!s->gave_up)
+        if (!s->stopping.gave_up)
                 log_write(LOG_STOPPED, NULL, "stopped");
         return EX_OK;
-}
-
-/*
- * Stops the workers. A thread that hangs may still use anything that the process has, so nothing is
- * freed then, and the process exits at once.
- */
-static void stop_workers(struct server *s)
-{
-        size_t n = workers_stop(&s->workers, now_usec() + END_USEC);
-
-        if (n == 0)
-                return;
-        log_write(LOG_STUCK, NULL, "%zu worker%s did not stop; exiting without %s", n, plural(n),
-                  n == 1 ? "it" : "them");
-        log_flush();
-        _exit(EX_OSERR);
 }
 
 static void server_deinit(struct server *s)
@@ -589,7 +456,7 @@ static void server_deinit(struct server *s)
         reload_deinit(&s->reload);
         s->serving.listeners = listeners_free(s->serving.listeners);
         controlled_deinit(&s->controlled);
-        stop_workers(s);
+        stopping_end_workers(&s->workers);
         serving_deinit(&s->serving);
         workers_free(&s->workers);
         if (s->log)
@@ -604,7 +471,6 @@ static void server_deinit(struct server *s)
 int server_run(struct config *config, const struct server_options *options)
 {
         struct server s = {
-                .backend = config->backend,
                 .options = options,
                 .started = config_ref(config),
         };
