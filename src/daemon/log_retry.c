@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The writing of log lines that the reader did not take at once. */
 #include "log_retry.h"
 #include "log.h"
 

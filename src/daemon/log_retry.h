@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log's reader may be slow. From log_retry_start() on, no log line waits for it: lines are
- * kept, and written when the reader takes them.
+ * Retrying of log lines for a slow reader. After log_retry_start(), log lines do not wait for their
+ * reader: they are queued, and the loop writes them when the reader takes them.
  *
  * Thread: main.
  */
@@ -10,8 +10,8 @@
 #include "loop.h"
 
 /**
- * log_retry_start() - let the loop write kept lines
- * @out: set to the event that does so; freed with event_free()
+ * log_retry_start() - make the log non-blocking, and let the loop write queued lines
+ * @out: set to the loop's event; freed with event_free()
  *
  * Return: 0; -ENOMEM; see log_set_nonblocking().
  */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Keys that need a restart. */
 #include "restart.h"
 #include "controlled.h"
 #include "workers.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keys that come into force only when the process is restarted.
+ * Keys whose changes need a restart.
  *
  * Thread: main.
  */
@@ -11,7 +11,7 @@
 /**
  * restart_log_needed() - log which keys of a reloaded configuration need a restart
  * @started:   the configuration that the process was started with
- * @n_workers: how many workers there are
+ * @n_workers: the number of workers
  */
 void restart_log_needed(const struct config *started, size_t n_workers,
                         const struct config *config);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of the process. */
 #include "stopping.h"
 #include "log.h"
 #include "quantity.h"
@@ -48,7 +47,7 @@ void stopping_init(struct stopping *stopping, struct loop *loop, struct serving 
         timer_init(&stopping->end, loop_timers(loop), on_end);
 }
 
-/* Lets the clients that are connecting finish, if that is possible. */
+/* Retires the listeners, so that clients that are connecting get through if that is possible. */
 static void retire_listeners(struct stopping *stopping)
 {
         struct listeners *listeners = stopping->serving->listeners;

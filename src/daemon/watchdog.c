@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The watchdog. The workers are asked four times a period, so that one late answer does no harm. */
+/* The workers are asked four times in each period, so that one late answer does no harm. */
 #include "watchdog.h"
 
 static int set_timer(struct watchdog *watchdog)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The watchdog of the service manager: it hears of this process for as long as every worker
- * answers.
+ * The watchdog: the service manager gets WATCHDOG=1 as long as every worker answers.
  *
  * Thread: main.
  */
@@ -10,17 +9,18 @@
 #include "notify.h"
 #include "workers.h"
 
-/* Embedded in its owner; all members are its own. */
+/* Embedded in its owner. The members are private. */
 struct watchdog {
-        struct timer timer; /* ask the workers */
-        uint64_t usec;      /* between two questions */
+        struct timer timer; /* the next question to the workers */
+        uint64_t usec;      /* the interval between questions */
         struct workers *workers;
         struct notify *notify;
 };
 
 /**
- * watchdog_start() - begin to ask the workers, if the service manager wants that
- * @workers: may be started later; outlive the watchdog, as @notify does
+ * watchdog_start() - begin to ask the workers, if the service manager has a watchdog
+ * @workers: outlive the watchdog; may be started later
+ * @notify:  outlives the watchdog
  *
  * Return: 0; -ENOMEM.
  */
