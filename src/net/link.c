@@ -38,7 +38,7 @@ static bool link_deliver(struct link *link, struct share *share)
         uint64_t before = link_passed(link);
         int r;
 
-        link->events->on_sending(link, share->data, share->n);
+        link->events->on_sending(link, share);
         r = stream_send_shared(link->to, share);
         if (r == 0)
                 return true;
@@ -56,10 +56,11 @@ static bool link_pump(struct link *link)
         uint8_t *scratch = loop_scratch_out(link->to->loop);
 
         for (int i = 0; link->shaper && stream_queued(link->to) == 0; i++) {
-                struct share share = { .data = scratch };
+                struct share share;
+                size_t n = 0;
                 enum shaper_event event = SHAPER_NOTHING;
                 bool alive;
-                int r = i < PUMP_PIECES ? shaper_take(link->shaper, scratch, &share.n, &event)
+                int r = i < PUMP_PIECES ? shaper_take(link->shaper, scratch, &n, &event)
                                         : shaper_yield(link->shaper);
 
                 if (r < 0)
@@ -68,6 +69,7 @@ static bool link_pump(struct link *link)
                         link->ending = true;
                 if (r < 0 || event != SHAPER_BYTES)
                         return r == 0;
+                share = share_of_memory(scratch, n);
                 alive = link_deliver(link, &share);
                 share_deinit(&share);
                 if (!alive)
@@ -221,6 +223,13 @@ unsigned link_faults(const struct link *link)
         return link->faults | (link->shaper ? shaper_faults(link->shaper) : 0);
 }
 
+static void stop_splicing(struct link *link)
+{
+        link->full_reads = 0;
+        if (link->from)
+                stream_set_bulk(link->from, false);
+}
+
 int link_set_shaping(struct link *link, const struct shaping *shaping)
 {
         struct shaping complete = *shaping;
@@ -236,6 +245,8 @@ int link_set_shaping(struct link *link, const struct shaping *shaping)
                 r = shaper_new(link->to->loop, &complete, link_on_progress, link, &link->shaper);
         if (r < 0)
                 return r;
+        if (link->shaper)
+                stop_splicing(link); /* a shaper needs the bytes in memory */
         link->shaped = needed;
         if (link->shaper)
                 link_on_progress(link);
@@ -260,9 +271,7 @@ static void link_choose_bulk(struct link *link, size_t n)
 void link_set_bulk(struct link *link, bool bulk)
 {
         link->bulk = bulk;
-        link->full_reads = 0;
-        if (link->from)
-                stream_set_bulk(link->from, false);
+        stop_splicing(link);
 }
 
 void link_put_shared(struct link *link, struct share *share)
@@ -281,7 +290,7 @@ void link_put_shared(struct link *link, struct share *share)
                         link_settle(link);
                 return;
         }
-        r = shaper_put(link->shaper, share->data, share->n);
+        r = share->place == SHARE_MEMORY ? shaper_put(link->shaper, share->data, share->n) : -EIO;
         if (r == 0) {
                 link_on_progress(link);
                 return;
@@ -292,7 +301,7 @@ void link_put_shared(struct link *link, struct share *share)
 
 void link_put(struct link *link, const uint8_t *data, size_t n)
 {
-        struct share share = { .data = data, .n = n };
+        struct share share = share_of_memory(data, n);
 
         link_put_shared(link, &share);
         share_deinit(&share);

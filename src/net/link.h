@@ -17,8 +17,8 @@ struct link;
 
 /* Callbacks. They may stop the streams, but not free them. */
 struct link_events {
-        /* These bytes are sent to the destination now. @data: see on_data in stream.h. */
-        void (*on_sending)(struct link *link, const uint8_t *data, size_t n);
+        /* These bytes are sent to the destination now. */
+        void (*on_sending)(struct link *link, const struct share *share);
         /* The destination's socket has taken all bytes. */
         void (*on_empty)(struct link *link);
         /* All that was put before link_end() has been taken by the destination's socket. The owner
@@ -82,10 +82,10 @@ uint64_t link_passed(const struct link *link);
 /* Return: the faults that have affected its bytes: bits of enum conditions_fault. */
 unsigned link_faults(const struct link *link);
 
-/* Passes on a chunk. @data: see on_data in stream.h. A failure is reported to on_error. */
+/* Passes on a chunk. A failure is reported to on_error. */
 void link_put(struct link *link, const uint8_t *data, size_t n);
 
-/* Like link_put(), for a chunk that goes into several links. */
+/* Like link_put(), for a chunk that goes into several links or is in a pipe. */
 void link_put_shared(struct link *link, struct share *share);
 
 /* Allows or forbids splicing of bytes that keep filling the scratch buffer, while there is no

@@ -34,9 +34,7 @@ struct loop {
         _Atomic bool posts_pending; /* run posted tasks even if @posts_fd is not readable */
         pthread_mutex_t lock;       /* protects @posted, @posted_end, and @posted of each task */
         struct loop_task *posted, **posted_end;
-        struct pipe *pipe;  /* empty except within a callback; NULL: none at present */
-        unsigned n_taken;   /* the pipes that streams have taken */
-        unsigned pipes_max; /* the most that they may take */
+        struct pipes pipes;
         uint8_t scratch[LOOP_SCRATCH_BYTES], scratch_out[LOOP_SCRATCH_BYTES];
 };
 
@@ -110,20 +108,19 @@ static int check_descriptors(void)
 int loop_new(const char *backend, struct loop **out)
 {
         _cleanup_(loop_freep) struct loop *loop = calloc(1, sizeof(*loop));
-        struct rlimit limit;
+        struct rlimit limit = { 0 };
         int r;
 
         if (!loop)
                 return -ENOMEM;
         loop->posts_fd = -1;
-        if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-                loop->pipes_max = loop_pipes_max(limit.rlim_cur);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
         loop->posted_end = &loop->posted;
         (void)pthread_mutex_init(&loop->lock, NULL); /* cannot fail on Linux */
         loop->exceptions_fd = epoll_create1(EPOLL_CLOEXEC);
         if (loop->exceptions_fd < 0)
                 return -errno;
-        r = pipe_new(&loop->pipe);
+        r = pipes_init(&loop->pipes, 1 + loop_pipes_max(limit.rlim_cur));
         if (r == 0)
                 r = check_descriptors();
         if (r == 0)
@@ -167,7 +164,7 @@ struct loop *loop_free(struct loop *loop)
                 event_base_free(loop->base);
         closep(&loop->exceptions_fd);
         closep(&loop->posts_fd);
-        pipe_free(loop->pipe);
+        pipes_deinit(&loop->pipes);
         (void)pthread_mutex_destroy(&loop->lock);
         free(loop);
         return NULL;
@@ -213,43 +210,9 @@ uint8_t *loop_scratch(struct loop *loop)
         return loop->scratch;
 }
 
-/* Pipes */
-
-struct pipe *loop_pipe(struct loop *loop)
+struct pipes *loop_pipes(struct loop *loop)
 {
-        if (!loop->pipe && pipe_new(&loop->pipe) < 0)
-                return NULL;
-        return loop->pipe;
-}
-
-struct pipe *loop_take_pipe(struct loop *loop)
-{
-        struct pipe *pipe = loop->pipe;
-
-        if (!pipe || loop->n_taken == loop->pipes_max)
-                return NULL;
-        loop->pipe = NULL;
-        loop->n_taken++;
-        return pipe;
-}
-
-struct pipe *loop_give_pipe(struct loop *loop, struct pipe *pipe)
-{
-        loop->n_taken--;
-        if (!loop->pipe && pipe_held(pipe) == 0)
-                loop->pipe = pipe;
-        else
-                pipe_free(pipe);
-        (void)loop_pipe(loop);
-        return NULL;
-}
-
-void loop_empty_pipe(struct loop *loop)
-{
-        if (!loop->pipe || pipe_held(loop->pipe) == 0)
-                return;
-        loop->pipe = pipe_free(loop->pipe);
-        (void)loop_pipe(loop);
+        return &loop->pipes;
 }
 
 uint8_t *loop_scratch_out(struct loop *loop)

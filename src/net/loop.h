@@ -30,8 +30,8 @@
 #define LOOP_SCRATCH_BYTES 65536
 
 /*
- * The most pipes that the streams of a loop may have at once. If descriptors are few, that is none:
- * connections need them more.
+ * The most pipes that streams of a loop may keep for bytes that wait. If descriptors are few, that
+ * is none: connections need them more. The pool has one pipe more, for bytes that pass through.
  */
 static inline unsigned loop_pipes_max(uint64_t descriptors)
 {
@@ -100,17 +100,8 @@ uint8_t *loop_scratch(struct loop *loop);
 /* A second buffer of LOOP_SCRATCH_BYTES, for bytes to send while the first one is in use. */
 uint8_t *loop_scratch_out(struct loop *loop);
 
-/* The loop's own pipe, which is empty between two callbacks; NULL: none can be made now. */
-struct pipe *loop_pipe(struct loop *loop);
-
-/* Gives the loop's pipe, with its content, to the caller; NULL: loop_pipes_max() are taken. */
-struct pipe *loop_take_pipe(struct loop *loop);
-
-/* Returns a pipe that was taken, whatever is in it. Return: NULL. */
-struct pipe *loop_give_pipe(struct loop *loop, struct pipe *pipe);
-
-/* Discards the content of the loop's pipe. */
-void loop_empty_pipe(struct loop *loop);
+/* The pipes that the streams of the loop may take. */
+struct pipes *loop_pipes(struct loop *loop);
 
 /**
  * loop_turn() - wait for events, run their callbacks, and then the deferred work

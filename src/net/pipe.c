@@ -8,11 +8,14 @@
 #define PIPE_BYTES (256 * 1024)
 
 struct pipe {
+        struct pipes *pool;
         int in, out;
         size_t held;
 };
 
-int pipe_new(struct pipe **out)
+/* The pool */
+
+static int pipe_new(struct pipes *pool, struct pipe **out)
 {
         struct pipe *pipe = malloc(sizeof(*pipe));
         int ends[2];
@@ -28,20 +31,67 @@ int pipe_new(struct pipe **out)
         /* A larger pipe moves more at a time. If the user may not have it, the default size works.
          */
         (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
-        *pipe = (struct pipe){ .in = ends[1], .out = ends[0] };
+        *pipe = (struct pipe){ .pool = pool, .in = ends[1], .out = ends[0] };
         *out = pipe;
         return 0;
 }
 
-struct pipe *pipe_free(struct pipe *pipe)
+static void pipe_free(struct pipe *pipe)
 {
-        if (pipe) {
-                closep(&pipe->in);
-                closep(&pipe->out);
-        }
+        closep(&pipe->in);
+        closep(&pipe->out);
         free(pipe);
+}
+
+int pipes_init(struct pipes *pipes, unsigned max)
+{
+        *pipes = (struct pipes){ .max = max };
+        return pipe_new(pipes, &pipes->idle);
+}
+
+void pipes_deinit(struct pipes *pipes)
+{
+        if (pipes->idle)
+                pipe_free(pipes->idle);
+        pipes->idle = NULL;
+}
+
+struct pipe *pipes_take(struct pipes *pipes)
+{
+        struct pipe *pipe;
+
+        if (pipes->taken == pipes->max || (!pipes->idle && pipe_new(pipes, &pipes->idle) < 0))
+                return NULL;
+        pipe = pipes->idle;
+        pipes->idle = NULL;
+        pipes->taken++;
+        return pipe;
+}
+
+struct pipe *pipe_give(struct pipe *pipe)
+{
+        struct pipes *pool;
+
+        if (!pipe)
+                return NULL;
+        pool = pipe->pool;
+        pool->taken--;
+        if (!pool->idle && pipe->held == 0)
+                pool->idle = pipe;
+        else
+                pipe_free(pipe);
+        /* Made now, so that the number of idle descriptors stays the same. */
+        if (!pool->idle)
+                (void)!pipe_new(pool, &pool->idle);
         return NULL;
 }
+
+bool pipe_is_spare(const struct pipe *pipe)
+{
+        return pipe->pool->taken < pipe->pool->max;
+}
+
+/* One pipe */
 
 ssize_t pipe_fill(struct pipe *pipe, int fd)
 {

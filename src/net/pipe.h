@@ -1,27 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pipe of the kernel, through which bytes are spliced from one socket to another.
+ * A pipe of the kernel, through which bytes are spliced from one socket to another, and a pool of
+ * pipes.
+ *
+ * A pipe is taken from the pool for one read. It is given back when the destination has taken all
+ * bytes; until then the destination keeps it.
  *
  * Thread: one at a time.
  */
 #pragma once
 
 #include "util.h"
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct pipe;
 
-/**
- * pipe_new() - make an empty pipe
- * Return: 0; -ENOMEM; what pipe2(2) fails with: -EMFILE, …
- */
-_must_use_ int pipe_new(struct pipe **out);
+/* A pool; embedded in its owner. All members are its own. */
+struct pipes {
+        struct pipe *idle; /* NULL: it is taken, or could not be made */
+        unsigned taken, max;
+};
 
 /**
- * pipe_free() - free a pipe and its content
+ * pipes_init() - make a pool with one pipe
+ * @max: the most pipes that may be taken at once
+ *
+ * Return: 0; -ENOMEM; what pipe2(2) fails with: -EMFILE, …
+ */
+_must_use_ int pipes_init(struct pipes *pipes, unsigned max);
+
+/* Frees the pool; all pipes must have been given back. A pool that is all zero stays so. */
+void pipes_deinit(struct pipes *pipes);
+
+/* Takes an empty pipe; NULL: all are taken, or none can be made now. */
+struct pipe *pipes_take(struct pipes *pipes);
+
+/**
+ * pipe_give() - give a pipe back to its pool
+ * @pipe: NULL: does nothing; what is still in the pipe is discarded
+ *
  * Return: NULL.
  */
-struct pipe *pipe_free(struct pipe *pipe);
+struct pipe *pipe_give(struct pipe *pipe);
+
+/* Whether the pool of a pipe that is taken has another one to take. */
+bool pipe_is_spare(const struct pipe *pipe);
 
 /**
  * pipe_fill() - move bytes that a socket has received into an empty pipe

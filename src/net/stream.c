@@ -2,29 +2,17 @@
 /*
  * Measured on Debian 12 with libevent 2.1.12: a bufferevent reads at most 4 KiB per event and calls
  * FIONREAD before each read, which takes 2.7 CPU-seconds for an echo of one gigabyte. A read event
- * with the 64 KiB scratch buffer takes 0.5. So a bufferevent only holds bytes that wait to be sent.
- *
- * While the queue holds bytes, all further bytes go into the queue, so that order is kept.
+ * with the 64 KiB scratch buffer takes 0.5. So a bufferevent only holds bytes that wait to be sent;
+ * see outbox.h.
  */
 #include "stream.h"
 #include "counter.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-
-/* Spliced bytes that the socket has not taken yet. They wait in the pipe that they came through. */
-struct rest {
-        struct event writable;
-        struct pipe *pipe;
-};
-
-/* Fewer bytes are copied for each stream, because a reference has its own cost. */
-#define SHARE_MIN_BYTES 4096
 
 /* After this many bytes, a stream is not a newcomer any more. */
 #define SETTLED_BYTES WINDOW_UNLOCKED_BYTES
@@ -62,41 +50,50 @@ static void count_sent(struct stream *stream, size_t n)
                 counter_add(&stream->total->sent, n);
 }
 
-/* Handles the result of a read. @n: the number of bytes; 0: the end of the stream; -errno. */
-static void stream_on_read(struct stream *stream, const uint8_t *data, ssize_t n)
+static void on_bytes(struct stream *stream, struct share *share)
 {
-        if (n > 0) {
-                stream->in += (uint64_t)n;
-                if (stream->total)
-                        counter_add(&stream->total->received, (uint64_t)n);
-                stream->heavy = n >= HEAVY_BYTES;
-                turn_count(loop_current_turn(stream->loop), (size_t)n);
-                settle_by_bytes(stream, 0);
-                window_update(&stream->window, stream->fd, stream->in);
-                stream->events->on_data(stream, data, (size_t)n);
-        } else if (n != -EAGAIN) {
-                stream_pause(stream);
-                stream->ended = true;
-                stream->peer_reset |= n == -ECONNRESET;
-                if (n == 0)
-                        stream->events->on_end(stream);
-                else
-                        stream->events->on_error(stream, (int)n);
-        }
+        stream->in += share->n;
+        if (stream->total)
+                counter_add(&stream->total->received, share->n);
+        stream->heavy = share->n >= HEAVY_BYTES;
+        turn_count(loop_current_turn(stream->loop), share->n);
+        settle_by_bytes(stream, 0);
+        window_update(&stream->window, stream->fd, stream->in);
+        stream->events->on_data(stream, share);
+        share_deinit(share);
+}
+
+/* Handles a read that brought no bytes. @error: -errno; 0: the end of the stream. */
+static void on_no_bytes(struct stream *stream, int error)
+{
+        if (error == -EAGAIN)
+                return;
+        stream_pause(stream);
+        stream->ended = true;
+        stream->peer_reset |= error == -ECONNRESET;
+        if (error == 0)
+                stream->events->on_end(stream);
+        else
+                stream->events->on_error(stream, error);
 }
 
 /* Return: whether the stream could be spliced. */
 static bool stream_splice(struct stream *stream)
 {
-        struct loop *loop = stream->loop;
-        struct pipe *pipe = loop_pipe(loop);
+        struct pipe *pipe = pipes_take(loop_pipes(stream->loop));
         ssize_t n = pipe ? pipe_fill(pipe, stream->fd) : -ENOMEM;
+        struct share share;
 
+        if (n > 0) {
+                share = share_of_pipe(pipe);
+                on_bytes(stream, &share);
+                return true;
+        }
+        pipe_give(pipe);
         /* Zero means the end of the stream, or an urgent byte that comes next (tcp_read_sock()). */
         if (n == 0 || n == -EINVAL || n == -ENOMEM)
                 return false;
-        stream_on_read(stream, NULL, n);
-        loop_empty_pipe(loop); /* of bytes that no stream took */
+        on_no_bytes(stream, (int)n);
         return true;
 }
 
@@ -130,16 +127,15 @@ static ssize_t stream_recv(struct stream *stream)
         return more > 0 ? n + more : n;
 }
 
-/* Reads up to the urgent byte, at which recv(2) stops, or that byte alone. */
-static ssize_t stream_recv_urgent(struct stream *stream)
+/* Reads up to the urgent byte, at which recv(2) stops, or that byte alone. @at_mark: set to whether
+ * it was that byte. */
+static ssize_t stream_recv_urgent(struct stream *stream, bool *at_mark)
 {
-        bool at_mark = sockatmark(stream->fd) > 0;
-        ssize_t n = at_mark ? recv_behind(stream, 0, 1) : stream_recv(stream);
-
-        stream->urgent = at_mark && n == 1;
-        if (at_mark)
-                stream->urgent_ahead = false;
-        return n;
+        *at_mark = sockatmark(stream->fd) > 0;
+        if (!*at_mark)
+                return stream_recv(stream);
+        stream->urgent_ahead = false;
+        return recv_behind(stream, 0, 1);
 }
 
 /* Whether the next byte may be urgent. Without the watch, any byte may be. */
@@ -152,6 +148,8 @@ static bool may_be_urgent(const struct stream *stream)
 static bool stream_read(struct stream *stream)
 {
         uint64_t before = stream->in;
+        struct share share;
+        bool urgent = false;
         ssize_t n;
 
         if (stream->bulk && !may_be_urgent(stream)) {
@@ -159,10 +157,15 @@ static bool stream_read(struct stream *stream)
                         return stream->in > before;
                 stream->bulk = false;
         }
-        n = may_be_urgent(stream) ? stream_recv_urgent(stream) : stream_recv(stream);
-        stream_on_read(stream, loop_scratch(stream->loop), n);
-        stream->urgent = false;
-        return n > 0;
+        n = may_be_urgent(stream) ? stream_recv_urgent(stream, &urgent) : stream_recv(stream);
+        if (n <= 0) {
+                on_no_bytes(stream, (int)n);
+                return false;
+        }
+        share = share_of_memory(loop_scratch(stream->loop), (size_t)n);
+        share.urgent = urgent;
+        on_bytes(stream, &share);
+        return true;
 }
 
 static bool is_reading(const struct stream *stream)
@@ -214,23 +217,30 @@ static void stream_on_watch(struct loop_watch *watch, bool urgent)
                 stream->events->on_error(stream, error);
 }
 
-static void stream_on_queue_written(struct bufferevent *queue, void *arg)
+static void on_outbox_sent(struct outbox *outbox, size_t n)
 {
-        struct stream *stream = arg;
+        count_sent(container_of(outbox, struct stream, outbox), n);
+}
 
-        (void)queue;
+static void on_outbox_drained(struct outbox *outbox)
+{
+        struct stream *stream = container_of(outbox, struct stream, outbox);
+
         stream->on_drained(stream->drained_arg);
 }
 
-static void stream_on_queue_event(struct bufferevent *queue, short what, void *arg)
+static void on_outbox_error(struct outbox *outbox, int error)
 {
-        struct stream *stream = arg;
-        int error = EVUTIL_SOCKET_ERROR();
+        struct stream *stream = container_of(outbox, struct stream, outbox);
 
-        (void)queue;
-        (void)what;
-        stream->events->on_error(stream, error ? -error : -EPIPE);
+        stream->events->on_error(stream, error);
 }
+
+static const struct outbox_events outbox_events = {
+        .on_sent = on_outbox_sent,
+        .on_drained = on_outbox_drained,
+        .on_error = on_outbox_error,
+};
 
 int stream_init(struct stream *stream, struct loop *loop, int fd,
                 const struct stream_events *events)
@@ -246,6 +256,7 @@ int stream_init(struct stream *stream, struct loop *loop, int fd,
                 .carries_urgent = !events->on_exception,
         };
         window_init(&stream->window, 0);
+        outbox_init(&stream->outbox, loop, fd, &outbox_events);
         r = newcomer_join(&stream->newcomer, loop_newcomers(loop), on_settle);
         if (r == 0 && !stream->carries_urgent)
                 r = loop_watch(loop, fd, &stream->watch);
@@ -259,25 +270,10 @@ int stream_init(struct stream *stream, struct loop *loop, int fd,
         return 0;
 }
 
-static void drop_rest(struct stream *stream)
-{
-        struct rest *rest = stream->rest;
-
-        if (!rest)
-                return;
-        stream->rest = NULL;
-        (void)event_del(&rest->writable);
-        loop_give_pipe(stream->loop, rest->pipe);
-        free(rest);
-}
-
 void stream_deinit(struct stream *stream)
 {
         stream_stop(stream);
-        drop_rest(stream);
-        if (stream->queue)
-                bufferevent_free(stream->queue);
-        stream->queue = NULL;
+        outbox_deinit(&stream->outbox);
         if (stream->watched)
                 loop_unwatch(stream->loop, stream->fd);
         stream->watched = false;
@@ -287,12 +283,7 @@ void stream_deinit(struct stream *stream)
 
 void stream_stop_sending(struct stream *stream)
 {
-        if (stream->rest)
-                (void)event_del(&stream->rest->writable);
-        if (!stream->queue)
-                return;
-        bufferevent_setcb(stream->queue, NULL, NULL, NULL, NULL);
-        bufferevent_disable(stream->queue, EV_WRITE);
+        outbox_stop(&stream->outbox);
 }
 
 void stream_stop(struct stream *stream)
@@ -397,206 +388,28 @@ void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg),
         stream->drained_arg = arg;
 }
 
-/* A copy of a share for all streams that have not sent it yet. */
-struct share_copy {
-        unsigned refs;
-        size_t skipped; /* bytes of the share before @data, which no stream needs */
-        uint8_t data[];
-};
-
-static struct share_copy *share_copy_unref(struct share_copy *copy)
-{
-        if (copy && --copy->refs == 0)
-                free(copy);
-        return NULL;
-}
-
-static void on_copy_sent(const void *data, size_t n, void *arg)
-{
-        (void)data;
-        (void)n;
-        share_copy_unref(arg);
-}
-
-void share_deinit(struct share *share)
-{
-        share->copy = share_copy_unref(share->copy);
-}
-
-/* Copies a share. If it is in the pipe, its first @sent bytes are gone, and the rest is copied.
- * Return: 0; -ENOMEM; -EIO. */
-static int share_keep(struct loop *loop, struct share *share, size_t sent)
-{
-        size_t skipped = share->data ? 0 : sent;
-        struct share_copy *copy;
-        int r = 0;
-
-        if (share->copy)
-                return 0;
-        copy = malloc(sizeof(*copy) + share->n - skipped);
-        if (!copy)
-                return -ENOMEM;
-        copy->refs = 1;
-        copy->skipped = skipped;
-        if (share->data)
-                memcpy(copy->data, share->data, share->n);
-        else
-                r = pipe_read(loop_pipe(loop), copy->data, share->n - sent);
-        if (r < 0)
-                copy = share_copy_unref(copy);
-        share->copy = copy;
-        return r;
-}
-
-/* Nothing but sending takes bytes out of the queue. */
-static void on_queue_changed(struct evbuffer *queue, const struct evbuffer_cb_info *info, void *arg)
-{
-        (void)queue;
-        count_sent(arg, info->n_deleted);
-}
-
-/* Return: 0; -ENOMEM. */
-static int make_queue(struct stream *stream)
-{
-        struct bufferevent *queue = bufferevent_socket_new(loop_base(stream->loop), stream->fd, 0);
-
-        if (!queue)
-                return -ENOMEM;
-        if (!evbuffer_add_cb(bufferevent_get_output(queue), on_queue_changed, stream)) {
-                bufferevent_free(queue);
-                return -ENOMEM;
-        }
-        bufferevent_setcb(queue, NULL, stream_on_queue_written, stream_on_queue_event, stream);
-        stream->queue = queue;
-        return 0;
-}
-
-/* Return: the stream's queue, which is made if necessary; NULL: out of memory. */
-static struct evbuffer *stream_get_queue(struct stream *stream)
-{
-        if (!stream->queue && make_queue(stream) < 0)
-                return NULL;
-        return bufferevent_get_output(stream->queue);
-}
-
-static int stream_queue_reference(struct stream *stream, struct evbuffer *queue,
-                                  struct share *share, size_t sent)
-{
-        int r = share_keep(stream->loop, share, sent);
-
-        if (r < 0)
-                return r;
-        if (evbuffer_add_reference(queue, share->copy->data + sent - share->copy->skipped,
-                                   share->n - sent, on_copy_sent, share->copy) < 0)
-                return -ENOMEM;
-        share->copy->refs++;
-        return 0;
-}
-
-static void on_rest_writable(evutil_socket_t fd, short what, void *arg)
-{
-        struct stream *stream = arg;
-        ssize_t n = pipe_drain(stream->rest->pipe, fd);
-
-        (void)what;
-        if (n < 0) {
-                stream->events->on_error(stream, (int)n);
-                return;
-        }
-        count_sent(stream, (size_t)n);
-        if (pipe_held(stream->rest->pipe) > 0)
-                return;
-        drop_rest(stream);
-        stream->on_drained(stream->drained_arg);
-}
-
-/* Takes the loop's pipe with its bytes, until the socket has taken them. Return: 0; -ENOMEM;
- * -EMFILE: there is no pipe. */
-static int keep_rest(struct stream *stream)
-{
-        _cleanup_(freep) struct rest *rest = malloc(sizeof(*rest));
-
-        if (!rest)
-                return -ENOMEM;
-        rest->pipe = loop_take_pipe(stream->loop);
-        if (!rest->pipe)
-                return -EMFILE;
-        event_assign(&rest->writable, loop_base(stream->loop), stream->fd, EV_WRITE | EV_PERSIST,
-                     on_rest_writable, stream);
-        stream->rest = rest;
-        rest = NULL;
-        return loop_add_event(&stream->rest->writable);
-}
-
-/* Queues all but the first @sent bytes. A few bytes are copied, because a reference costs more. */
-static int stream_queue(struct stream *stream, struct share *share, size_t sent)
-{
-        struct evbuffer *queue;
-        size_t n = share->n - sent;
-        int r;
-
-        if (!share->data && stream_queued(stream) == 0) {
-                r = keep_rest(stream);
-                if (r == 0)
-                        stream->accepted += n;
-                if (r != -EMFILE)
-                        return r;
-        }
-        queue = stream_get_queue(stream);
-        r = queue ? 0 : -ENOMEM;
-        if (r == 0 && share->data && n < SHARE_MIN_BYTES)
-                r = evbuffer_add(queue, share->data + sent, n) < 0 ? -ENOMEM : 0;
-        else if (r == 0)
-                r = stream_queue_reference(stream, queue, share, sent);
-        /* evbuffer_add() does not report that the event could not be added; this does. */
-        if (r == 0 && bufferevent_enable(stream->queue, EV_WRITE) < 0)
-                r = -ENOMEM;
-        if (r == 0)
-                stream->accepted += n;
-        return r;
-}
-
-static ssize_t send_bytes(const struct stream *stream, const struct share *share, int flags)
-{
-        ssize_t n =
-                TEMP_FAILURE_RETRY(send(stream->fd, share->data, share->n, MSG_NOSIGNAL | flags));
-
-        return n < 0 ? -errno : n;
-}
-
-/* Sends as much as the socket takes now. Return: the number of bytes; what send(2) fails with. */
-static ssize_t send_now(const struct stream *stream, const struct share *share)
-{
-        ssize_t n;
-
-        if (!share->data)
-                return pipe_drain(loop_pipe(stream->loop), stream->fd);
-        n = send_bytes(stream, share, share->urgent ? MSG_OOB : 0);
-        if (n == -EOPNOTSUPP && share->urgent) /* unix sockets on most systems */
-                n = send_bytes(stream, share, 0);
-        return n == -EAGAIN ? 0 : n;
-}
-
 int stream_send_shared(struct stream *stream, struct share *share)
 {
         ssize_t sent = 0;
+        int r = 0;
 
         settle_by_bytes(stream, share->n);
-        if (stream_queued(stream) == 0) {
-                sent = send_now(stream, share);
-                if (sent < 0)
-                        return (int)sent;
-        }
+        if (stream_queued(stream) == 0)
+                sent = share_send(share, stream->fd);
+        if (sent < 0)
+                return (int)sent;
         stream->accepted += (uint64_t)sent;
         count_sent(stream, (size_t)sent);
-        if ((size_t)sent == share->n)
-                return 0;
-        return stream_queue(stream, share, (size_t)sent);
+        if ((size_t)sent < share->n)
+                r = outbox_put(&stream->outbox, share, (size_t)sent);
+        if (r == 0)
+                stream->accepted += share->n - (size_t)sent;
+        return r;
 }
 
 int stream_send(struct stream *stream, const uint8_t *data, size_t n)
 {
-        struct share share = { .data = data, .n = n };
+        struct share share = share_of_memory(data, n);
         int r = stream_send_shared(stream, &share);
 
         share_deinit(&share);
@@ -614,8 +427,7 @@ void stream_set_reset(struct stream *stream)
 
 size_t stream_queued(const struct stream *stream)
 {
-        return (stream->queue ? evbuffer_get_length(bufferevent_get_output(stream->queue)) : 0) +
-               (stream->rest ? pipe_held(stream->rest->pipe) : 0);
+        return outbox_held(&stream->outbox);
 }
 
 uint64_t stream_sent(const struct stream *stream)

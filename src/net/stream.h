@@ -3,17 +3,15 @@
  * A stream: one connected socket. It is read when bytes arrive, and written at once or when it has
  * room.
  *
- * A stream reads into the loop's scratch buffer and does not keep what it reads. It writes straight
- * to the socket. Bytes that the socket does not take wait in a bufferevent, which is made when it
- * is first needed, so that an idle stream, or one whose peer keeps up, does without. Spliced bytes
- * wait in their pipe.
+ * A stream reads into the loop's scratch buffer or splices into a pipe, and does not keep what it
+ * reads. It writes straight to the socket. Bytes that the socket does not take wait in an outbox.
  *
  * Thread: the loop's. Callbacks may call stream_pause() and stream_resume(). stream_deinit() may
  * only be called between two turns; see loop_defer().
  */
 #pragma once
 
-#include "loop.h"
+#include "outbox.h"
 #include "window.h"
 #include <event2/event_struct.h>
 
@@ -23,13 +21,13 @@ struct stream;
  * Callbacks. After on_exception the stream must not be used any more.
  *
  * A stream that is made without on_exception carries urgent data: it reads the urgent byte alone at
- * its place in the stream, with @urgent set. The kernel knows only one urgent byte at a time. If
+ * its place in the stream, as an urgent share. The kernel knows only one urgent byte at a time. If
  * another one arrives before it is read, it is read as an ordinary byte. SO_OOBINLINE must have
  * been set on the socket before the first byte could arrive.
  */
 struct stream_events {
-        /* @n bytes arrived. @data: the scratch buffer; NULL: they are in the loop's pipe. */
-        void (*on_data)(struct stream *stream, const uint8_t *data, size_t n);
+        /* Bytes arrived, in the scratch buffer or in a pipe. The stream frees the share. */
+        void (*on_data)(struct stream *stream, struct share *share);
         /* The peer has sent its last byte. */
         void (*on_end)(struct stream *stream);
         /* Urgent data arrived. NULL: see above. */
@@ -52,15 +50,14 @@ struct stream_bytes {
 };
 
 /*
- * Embedded in its owner, who may read @loop, @fd, @urgent and @in, the number of bytes read. The
- * other members are private.
+ * Embedded in its owner, who may read @loop, @fd and @in, the number of bytes read. The other
+ * members are private.
  */
 struct stream {
         struct loop *loop;
         const struct stream_events *events;
         struct event read;
-        struct bufferevent *queue; /* NULL: the socket has not refused bytes yet */
-        struct rest *rest; /* spliced bytes that it refused, then @queue is empty; or NULL */
+        struct outbox outbox; /* the bytes that the socket has not taken */
         struct loop_watch watch;
         struct newcomer newcomer;
         void (*on_drained)(void *arg);
@@ -81,15 +78,6 @@ struct stream {
         bool watched;        /* urgent data and resets are reported at once, by @watch */
         bool carries_urgent; /* see struct stream_events */
         bool urgent_ahead;   /* an urgent byte has arrived and has not been read */
-        bool urgent;         /* on_data is called for the urgent byte */
-};
-
-/* Bytes to send to one or several streams. Bytes that some sockets do not take are copied once. */
-struct share {
-        const uint8_t *data; /* NULL: they are in the loop's pipe, for one destination */
-        size_t n;
-        bool urgent;             /* one byte, sent as urgent data if the queue is empty */
-        struct share_copy *copy; /* NULL: no stream has needed a copy yet */
 };
 
 /**
@@ -147,8 +135,8 @@ void stream_set_read_max(struct stream *stream, size_t n);
  * called after stream_resume(). */
 void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes);
 
-/* Starts or stops reading with splice(2) into the loop's pipe. A stream that cannot be spliced goes
- * back to its scratch buffer by itself. */
+/* Starts or stops reading with splice(2) into a pipe. A stream that cannot be spliced goes back to
+ * the scratch buffer by itself. */
 void stream_set_bulk(struct stream *stream, bool bulk);
 
 /* Whether nothing more can be read: the peer has sent its last byte, or recv(2) has failed. */
@@ -180,10 +168,6 @@ _must_use_ int stream_send(struct stream *stream, const uint8_t *data, size_t n)
 
 /* Like stream_send(), for bytes that may go to other streams too; see share_deinit(). */
 _must_use_ int stream_send_shared(struct stream *stream, struct share *share);
-
-/* To be called when all streams have been given the share. They keep the copy as long as they need
- * it. */
-void share_deinit(struct share *share);
 
 /* Makes the peer see a reset instead of an end of stream when the socket is closed, unless the peer
  * has reset the connection itself. */

@@ -29,19 +29,17 @@ struct side *connection_other(const struct side *side)
         return side == &c->client ? c->sides[c->n_sides - 1] : c->sides[0];
 }
 
-static void on_data(struct stream *stream, const uint8_t *data, size_t n)
+static void on_data(struct stream *stream, struct share *share)
 {
-        struct share share = { .data = data, .n = n, .urgent = stream->urgent };
         struct side *side = of_stream(stream);
         struct connection *c = side->connection;
 
         idle_touch(c);
-        record_bytes(side, LOG_RECEIVED, data, n);
+        record_bytes(side, LOG_RECEIVED, share);
         if (c->mode->put)
-                c->mode->put(side, &share);
+                c->mode->put(side, share);
         else
-                link_put_shared(&connection_other(side)->link, &share);
-        share_deinit(&share);
+                link_put_shared(&connection_other(side)->link, share);
 }
 
 static void on_end(struct stream *stream)
@@ -93,12 +91,12 @@ static const struct stream_events echo_stream_events = {
         .on_error = on_stream_error,
 };
 
-static void on_sending(struct link *link, const uint8_t *data, size_t n)
+static void on_sending(struct link *link, const struct share *share)
 {
         struct side *side = of_link(link);
 
         idle_touch(side->connection);
-        record_bytes(side, LOG_SENDING, data, n);
+        record_bytes(side, LOG_SENDING, share);
 }
 
 static void on_empty(struct link *link)
@@ -171,10 +169,12 @@ int side_init(struct side *side, struct connection *c, int fd, const char *name)
 
 void side_send_header(struct side *side, const uint8_t *data, size_t n)
 {
+        struct share share = share_of_memory(data, n);
         int r;
 
-        record_bytes(side, LOG_SENDING, data, n);
-        r = stream_send(&side->stream, data, n);
+        record_bytes(side, LOG_SENDING, &share);
+        r = stream_send_shared(&side->stream, &share);
+        share_deinit(&share);
         if (r < 0)
                 connection_fail(side, r);
 }

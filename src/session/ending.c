@@ -234,11 +234,10 @@ static bool is_served(const struct connection *c)
         return is_done(c->ending.served) && has_arrived(connection_other(c->ending.served));
 }
 
-static void on_late_data(struct stream *stream, const uint8_t *data, size_t n)
+static void on_late_data(struct stream *stream, struct share *share)
 {
         (void)stream;
-        (void)data;
-        (void)n;
+        (void)share;
 }
 
 static void on_late_end(struct stream *stream)

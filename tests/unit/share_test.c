@@ -28,11 +28,10 @@ static size_t n_members;
 static uint64_t given;                               /* the bytes given to each */
 static uint8_t pattern[PERIOD + LOOP_SCRATCH_BYTES]; /* the pattern from any of its bytes on */
 
-static void on_data(struct stream *stream, const uint8_t *data, size_t n)
+static void on_data(struct stream *stream, struct share *share)
 {
         (void)stream;
-        (void)data;
-        (void)n;
+        (void)share;
         fail_msg("nobody reads");
 }
 
@@ -54,12 +53,12 @@ static void assert_pattern(const uint8_t *data, size_t n, uint64_t at)
         assert_memory_equal(data, pattern + at % PERIOD, n);
 }
 
-static void on_sending(struct link *link, const uint8_t *data, size_t n)
+static void on_sending(struct link *link, const struct share *share)
 {
         struct member *member = container_of(link, struct member, link);
 
-        assert_pattern(data, n, member->sending);
-        member->sending += n;
+        assert_pattern(share->data, share->n, member->sending);
+        member->sending += share->n;
 }
 
 static void on_empty(struct link *link)
@@ -139,7 +138,7 @@ static int end(void **state)
 /* Gives the next @n bytes to all members except the failed one. Return: whether a copy was made. */
 static bool give(size_t n)
 {
-        struct share share = { .data = loop_scratch(loop), .n = n };
+        struct share share = share_of_memory(loop_scratch(loop), n);
         const struct share_copy *copy = NULL;
 
         memcpy(loop_scratch(loop), pattern + given % PERIOD, n);

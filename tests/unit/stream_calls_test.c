@@ -55,12 +55,12 @@ static size_t received, largest_read;
 static size_t urgent_at; /* bytes read with the urgent one */
 static unsigned n_settled;
 
-static void on_data(struct stream *stream, const uint8_t *data, size_t n)
+static void on_data(struct stream *stream, struct share *share)
 {
-        (void)data;
-        received += n;
-        largest_read = n > largest_read ? n : largest_read;
-        if (stream->urgent)
+        (void)stream;
+        received += share->n;
+        largest_read = share->n > largest_read ? share->n : largest_read;
+        if (share->urgent)
                 urgent_at = received;
 }
 

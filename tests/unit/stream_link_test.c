@@ -79,23 +79,23 @@ static void stop(struct echo *e)
         assert_ptr_equal(echo, e); /* not freed yet */
 }
 
-static void on_data(struct stream *stream, const uint8_t *data, size_t n)
+static void on_data(struct stream *stream, struct share *share)
 {
         struct echo *e = of_stream(stream);
 
-        if (data)
-                assert_ptr_equal(data, loop_scratch(loop));
+        if (share->place == SHARE_MEMORY)
+                assert_ptr_equal(share->data, loop_scratch(loop));
         else
-                e->spliced += n;
-        if (!data && e->stop_spliced) {
+                e->spliced += share->n;
+        if (share->place == SHARE_PIPE && e->stop_spliced) {
                 stop(e);
                 return;
         }
-        if (n > e->largest_read)
-                e->largest_read = n;
-        if (stream->urgent)
+        if (share->n > e->largest_read)
+                e->largest_read = share->n;
+        if (share->urgent)
                 e->urgent_at = stream->in;
-        link_put(&e->link, data, n);
+        link_put_shared(&e->link, share);
         if (e->fleeting)
                 stop(e);
 }
@@ -121,15 +121,15 @@ static void on_stream_error(struct stream *stream, int error)
         stop(of_stream(stream));
 }
 
-static void on_sending(struct link *link, const uint8_t *data, size_t n)
+static void on_sending(struct link *link, const struct share *share)
 {
         struct echo *e = of_link(link);
 
-        for (size_t i = 0; data && i < n; i++)
-                assert_int_equal(data[i], (e->sending + i) % PERIOD);
-        e->sending += n;
-        if (n > e->largest_send)
-                e->largest_send = n;
+        for (size_t i = 0; share->place == SHARE_MEMORY && i < share->n; i++)
+                assert_int_equal(share->data[i], (e->sending + i) % PERIOD);
+        e->sending += share->n;
+        if (share->n > e->largest_send)
+                e->largest_send = share->n;
 }
 
 static void on_empty(struct link *link)
@@ -219,6 +219,7 @@ static void start_carrying(void)
 
         start_tcp_with(&carrying_events);
         assert_int_equal(setsockopt(echo->stream.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), 0);
+        assert_int_equal(setsockopt(echo->peer, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)), 0);
 }
 
 static int make(void **state)
@@ -382,7 +383,7 @@ static void at_once(void **state)
         assert_int_equal(peer_send(5), 5);
         peer_until(peer_received == 5, peer_receive(100));
         assert_int_equal(echo->empties, 1);
-        assert_null(echo->stream.queue);
+        assert_null(echo->stream.outbox.queue);
         assert_int_equal(echo->dones + echo->ends, 0);
 }
 
@@ -509,22 +510,20 @@ static void bulk_waits(void **state)
                 link_set_bulk(&echo->link, true);
                 read_full(4);
                 for (int i = 0; few && i < most; i++) {
-                        assert_non_null(loop_pipe(loop));
-                        taken[i] = loop_take_pipe(loop);
+                        taken[i] = pipes_take(loop_pipes(loop));
                         assert_non_null(taken[i]);
                 }
-                assert_ptr_equal(few ? loop_take_pipe(loop) : NULL, NULL);
                 fill();
                 assert_true(echo->spliced > 0);
                 assert_true(stream_queued(&echo->stream) > 0);
-                assert_int_equal(echo->stream.rest == NULL, few);
+                assert_int_equal(echo->stream.outbox.rest == NULL, few);
                 assert_int_equal(stream_sent(&echo->stream) + stream_queued(&echo->stream),
                                  echo->stream.in);
                 peer_until(peer_received == peer_sent, peer_receive(1 << 20));
                 expect_whole(0);
-                assert_null(echo->stream.rest);
+                assert_null(echo->stream.outbox.rest);
                 for (int i = 0; few && i < most; i++)
-                        loop_give_pipe(loop, taken[i]);
+                        pipe_give(taken[i]);
                 free_echo(echo);
                 echo = NULL;
                 peer_sent = peer_received = 0;
@@ -539,7 +538,7 @@ static void bulk_waits_in_vain(void **state)
         link_set_bulk(&echo->link, true);
         read_full(4);
         fill();
-        assert_non_null(echo->stream.rest);
+        assert_non_null(echo->stream.outbox.rest);
         stop(echo);
         peer_receive(1 << 20);
         turn_a_while();
@@ -878,6 +877,41 @@ static void set_delay(uint64_t usec, size_t message_bytes)
         shape();
 }
 
+/* A shaper ends splicing by itself: it sees every byte, from the next one on. */
+static void bulk_ends_with_a_shaper(void **state)
+{
+        (void)state;
+        start_unix();
+        link_set_bulk(&echo->link, true);
+        read_full(5);
+        assert_int_equal(echo->spliced, LOOP_SCRATCH_BYTES);
+        set_delay(1, LOOP_SCRATCH_BYTES);
+        read_full(6);
+        assert_int_equal(echo->spliced, LOOP_SCRATCH_BYTES);
+        expect_whole(0);
+}
+
+/* Bytes in a pipe that reach a shaper all the same are lost, and the link fails. */
+static void pipe_into_a_shaper(void **state)
+{
+        struct pipe *pipe = pipes_take(loop_pipes(loop));
+        struct share share;
+        int pair[2];
+
+        (void)state;
+        start_unix();
+        set_delay(1, LOOP_SCRATCH_BYTES);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(send(pair[0], "hello", 5, 0), 5);
+        assert_int_equal(pipe_fill(pipe, pair[1]), 5);
+        share = share_of_pipe(pipe);
+        link_put_shared(&echo->link, &share);
+        share_deinit(&share);
+        assert_int_equal(echo->error, -EIO);
+        assert_int_equal(link_lost(&echo->link), 5);
+        assert_int_equal(close(pair[0]) + close(pair[1]), 0);
+}
+
 static void delayed(void **state)
 {
         const uint64_t delay = 20 * USEC_PER_MSEC;
@@ -1091,6 +1125,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(bulk_waits, reset_peer, end),
                 cmocka_unit_test_setup_teardown(bulk_waits_in_vain, reset_peer, end),
                 cmocka_unit_test_setup_teardown(bulk_ended, reset_peer, end),
+                cmocka_unit_test_setup_teardown(bulk_ends_with_a_shaper, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(pipe_into_a_shaper, make_unshaped, end),
                 cmocka_unit_test_setup_teardown(bulk_of_one_that_stopped, reset_peer, end),
                 cmocka_unit_test_setup_teardown(order, reset_peer, end),
                 cmocka_unit_test_setup_teardown(urgent, reset_peer, end),

@@ -84,13 +84,12 @@ struct reader {
 
 static size_t turn_bytes; /* read in this turn by all streams */
 
-static void on_data(struct stream *stream, const uint8_t *data, size_t n)
+static void on_data(struct stream *stream, struct share *share)
 {
         struct reader *reader = container_of(stream, struct reader, stream);
 
-        (void)data;
-        reader->bytes += n;
-        turn_bytes += n;
+        reader->bytes += share->n;
+        turn_bytes += share->n;
 }
 
 static void on_end(struct stream *stream)
