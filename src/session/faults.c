@@ -53,16 +53,19 @@ void faults_end(struct side *side, const struct fate_end *end)
 static const struct conditions *find_reset(const struct faults *faults, uint64_t *at_usec)
 {
         const struct conditions *first = NULL;
+        uint64_t first_usec = CONDITIONS_NEVER;
 
         for (enum direction d = 0; d < DIRECTIONS; d++) {
                 uint64_t at;
                 const struct conditions *group = fates_reset(faults->fates[d], &at);
 
-                if (!group || (first && at >= *at_usec))
+                if (!group || (first && at >= first_usec))
                         continue;
-                *at_usec = at;
+                first_usec = at;
                 first = group;
         }
+        if (first)
+                *at_usec = first_usec;
         return first;
 }
 
