@@ -127,7 +127,7 @@ void read_name(struct reader *r, const struct key *key, config_setting_t *settin
         const char *text = config_setting_get_string(setting);
         size_t n = text ? strlen(text) : 0;
 
-        if (n >= key->min && n <= key->max)
+        if (text && n >= key->min && n <= key->max)
                 memcpy(out, text, n + 1);
         else
                 reader_report_value(r, setting, key->legal);

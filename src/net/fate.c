@@ -276,7 +276,6 @@ struct fold fates_fold(struct fates *fates)
                 struct fate *fate = &fates->list[i];
                 const struct conditions *c = fate->conditions;
 
-                fold.latency_usec += c->latency_usec;
                 fold.delay_max_usec += c->latency_usec + c->jitter_usec;
                 fold.close_delay_usec += c->close_delay_usec;
                 fold_rate(&fold, fate);

@@ -100,8 +100,7 @@ const struct conditions *fates_discard_ended(const struct fates *before, const s
 
 /* The fold: the joint effect of all groups that apply. */
 struct fold {
-        uint64_t latency_usec;   /* the sum of all latencies */
-        uint64_t delay_max_usec; /* the same with all jitters */
+        uint64_t delay_max_usec; /* the sum of all latencies and jitters */
         uint64_t rate;           /* the lowest rate, or unlimited */
         uint64_t burst_bytes;    /* that of the group with the lowest rate */
         struct bucket *shared;   /* its bucket, without a reference; NULL: the rate is not shared */

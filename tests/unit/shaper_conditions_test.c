@@ -5,6 +5,16 @@
  */
 #include "shaper_fixture.h"
 
+/* Adds a group without conditions, in force with the next set(). */
+static struct conditions *add(const char *name)
+{
+        struct conditions *group = &more[n_more++];
+
+        *group = conditions_none;
+        (void)snprintf(group->name, sizeof(group->name), "%s", name);
+        return group;
+}
+
 /* Pieces of about slice_size, with pauses between; the last piece of a chunk may be shorter. */
 static void slices(void **state)
 {
@@ -144,10 +154,7 @@ static void limit_set_late(void **state)
         conditions.limit_bytes = CONDITIONS_NEVER;
         set();
         put(500);
-        more[0] = conditions_none;
-        (void)snprintf(more[0].name, sizeof(more[0].name), "added");
-        more[0].limit_bytes = 100;
-        n_more = 1;
+        add("added")->limit_bytes = 100;
         set();
         put(99);
         assert_false(model.limited);
@@ -309,6 +316,173 @@ static void close_delay(void **state)
         assert_in_range(departures[1].usec, came + USEC_PER_SEC, UINT64_MAX);
         assert_int_equal(end_usec, departures[1].usec + 200 * USEC_PER_MSEC);
         assert_int_equal(shaper_faults(shaper), FAULT_RATE | FAULT_CLOSE_DELAY);
+}
+
+/* Several groups */
+
+/* Each jitter is drawn by itself: the sums are spread over both ranges. */
+static void latencies(void **state)
+{
+        uint64_t shortest = UINT64_MAX, longest = 0;
+
+        (void)state;
+        conditions.latency_usec = 10 * USEC_PER_MSEC;
+        conditions.jitter_usec = 5 * USEC_PER_MSEC;
+        add("more")->latency_usec = 10 * USEC_PER_MSEC;
+        more[0].jitter_usec = 5 * USEC_PER_MSEC;
+        set();
+        for (size_t i = 0; i < 200; i++) {
+                uint64_t came = put(1);
+
+                pass(HOUR);
+                shortest = model_least(shortest, departures[i].usec - came);
+                longest = model_most(longest, departures[i].usec - came);
+        }
+        assert_in_range(shortest, 10 * USEC_PER_MSEC, 15 * USEC_PER_MSEC);
+        assert_in_range(longest, 25 * USEC_PER_MSEC, 30 * USEC_PER_MSEC);
+}
+
+/* Two stalls that overlap stop the line until both are over. */
+static void stalls(void **state)
+{
+        const uint64_t began = stopped_usec;
+
+        (void)state;
+        conditions.stall_after_usec = 0;
+        conditions.stall_for_usec = 20 * USEC_PER_MSEC;
+        add("later");
+        more[0].stall_after_usec = 10 * USEC_PER_MSEC;
+        more[0].stall_for_usec = 30 * USEC_PER_MSEC;
+        renew();
+        put(1);
+        pass(HOUR);
+        assert_int_equal(departures[0].usec, began + 40 * USEC_PER_MSEC);
+}
+
+/* What discards */
+
+/* No byte is kept; the end passes, and what came before discard passes. */
+static void discard(void **state)
+{
+        (void)state;
+        conditions.latency_usec = 10 * USEC_PER_MSEC;
+        set();
+        put(100);
+        conditions.discard = true;
+        set();
+        put(1000);
+        assert_int_equal(model.discarded_bytes, 1000);
+        assert_int_equal(shaper_bytes(shaper), 100);
+        put_end();
+        pass(HOUR);
+        assert_int_equal(model.out_bytes, 100);
+        assert_true(end_usec > 0);
+        assert_false(model.over);
+        assert_int_equal(shaper_faults(shaper), FAULT_LATENCY | FAULT_DISCARD);
+}
+
+/* The connection is over when no chunk came for discard_idle; each chunk begins the time anew. */
+static void discard_idle(void **state)
+{
+        struct fate_end end;
+
+        (void)state;
+        conditions.discard = true;
+        conditions.discard_idle_usec = 300 * USEC_PER_MSEC;
+        set();
+        for (int i = 0; i < 5; i++) {
+                pass(299 * USEC_PER_MSEC);
+                put(1);
+        }
+        pass(300 * USEC_PER_MSEC - 1);
+        assert_false(model.over);
+        assert_false(shaper_is_over(shaper, &end));
+        stopped_usec++;
+        assert_int_equal(take(), SHAPER_OVER);
+        assert_true(shaper_is_over(shaper, &end));
+        assert_int_equal(end.why, FATE_IDLE);
+        assert_ptr_equal(end.group, shaping.fates->list[0].group);
+        assert_int_equal(shaper_faults(shaper), FAULT_DISCARD);
+
+        renew(); /* the end of the stream ends the wait */
+        put_end();
+        pass(HOUR);
+        assert_false(model.over);
+}
+
+/* When the group goes that discarded, the connection is over; not when its values change. */
+static void discard_ended(void **state)
+{
+        struct fate_end end;
+
+        (void)state;
+        add("hole")->discard = true;
+        set();
+        put(5);
+        more[0].latency_usec = USEC_PER_SEC;
+        set();
+        assert_false(model.over);
+        n_more = 0;
+        set();
+        assert_true(model.over);
+        assert_true(shaper_is_over(shaper, &end));
+        assert_int_equal(end.why, FATE_DISCARD_ENDED);
+}
+
+/* The first chunk is not kept, what follows stays, and then the connection is over. */
+static void reset_after_data(void **state)
+{
+        struct fate_end end;
+        uint64_t came;
+
+        (void)state;
+        add("reset")->reset_after_data_usec = 200 * USEC_PER_MSEC;
+        set();
+        pass(HOUR);
+        assert_false(model.over);
+        came = put(100);
+        assert_int_equal(model.discarded_bytes, 100);
+        pass(100 * USEC_PER_MSEC);
+        put(50);
+        put_end();
+        assert_int_equal(n_departures, 0);
+        pass(100 * USEC_PER_MSEC - 1);
+        assert_false(model.over);
+        stopped_usec = came + 200 * USEC_PER_MSEC;
+        assert_int_equal(take(), SHAPER_OVER);
+        assert_true(shaper_is_over(shaper, &end));
+        assert_int_equal(end.why, FATE_RESET);
+        assert_int_equal(shaper_faults(shaper), FAULT_RESET_DATA);
+
+        renew(); /* the group is removed in time: what was held goes at once */
+        put(100);
+        put(50);
+        put_end();
+        n_more = 0;
+        set();
+        assert_int_equal(model.out_bytes, 50);
+        assert_int_equal(end_usec, stopped_usec);
+        pass(HOUR);
+        assert_false(model.over);
+}
+
+/* Bytes that came before the group are let through, and its own first chunk is not. */
+static void reset_after_data_added(void **state)
+{
+        (void)state;
+        conditions.latency_usec = 10 * USEC_PER_MSEC;
+        set();
+        put(30);
+        add("reset")->reset_after_data_usec = USEC_PER_SEC;
+        set();
+        put(40);
+        put(50);
+        pass(USEC_PER_SEC / 2);
+        assert_int_equal(model.out_bytes, 30);
+        assert_int_equal(shaper_bytes(shaper), 50);
+        n_more = 0;
+        set();
+        assert_int_equal(model.out_bytes, 80);
 }
 
 /* Every condition that can hold bytes */
@@ -481,14 +655,29 @@ static void timers(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                ON_LOOP(timers),         STOPPED(slices),
-                STOPPED(slices_alone),   STOPPED(slice_delay_alone),
-                STOPPED(limit),          STOPPED(limit_of_zero),
-                STOPPED(limit_set_late), STOPPED(stall_by_bytes),
-                STOPPED(stall_by_time),  STOPPED(stall_unseen),
-                STOPPED(stall_forever),  STOPPED(stall_set_late),
-                STOPPED(stall_and_rate), STOPPED(close_delay),
-                STOPPED(removed),        STOPPED(exchanged),
+                ON_LOOP(timers),
+                STOPPED(slices),
+                STOPPED(slices_alone),
+                STOPPED(slice_delay_alone),
+                STOPPED(limit),
+                STOPPED(limit_of_zero),
+                STOPPED(limit_set_late),
+                STOPPED(stall_by_bytes),
+                STOPPED(stall_by_time),
+                STOPPED(stall_unseen),
+                STOPPED(stall_forever),
+                STOPPED(stall_set_late),
+                STOPPED(latencies),
+                STOPPED(stalls),
+                STOPPED(discard),
+                STOPPED(discard_idle),
+                STOPPED(discard_ended),
+                STOPPED(reset_after_data),
+                STOPPED(reset_after_data_added),
+                STOPPED(stall_and_rate),
+                STOPPED(close_delay),
+                STOPPED(removed),
+                STOPPED(exchanged),
                 STOPPED(end_waits),
         };
 
