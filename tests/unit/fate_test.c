@@ -21,7 +21,8 @@ static void draw(const struct conditions *groups, size_t n, uint64_t connection)
                 .now_usec = SECOND,
         };
 
-        memcpy(copies, groups, n * sizeof(*groups));
+        for (size_t i = 0; i < n; i++)
+                copies[i] = groups[i];
         fates = fates_free(fates);
         assert_int_equal(fates_new(&list, &origin, NULL, &fates), 0);
 }

@@ -27,6 +27,7 @@ struct echo {
         size_t largest_read, largest_send;
         uint64_t sending;
         int empties, dones, limits, ends, exceptions, errors, error;
+        enum fate_reason over_why; /* of the last of @limits */
         size_t queued_at_done;
         uint64_t spliced;   /* spliced bytes, which on_data() does not see */
         uint64_t urgent_at; /* bytes read, up to the last urgent one */
@@ -150,8 +151,9 @@ static void on_done(struct link *link)
 
 static void on_over(struct link *link, const struct fate_end *end)
 {
-        (void)end;
-        assert_int_equal(stream_queued(&of_link(link)->stream), 0);
+        if (end->why == FATE_LIMIT)
+                assert_int_equal(stream_queued(&of_link(link)->stream), 0);
+        of_link(link)->over_why = end->why;
         of_link(link)->limits++;
         stop(of_link(link));
 }
@@ -1036,6 +1038,55 @@ static void limit(void **state)
         assert_int_equal(link_faults(&echo->link), FAULT_LIMIT);
 }
 
+/* Bytes that come after those that fill the queue are discarded; the queued ones still pass. */
+static void discard_behind_a_queue(void **state)
+{
+        uint64_t in;
+
+        (void)state;
+        start_unix();
+        fill();
+        in = echo->stream.in;
+        conditions.discard = true;
+        shape();
+        peer_until(peer_received == in, peer_receive(128 * 1024));
+        peer_until(echo->stream.in == peer_sent, peer_receive(128 * 1024));
+        assert_int_equal(peer_received, in);
+        assert_int_equal(link_lost(&echo->link), 0);
+        assert_int_equal(link_faults(&echo->link), FAULT_DISCARD);
+        assert_int_equal(echo->limits, 0);
+}
+
+/* A group ends the connection in time although the destination does not read. */
+static void over_behind_a_queue(void **state)
+{
+        (void)state;
+        start_unix();
+        fill();
+        conditions.discard = true;
+        conditions.discard_idle_usec = 20 * USEC_PER_MSEC;
+        shape();
+        for (uint64_t until = now_usec() + DEADLINE_USEC; !echo->limits && now_usec() < until;)
+                watch_turn();
+        assert_int_equal(echo->limits, 1);
+        assert_int_equal(echo->over_why, FATE_IDLE);
+        assert_true(stream_queued(&echo->stream) > 0 || link_lost(&echo->link) > 0);
+}
+
+/* The same when the group goes. */
+static void discard_ends_behind_a_queue(void **state)
+{
+        (void)state;
+        start_unix();
+        fill();
+        conditions.discard = true;
+        shape();
+        conditions.discard = false;
+        shape();
+        assert_int_equal(echo->limits, 1);
+        assert_int_equal(echo->over_why, FATE_DISCARD_ENDED);
+}
+
 /*
  * Conditions are removed while the destination does not read. The held bytes follow the queued
  * ones.
@@ -1125,8 +1176,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(bulk_waits, reset_peer, end),
                 cmocka_unit_test_setup_teardown(bulk_waits_in_vain, reset_peer, end),
                 cmocka_unit_test_setup_teardown(bulk_ended, reset_peer, end),
-                cmocka_unit_test_setup_teardown(bulk_ends_with_a_shaper, make_unshaped, end),
-                cmocka_unit_test_setup_teardown(pipe_into_a_shaper, make_unshaped, end),
+                cmocka_unit_test_setup_teardown(bulk_ends_with_a_shaper, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(pipe_into_a_shaper, make_unshaped, end_shaped),
                 cmocka_unit_test_setup_teardown(bulk_of_one_that_stopped, reset_peer, end),
                 cmocka_unit_test_setup_teardown(order, reset_peer, end),
                 cmocka_unit_test_setup_teardown(urgent, reset_peer, end),
@@ -1148,6 +1199,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(random_delays, make_unshaped, end_shaped),
                 cmocka_unit_test_setup_teardown(hold, make_unshaped, end_shaped),
                 cmocka_unit_test_setup_teardown(limit, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(discard_behind_a_queue, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(over_behind_a_queue, make_unshaped, end_shaped),
+                cmocka_unit_test_setup_teardown(discard_ends_behind_a_queue, make_unshaped,
+                                                end_shaped),
                 cmocka_unit_test_setup_teardown(removed_from_slow_reader, make_unshaped,
                                                 end_shaped),
                 cmocka_unit_test_setup_teardown(random_conditions, make_unshaped, end_shaped),
