@@ -128,9 +128,16 @@ static void link_drop_shaper(struct link *link)
         link->shaper = shaper_free(link->shaper);
 }
 
+/* Counts the bytes that the link holds now, with their book-keeping. */
+static void link_count_held(struct link *link, uint64_t bytes)
+{
+        stream_count_held(link->to, link->holder.bytes, bytes);
+        holder_count(&link->holder, loop_holders(link->to->loop), bytes);
+}
+
 static void link_settle(struct link *link)
 {
-        holder_count(&link->holder, loop_holders(link->to->loop), link_held(link));
+        link_count_held(link, link_held(link));
         if (link->shaper && !link->shaped && shaper_is_empty(link->shaper))
                 link_drop_shaper(link);
 
@@ -202,7 +209,7 @@ void link_stop(struct link *link)
                 return;
         link->stopped = true;
         link->lost += stream_queued(link->to) + (link->shaper ? shaper_bytes(link->shaper) : 0);
-        holder_count(&link->holder, holders, 0);
+        link_count_held(link, 0);
         holder_stop_waiting(&link->holder, holders);
         link_drop_shaper(link);
         stream_stop_sending(link->to);

@@ -382,6 +382,12 @@ void stream_set_total(struct stream *stream, struct stream_bytes *total)
         stream->total = total;
 }
 
+void stream_count_held(struct stream *stream, uint64_t before, uint64_t now)
+{
+        if (stream->total && now != before) /* unsigned addition wraps */
+                counter_add(&stream->total->held, now - before);
+}
+
 void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg), void *arg)
 {
         stream->on_drained = on_drained;

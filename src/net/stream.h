@@ -47,6 +47,7 @@ struct stream_events {
 /* How many bytes the sockets of several streams have given and taken; see counter.h. */
 struct stream_bytes {
         uint64_t received, sent;
+        uint64_t held; /* now, on their way to the sockets; see stream_count_held() */
 };
 
 /*
@@ -154,6 +155,9 @@ _must_use_ int stream_resume(struct stream *stream);
 /* From now on @total counts the bytes of the stream as well. @total outlives the stream; no other
  * thread writes it. */
 void stream_set_total(struct stream *stream, struct stream_bytes *total);
+
+/* Counts bytes that are held on their way to the socket, which was @before and is @now. */
+void stream_count_held(struct stream *stream, uint64_t before, uint64_t now);
 
 /* Sets the callback for an empty queue: the socket has taken all queued bytes. */
 void stream_set_on_drained(struct stream *stream, void (*on_drained)(void *arg), void *arg);

@@ -22,6 +22,7 @@
 struct echo {
         struct stream stream;
         struct link link;
+        struct stream_bytes total; /* of the stream */
         struct loop_task task;
         int peer;
         size_t largest_read, largest_send;
@@ -44,6 +45,8 @@ static void free_echo(struct echo *e)
 {
         closep(&e->peer);
         link_stop(&e->link);
+        assert_int_equal(e->total.held, 0);
+        assert_int_equal(e->total.received, e->stream.in);
         stream_deinit(&e->stream);
         stream_deinit(&e->stream); /* does nothing */
         free(e);
@@ -185,6 +188,7 @@ static void start_on(const int pair[2], const struct stream_events *events)
         echo->peer = pair[1];
         assert_int_equal(stream_init(&echo->stream, loop, pair[0], events), 0);
         link_init(&echo->link, &echo->stream, &echo->stream, &link_events);
+        stream_set_total(&echo->stream, &echo->total);
         assert_int_equal(stream_resume(&echo->stream), 0);
 }
 
@@ -336,6 +340,8 @@ static void expect_whole(int dones)
         assert_int_equal(echo->stream.in, peer_sent);
         assert_int_equal(echo->sending, peer_sent);
         assert_int_equal(stream_sent(&echo->stream), peer_sent);
+        assert_int_equal(echo->total.sent, peer_sent);
+        assert_int_equal(echo->total.held, 0);
         assert_int_equal(echo->dones, dones);
         assert_int_equal(echo->ends, dones);
         assert_int_equal(echo->errors + echo->exceptions + echo->limits, 0);
@@ -426,6 +432,8 @@ static void never_reads(void **state)
         fill();
         in = echo->stream.in;
         assert_true(stream_queued(&echo->stream) > 0);
+        assert_int_equal(echo->total.held, stream_queued(&echo->stream));
+        assert_int_equal(echo->total.received, echo->total.sent + echo->total.held);
         assert_int_equal(echo->sending, in);
         peer_until(peer_received == peer_sent, peer_receive(128 * 1024));
         assert_true(echo->stream.in > in); /* reading went on */
@@ -952,6 +960,7 @@ static void delay_taken_away(void **state)
         assert_int_equal(echo->sending, 0);
         assert_in_range(echo->stream.in, 1024, HOLD_BYTES);
         assert_true(link_is_waiting(&echo->link));
+        assert_int_equal(echo->total.held, link_held(&echo->link));
         assert_int_equal(echo->empties, 0);
         set_delay(0, 1);
         assert_int_equal(shutdown(echo->peer, SHUT_WR), 0);
