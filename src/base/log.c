@@ -81,6 +81,7 @@ static uint8_t queue[SINK_QUEUE_BYTES];
 static struct sink sink = SINK_INIT(queue);
 static int retry_fd = -1; /* a timerfd; -1: log_write() blocks */
 static bool retry_is_set;
+static uint64_t n_reported;              /* lost records that have been reported */
 static long retry_msec = RETRY_MIN_MSEC; /* the next interval */
 
 /* Whether standard error is the journal's stream. */
@@ -226,6 +227,7 @@ static bool put_lost(void)
         if (!sink_has_room(&sink))
                 return false;
         n = sink.n_lost;
+        n_reported += n;
         sink.n_lost = 0;
         if (log_wants(LOG_LOST))
                 put_line(LOG_LOST, "%" PRIu64 " record%s lost: %s", n, n == 1 ? " was" : "s were",
@@ -326,4 +328,14 @@ void log_flush(void)
                 (void)poll(NULL, 0, STEP_MSEC);
         }
         (void)pthread_mutex_unlock(&lock);
+}
+
+uint64_t log_count_lost(void)
+{
+        uint64_t n;
+
+        (void)pthread_mutex_lock(&lock);
+        n = n_reported + sink.n_lost;
+        (void)pthread_mutex_unlock(&lock);
+        return n;
 }

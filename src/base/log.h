@@ -105,6 +105,9 @@ void log_retry(void);
 /* Before the process exits: waits up to half a second for the queued lines to be written. */
 void log_flush(void);
 
+/* Return: how many records have been lost since the process began. */
+uint64_t log_count_lost(void);
+
 /* Sets the least important level that is written; LOG_LEVEL_INFO at first. */
 void log_set_level(enum log_level level);
 

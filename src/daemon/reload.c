@@ -42,6 +42,7 @@ static void fail(struct reload *reload, const char *why)
         char path[ESCAPE_PATH_SIZE];
 
         reload->failed = true;
+        reload->n_failed++;
         log_write(LOG_RELOAD_FAILED, NULL, "cannot reload %s: %s; keeping the old configuration",
                   escape_path(reload->path, path), why);
         if (!apply_wait_is_set(&reload->applied)) /* otherwise the previous reload ends later */
@@ -64,6 +65,7 @@ static void on_loaded(void *arg)
                 r = reload->events->apply(reload->arg, config, &reload->applied, why);
         if (r == 0) {
                 reload->failed = false;
+                reload->n_applied++;
                 reload->n_services = config->n_services;
         } else {
                 fail(reload, why);
@@ -87,10 +89,14 @@ void reload_request(struct reload *reload)
 {
         if (reload->cancelled)
                 return;
-        if (reload->loader)
+        if (!reload->path) {
+                reload->n_failed++;
+                log_write(LOG_RELOAD_FAILED, NULL, "there is no configuration file to reload");
+        } else if (reload->loader) {
                 reload->again = true;
-        else
+        } else {
                 begin(reload);
+        }
 }
 
 void reload_cancel(struct reload *reload)

@@ -26,7 +26,7 @@ struct reload_events {
         void (*on_end)(void *arg);
 };
 
-/* Embedded in its owner, who may read @failed. */
+/* Embedded in its owner, who may read @failed and the counters. */
 struct reload {
         struct loop *loop;
         const char *path;
@@ -35,15 +35,16 @@ struct reload {
         struct loader *loader; /* NULL: no file is being read */
         bool again;            /* a request came while the file was being read */
         bool cancelled;
-        bool failed;       /* the newest reload failed */
-        size_t n_services; /* in the new configuration */
+        bool failed;                  /* the newest reload failed */
+        uint64_t n_applied, n_failed; /* reloads so far */
+        size_t n_services;            /* in the new configuration */
         struct apply_wait applied;
 };
 
 /**
  * reload_init() - prepare for reloads
  * @loop: open for posts; turned by the caller
- * @path: the file, absolute; outlives the reload
+ * @path: the file, absolute; outlives the reload; NULL: there is none, and every reload fails
  */
 void reload_init(struct reload *reload, struct loop *loop, const char *path,
                  const struct reload_events *events, void *arg);

@@ -279,10 +279,7 @@ static void on_reload_signal(void *arg)
 {
         struct server *s = arg;
 
-        if (s->reload.path)
-                reload_request(&s->reload);
-        else
-                log_write(LOG_RELOAD_FAILED, NULL, "there is no configuration file to reload");
+        reload_request(&s->reload);
 }
 
 /* Stopping */

@@ -267,12 +267,14 @@ static void journal_that_is_gone_for_long(void **state)
         (void)state;
         set_journal_stream(0, "");
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                uint64_t before = log_count_lost(), counted;
                 size_t lost;
                 char *said;
 
                 journal_error = cases[i].error;
                 for (int j = 0; j < ALL; j++)
                         log_write(LOG_READY, NULL, "record");
+                counted = log_count_lost() - before;
                 journal_error = 0;
                 log_retry();
                 log_write(LOG_READY, NULL, "is it back?");
@@ -281,6 +283,8 @@ static void journal_that_is_gone_for_long(void **state)
                 while (said[-1] != '=')
                         said--;
                 lost = strtoul(said, NULL, 10);
+                assert_int_equal(counted, lost);
+                assert_int_equal(log_count_lost() - before, lost); /* the report changes nothing */
                 assert_int_equal(count_words(journal, "MESSAGE=record\n") + lost, ALL);
                 assert_in_range(lost, 1, ALL - 1);
                 assert_int_equal(count_words(journal, " lost: "), 1);
