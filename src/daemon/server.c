@@ -118,13 +118,13 @@ static void on_idle(struct timer *timer)
 /* Clients */
 
 static void turn_away(struct server *s, struct service *service, int fd, const struct address *peer,
-                      enum refusal refusal, const char *reason)
+                      enum turned_away kind, const char *reason)
 {
         char client[ADDRESS_TEXT_SIZE];
 
         gate_turn_away(s->gate, service_name(service), address_format_client(fd, peer, client),
                        reason);
-        service_refuse(service, refusal);
+        service_count_turned_away(service, kind);
         (void)close(fd);
 }
 
@@ -135,7 +135,7 @@ static void turn_away_disabled(struct server *s, struct service *service, int fd
         const struct linger none = { .l_onoff = 1 };
 
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-        turn_away(s, service, fd, peer, REFUSAL_DISABLED, "the service is disabled");
+        turn_away(s, service, fd, peer, TURNED_AWAY_DISABLED, "the service is disabled");
 }
 
 static void on_accept(void *arg, struct service *service, struct service_config *config, int fd,
@@ -155,7 +155,7 @@ static void on_accept(void *arg, struct service *service, struct service_config 
                 return;
         }
         if (!gate_admits(s->gate, workers_count_connections(&s->workers))) {
-                turn_away(s, service, fd, peer, REFUSAL_LIMIT, gate_reason(s->gate, reason));
+                turn_away(s, service, fd, peer, TURNED_AWAY_LIMIT, gate_reason(s->gate, reason));
                 return;
         }
         client.id = ++s->last_id;
@@ -167,7 +167,7 @@ static void on_refused(void *arg, struct service *service, const char *client, i
 {
         struct server *s = arg;
 
-        service_refuse(service, REFUSAL_ERROR);
+        service_count_turned_away(service, TURNED_AWAY_ERROR);
         gate_turn_away(s->gate, service_name(service), client, loop_strerror(error));
         server_update(s);
 }

@@ -33,13 +33,13 @@ void counters_count_faults(struct counters *counters, unsigned faults)
                         counter_add(&counters->faults[i], 1);
 }
 
-const char *refusal_name(enum refusal refusal)
+const char *turned_away_name(enum turned_away why)
 {
-        static const char *const names[REFUSALS] = {
-                [REFUSAL_LIMIT] = "limit",
-                [REFUSAL_DISABLED] = "disabled",
-                [REFUSAL_ERROR] = "error",
+        static const char *const names[TURNED_AWAY_KINDS] = {
+                [TURNED_AWAY_LIMIT] = "limit",
+                [TURNED_AWAY_DISABLED] = "disabled",
+                [TURNED_AWAY_ERROR] = "error",
         };
 
-        return names[refusal];
+        return names[why];
 }

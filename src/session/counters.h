@@ -11,17 +11,17 @@
 #include "stream.h"
 
 /* Why a client was turned away before a session began. */
-enum refusal {
-        REFUSAL_LIMIT,    /* the limit on connections was reached */
-        REFUSAL_DISABLED, /* the service is disabled, but its socket was passed by systemd */
-        REFUSAL_ERROR,    /* the system refused something */
-        REFUSALS,
+enum turned_away {
+        TURNED_AWAY_LIMIT,    /* the limit on connections was reached */
+        TURNED_AWAY_DISABLED, /* the service is disabled, but its socket was passed by systemd */
+        TURNED_AWAY_ERROR,    /* the system refused something */
+        TURNED_AWAY_KINDS,
 };
 
 /* All members are uint64_t. */
 struct counters {
         uint64_t accepted; /* sessions that have begun */
-        uint64_t refused[REFUSALS];
+        uint64_t turned_away[TURNED_AWAY_KINDS];
         uint64_t closed[REASONS];
         uint64_t faults[FAULT_KINDS]; /* once for each connection and direction */
         uint64_t failed_dials;        /* addresses of upstreams that could not be reached */
@@ -38,4 +38,4 @@ uint64_t counters_open(const struct counters *counters);
 void counters_count_faults(struct counters *counters, unsigned faults);
 
 /* Return: the name of a counter, such as "limit". */
-const char *refusal_name(enum refusal refusal);
+const char *turned_away_name(enum turned_away why);

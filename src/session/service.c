@@ -96,9 +96,9 @@ struct service_shard *service_shard(struct service *service, size_t worker)
         return &service->shards[worker];
 }
 
-void service_refuse(struct service *service, enum refusal refusal)
+void service_count_turned_away(struct service *service, enum turned_away why)
 {
-        counter_add(&service->main.refused[refusal], 1);
+        counter_add(&service->main.turned_away[why], 1);
 }
 
 void service_count(const struct service *service, struct counters *sum)

@@ -75,7 +75,7 @@ const char *service_name(const struct service *service);
 struct service_shard *service_shard(struct service *service, size_t worker);
 
 /* Counts a client that is turned away. Thread: main. */
-void service_refuse(struct service *service, enum refusal refusal);
+void service_count_turned_away(struct service *service, enum turned_away why);
 
 /* Sets @sum to what all workers and the main thread have counted. */
 void service_count(const struct service *service, struct counters *sum);

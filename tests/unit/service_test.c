@@ -192,7 +192,7 @@ static void counting(void **state)
         for (size_t i = 0; i < THREADS; i++)
                 assert_int_equal(pthread_join(list[i], NULL), 0);
         for (int i = 0; i < 3; i++)
-                service_refuse(service, REFUSAL_LIMIT);
+                service_count_turned_away(service, TURNED_AWAY_LIMIT);
         service_count(service, &sum);
         assert_int_equal(sum.accepted, THREADS * COUNTS);
         assert_int_equal(counters_open(&sum), 0);
@@ -200,8 +200,8 @@ static void counting(void **state)
         assert_int_equal(sum.faults[0], THREADS * COUNTS);
         assert_int_equal(sum.faults[1], 0);
         assert_int_equal(sum.faults[7], THREADS * COUNTS);
-        assert_int_equal(sum.refused[REFUSAL_LIMIT], 3);
-        assert_int_equal(sum.refused[REFUSAL_ERROR], 0);
+        assert_int_equal(sum.turned_away[TURNED_AWAY_LIMIT], 3);
+        assert_int_equal(sum.turned_away[TURNED_AWAY_ERROR], 0);
         assert_int_equal(sum.upstream.sent, 0);
 }
 
@@ -226,9 +226,9 @@ static void names(void **state)
         for (unsigned i = 0; i < FAULT_KINDS; i++)
                 for (unsigned j = 0; j < i; j++)
                         assert_string_not_equal(conditions_fault_name(i), conditions_fault_name(j));
-        for (unsigned i = 0; i < REFUSALS; i++)
+        for (unsigned i = 0; i < TURNED_AWAY_KINDS; i++)
                 for (unsigned j = 0; j < i; j++)
-                        assert_string_not_equal(refusal_name(i), refusal_name(j));
+                        assert_string_not_equal(turned_away_name(i), turned_away_name(j));
 }
 
 int main(void)
