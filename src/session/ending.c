@@ -152,13 +152,15 @@ static bool is_own(int error)
 static void end_failed(struct connection *c)
 {
         int error = c->ending.error;
-        const char *name = c->ending.failed->name;
-        bool upstream = name && !is_own(error);
+        const char *name = c->ending.failed->name, *words = reason_error_text(error);
         char text[512];
 
-        (void)snprintf(text, sizeof(text), "%s%s%s%s", name ? "upstream " : "", name ? name : "",
-                       name ? ": " : "", reason_error_text(error));
-        end(c, true, upstream ? REASON_UPSTREAM_FAILED : reason_of_error(error), text);
+        if (!name) {
+                end(c, true, reason_of_error(error), words);
+                return;
+        }
+        (void)snprintf(text, sizeof(text), "upstream %s: %s", name, words);
+        end(c, true, is_own(error) ? reason_of_error(error) : REASON_UPSTREAM_FAILED, text);
 }
 
 void connection_close_for(struct connection *c, enum reason reason, const char *text)
