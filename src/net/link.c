@@ -128,7 +128,7 @@ static void link_drop_shaper(struct link *link)
         link->shaper = shaper_free(link->shaper);
 }
 
-/* Counts the bytes that the link holds now, with their book-keeping. */
+/* Updates the counts of held bytes. */
 static void link_count_held(struct link *link, uint64_t bytes)
 {
         stream_count_held(link->to, link->holder.bytes, bytes);
@@ -166,7 +166,7 @@ static bool link_is_over(const struct link *link, struct fate_end *end)
                (end->why != FATE_LIMIT || stream_queued(link->to) == 0);
 }
 
-/* Tells the owner of faults that are new. */
+/* Reports new faults to the owner. */
 static void tell_faults(struct link *link)
 {
         unsigned faults = link_faults(link) & ~link->told;
@@ -248,7 +248,7 @@ int link_set_shaping(struct link *link, const struct shaping *shaping)
         complete.out_bytes = link_passed(link);
         if (link->shaper)
                 r = shaper_set(link->shaper, &complete);
-        else if (needed && !link->ended) /* nothing comes behind the end */
+        else if (needed && !link->ended) /* no bytes come after the end */
                 r = shaper_new(link->to->loop, &complete, link_on_progress, link, &link->shaper);
         if (r < 0)
                 return r;

@@ -30,8 +30,8 @@
 #define LOOP_SCRATCH_BYTES 65536
 
 /*
- * The most pipes that streams of a loop may keep for bytes that wait. If descriptors are few, that
- * is none: connections need them more. The pool has one pipe more, for bytes that pass through.
+ * The most pipes that streams of a loop may keep for waiting bytes. If descriptors are few, that is
+ * none: connections need them more. The pool has one more pipe, for bytes that pass through.
  */
 static inline unsigned loop_pipes_max(uint64_t descriptors)
 {
@@ -100,7 +100,7 @@ uint8_t *loop_scratch(struct loop *loop);
 /* A second buffer of LOOP_SCRATCH_BYTES, for bytes to send while the first one is in use. */
 uint8_t *loop_scratch_out(struct loop *loop);
 
-/* The pipes that the streams of the loop may take. */
+/* The pool of pipes for the streams of the loop. */
 struct pipes *loop_pipes(struct loop *loop);
 
 /**

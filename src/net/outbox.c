@@ -54,7 +54,7 @@ static void on_rest_writable(evutil_socket_t fd, short what, void *arg)
         outbox->events->on_drained(outbox);
 }
 
-/* Keeps a pipe and the bytes in it. @pipe: consumed, whatever is returned. */
+/* Keeps a pipe with its bytes. @pipe: consumed, even on failure. */
 static int keep_pipe(struct outbox *outbox, struct pipe *pipe)
 {
         struct rest *rest = malloc(sizeof(*rest));
@@ -90,7 +90,7 @@ static void on_queue_event(struct bufferevent *queue, short what, void *arg)
         outbox->events->on_error(outbox, error ? -error : -EPIPE);
 }
 
-/* Nothing but sending takes bytes out of the queue. */
+/* Bytes leave the queue only when they have been sent. */
 static void on_queue_changed(struct evbuffer *queue, const struct evbuffer_cb_info *info, void *arg)
 {
         struct outbox *outbox = arg;
@@ -129,7 +129,7 @@ static int enqueue(struct outbox *outbox, struct share *share, size_t sent)
         struct evbuffer *queue = get_queue(outbox);
         int r = queue ? share_queue(share, sent, queue) : -ENOMEM;
 
-        /* Adding does not tell when the event could not be added; enabling does. */
+        /* evbuffer_add() does not report that the event could not be added; this does. */
         if (r == 0 && bufferevent_enable(outbox->queue, EV_WRITE) < 0)
                 r = -ENOMEM;
         return r;

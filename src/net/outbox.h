@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes that wait until a socket takes them: in a bufferevent, or in the pipe through which they
- * were to be spliced.
+ * An outbox: bytes that wait until a socket takes them, in a bufferevent, or in a pipe if they are
+ * spliced.
  *
- * The bufferevent and the pipe are allocated when they are first needed. So an outbox that is
- * always empty costs nothing.
+ * The bufferevent and the pipe are allocated when they are first needed, so that an outbox that is
+ * always empty takes none.
  *
  * Thread: the loop's.
  */
@@ -27,12 +27,12 @@ struct outbox_events {
         void (*on_error)(struct outbox *outbox, int error);
 };
 
-/* Embedded in its owner; all members are its own. */
+/* Embedded in its owner. The members are private. */
 struct outbox {
         struct loop *loop;
         const struct outbox_events *events;
         struct bufferevent *queue; /* NULL: not needed yet */
-        struct rest *rest;         /* NULL: no bytes wait in a pipe; else @queue is empty */
+        struct rest *rest;         /* bytes that wait in a pipe, then @queue is empty; or NULL */
         int fd;
 };
 
@@ -40,16 +40,17 @@ struct outbox {
 void outbox_init(struct outbox *outbox, struct loop *loop, int fd,
                  const struct outbox_events *events);
 
-/* Drops all bytes, before the socket is closed. Not from within a callback. */
+/* Drops all bytes. To be called before the socket is closed, but not from a callback. */
 void outbox_deinit(struct outbox *outbox);
 
-/* Stops sending and ends all callbacks, for good: the bytes stay in the outbox. */
+/* Stops sending and ends all callbacks forever. The bytes stay in the outbox. */
 void outbox_stop(struct outbox *outbox);
 
 /**
  * outbox_put() - keep all but the first @sent bytes of a share until the socket takes them
  *
- * Order is kept: while the outbox holds bytes, the owner must send nothing past it.
+ * While the outbox holds bytes, the owner must put all further bytes into it, so that order is
+ * kept.
  *
  * Return: 0; -ENOMEM; -EIO: see share_queue(); what else loop_add_event() fails with.
  */

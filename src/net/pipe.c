@@ -80,7 +80,7 @@ struct pipe *pipe_give(struct pipe *pipe)
                 pool->idle = pipe;
         else
                 pipe_free(pipe);
-        /* Made now, so that the number of idle descriptors stays the same. */
+        /* A new pipe is made at once, so that the number of descriptors does not vary. */
         if (!pool->idle)
                 (void)!pipe_new(pool, &pool->idle);
         return NULL;

@@ -16,9 +16,9 @@
 
 struct pipe;
 
-/* A pool; embedded in its owner. All members are its own. */
+/* A pool. Embedded in its owner. The members are private. */
 struct pipes {
-        struct pipe *idle; /* NULL: it is taken, or could not be made */
+        struct pipe *idle; /* NULL: it was taken, or could not be made */
         unsigned taken, max;
 };
 
@@ -30,21 +30,21 @@ struct pipes {
  */
 _must_use_ int pipes_init(struct pipes *pipes, unsigned max);
 
-/* Frees the pool; all pipes must have been given back. A pool that is all zero stays so. */
+/* Frees the pool; all pipes must have been given back. Has no effect on a pool that is all zero. */
 void pipes_deinit(struct pipes *pipes);
 
-/* Takes an empty pipe; NULL: all are taken, or none can be made now. */
+/* Return: an empty pipe, taken from the pool; NULL: all are taken, or none can be made now. */
 struct pipe *pipes_take(struct pipes *pipes);
 
 /**
- * pipe_give() - give a pipe back to its pool
- * @pipe: NULL: does nothing; what is still in the pipe is discarded
+ * pipe_give() - give a pipe back to its pool, and discard its content
+ * @pipe: may be NULL
  *
  * Return: NULL.
  */
 struct pipe *pipe_give(struct pipe *pipe);
 
-/* Whether the pool of a pipe that is taken has another one to take. */
+/* Whether the pool of a taken pipe has another pipe to take. */
 bool pipe_is_spare(const struct pipe *pipe);
 
 /**

@@ -6,13 +6,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Fewer bytes than this are copied for each destination: a reference costs more. */
+/* Fewer bytes are copied for each destination, because a reference costs more. */
 #define REFERENCE_MIN_BYTES 4096
 
-/* Bytes kept for every destination that has not sent them yet. */
+/* A copy of a share for all destinations that have not sent it yet. */
 struct share_copy {
         unsigned refs;
-        size_t skipped; /* bytes of the share before @data: nobody needs them any more */
+        size_t skipped; /* bytes of the share before @data, which no destination needs */
         uint8_t data[];
 };
 
@@ -47,7 +47,7 @@ ssize_t share_send(struct share *share, int fd)
         if (share->place == SHARE_PIPE)
                 return pipe_drain(share->pipe, fd);
         n = send_bytes(share, fd, share->urgent ? MSG_OOB : 0);
-        if (n == -EOPNOTSUPP && share->urgent) /* a unix socket, on most systems */
+        if (n == -EOPNOTSUPP && share->urgent) /* unix sockets on most systems */
                 n = send_bytes(share, fd, 0);
         return n == -EAGAIN ? 0 : n;
 }

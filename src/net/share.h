@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes that were read from one socket and are sent to others, in memory or in a pipe.
+ * A share: bytes that were read from one socket and are sent to others, in memory or in a pipe.
  *
- * What a socket does not take at once must be kept for it. Of bytes in memory there is one copy,
- * however many sockets need it. A pipe goes to the socket that needs it, as a whole.
+ * Bytes that a socket does not take at once must be kept for it. Bytes in memory are copied once,
+ * however many sockets need the copy. A pipe is handed to the socket as a whole.
  *
  * Thread: the loop's.
  */
@@ -18,7 +18,7 @@ struct evbuffer;
 
 enum share_place {
         SHARE_MEMORY, /* at @data */
-        SHARE_PIPE,   /* in @pipe, which has room for one destination only */
+        SHARE_PIPE,   /* in @pipe, for one destination only */
         SHARE_TAKEN,  /* in a pipe that share_take_pipe() has given away */
 };
 
@@ -30,11 +30,11 @@ struct share {
                 struct pipe *pipe;
         };
         size_t n;
-        bool urgent;             /* it is one byte, sent as urgent data if nothing is queued */
-        struct share_copy *copy; /* NULL until some destination needs it */
+        bool urgent;             /* one byte, sent as urgent data if the queue is empty */
+        struct share_copy *copy; /* NULL: no destination has needed a copy yet */
 };
 
-/* @data: the caller's; it must stay until share_deinit(). */
+/* @data: stays the caller's, and must be valid until share_deinit(). */
 static inline struct share share_of_memory(const uint8_t *data, size_t n)
 {
         return (struct share){ .place = SHARE_MEMORY, .data = data, .n = n };
@@ -46,18 +46,19 @@ static inline struct share share_of_pipe(struct pipe *pipe)
         return (struct share){ .place = SHARE_PIPE, .pipe = pipe, .n = pipe_held(pipe) };
 }
 
-/* Gives back the pipe. The copy stays for as long as a queue needs it. */
+/* To be called when all destinations have been given the share. Gives back the pipe. The copy stays
+ * as long as a queue needs it. */
 void share_deinit(struct share *share);
 
 /**
- * share_send() - send what a socket takes now
- * Return: how many bytes; what send(2) or splice(2) fails with, -EAGAIN excepted.
+ * share_send() - send as many bytes as a socket takes now
+ * Return: the number of bytes; what send(2) or splice(2) fails with, except -EAGAIN.
  */
 ssize_t share_send(struct share *share, int fd);
 
 /**
- * share_queue() - append what share_send() has not sent to a queue
- * @sent: bytes that share_send() has sent
+ * share_queue() - append the bytes that share_send() has not sent to a queue
+ * @sent: the bytes that share_send() has sent
  *
  * Return: 0; -ENOMEM; -EIO: the bytes cannot be read from the pipe.
  */

@@ -43,7 +43,7 @@ static void settle_by_bytes(struct stream *stream, size_t n)
                 settle(stream);
 }
 
-/* The socket has taken @n bytes. */
+/* Counts @n bytes that the socket has taken. */
 static void count_sent(struct stream *stream, size_t n)
 {
         if (stream->total)
@@ -63,7 +63,7 @@ static void on_bytes(struct stream *stream, struct share *share)
         share_deinit(share);
 }
 
-/* Handles a read that brought no bytes. @error: -errno; 0: the end of the stream. */
+/* Handles a read without bytes. @error: -errno; 0: the end of the stream. */
 static void on_no_bytes(struct stream *stream, int error)
 {
         if (error == -EAGAIN)
@@ -97,7 +97,7 @@ static bool stream_splice(struct stream *stream)
         return true;
 }
 
-/* Receives into the scratch buffer behind @at bytes. */
+/* Receives into the scratch buffer, from byte @at on. */
 static ssize_t recv_behind(const struct stream *stream, size_t at, size_t n)
 {
         ssize_t got = TEMP_FAILURE_RETRY(recv(stream->fd, loop_scratch(stream->loop) + at, n, 0));
@@ -106,8 +106,8 @@ static ssize_t recv_behind(const struct stream *stream, size_t at, size_t n)
 }
 
 /*
- * Receives up to @read_max bytes. The buffer of a newcomer must be locked in the middle of a large
- * read; then the read goes on, so that nobody sees where that was. It stops in front of an urgent
+ * Receives up to @read_max bytes. In the middle of a large read of a newcomer, the receive buffer
+ * must be locked. The read then goes on, so that it is not split. It stops in front of an urgent
  * byte, and leaves an error for the next read.
  */
 static ssize_t stream_recv(struct stream *stream)

@@ -26,7 +26,7 @@ struct stream;
  * been set on the socket before the first byte could arrive.
  */
 struct stream_events {
-        /* Bytes arrived, in the scratch buffer or in a pipe. The stream frees the share. */
+        /* Bytes arrived, in the scratch buffer or in a pipe. The share is valid during the call. */
         void (*on_data)(struct stream *stream, struct share *share);
         /* The peer has sent its last byte. */
         void (*on_end)(struct stream *stream);
@@ -38,16 +38,16 @@ struct stream_events {
          */
         void (*on_error)(struct stream *stream, int error);
         /*
-         * The connection lasts or carries much; see newcomer.h. Now is the time for settings of the
-         * socket that do not matter before. Called once at most; NULL: not needed.
+         * The connection lasts or carries much; see newcomer.h. Settings of the socket that did not
+         * matter before can be made now. Called at most once. May be NULL.
          */
         void (*on_settled)(struct stream *stream);
 };
 
-/* How many bytes the sockets of several streams have given and taken; see counter.h. */
+/* Byte counters of several streams; see counter.h. */
 struct stream_bytes {
         uint64_t received, sent;
-        uint64_t held; /* now, on their way to the sockets; see stream_count_held() */
+        uint64_t held; /* bytes held at present for the sockets; see stream_count_held() */
 };
 
 /*
@@ -64,7 +64,7 @@ struct stream {
         void (*on_drained)(void *arg);
         void *drained_arg;
         uint64_t in, accepted;
-        struct stream_bytes *total; /* counts this stream as well; NULL: nothing does */
+        struct stream_bytes *total; /* counts this stream as well; NULL: none */
         uint64_t acknowledged;      /* the bytes sent when all were last found to be acknowledged */
         struct window window;
         uint32_t read_max;
@@ -75,7 +75,7 @@ struct stream {
         bool shut;           /* the end of the stream has been passed on */
         bool heavy;          /* its last read was large; see turn.h */
         bool bulk;           /* it is read with splice(2) */
-        bool settled;        /* it is no newcomer any more */
+        bool settled;        /* it is not a newcomer any more */
         bool watched;        /* urgent data and resets are reported at once, by @watch */
         bool carries_urgent; /* see struct stream_events */
         bool urgent_ahead;   /* an urgent byte has arrived and has not been read */
@@ -87,7 +87,7 @@ struct stream {
  * @events: constant
  *
  * Nothing is read before stream_resume(). While the stream is a newcomer and is not being read, a
- * reset by the peer is reported late: when it settles.
+ * reset by the peer is reported only when the stream settles.
  *
  * Return: 0; -ENOMEM, -ENOSPC: see loop_watch().
  */
@@ -152,11 +152,11 @@ void stream_pause(struct stream *stream);
  */
 _must_use_ int stream_resume(struct stream *stream);
 
-/* From now on @total counts the bytes of the stream as well. @total outlives the stream; no other
- * thread writes it. */
+/* From now on @total counts the bytes of the stream as well. It must outlive the stream, and no
+ * other thread may write it. */
 void stream_set_total(struct stream *stream, struct stream_bytes *total);
 
-/* Counts bytes that are held on their way to the socket, which was @before and is @now. */
+/* Updates the count of bytes held for the socket, from @before to @now. */
 void stream_count_held(struct stream *stream, uint64_t before, uint64_t now);
 
 /* Sets the callback for an empty queue: the socket has taken all queued bytes. */

@@ -66,7 +66,7 @@ static void on_stream_error(struct stream *stream, int error)
         connection_fail(of_stream(stream), error);
 }
 
-/* A client's socket has inherited all options from its listening socket. */
+/* Completes an upstream's options. A client's socket has inherited all of them. */
 static void on_settled(struct stream *stream)
 {
         const struct side *side = of_stream(stream);
