@@ -8,14 +8,14 @@
 #include <errno.h>
 
 /* Splicing begins after this many reads in a row that filled the scratch buffer. */
-#define BULK_READS 4
+#define SPLICE_AFTER_READS 4
 
 /* The most pieces sent in one turn of the loop. They take less than a millisecond. */
 #define PUMP_PIECES 64
 
-/* Splicing stops after BULK_PATIENCE transfers in a row of less than BULK_MIN_BYTES. */
-#define BULK_MIN_BYTES 16384
-#define BULK_PATIENCE  4
+/* Splicing stops after SPLICE_PATIENCE transfers in a row of less than SPLICE_MIN_BYTES. */
+#define SPLICE_MIN_BYTES 16384
+#define SPLICE_PATIENCE  4
 
 static bool link_is_empty(const struct link *link)
 {
@@ -234,7 +234,7 @@ static void stop_splicing(struct link *link)
 {
         link->full_reads = 0;
         if (link->from)
-                stream_set_bulk(link->from, false);
+                stream_set_splicing(link->from, false);
 }
 
 int link_set_shaping(struct link *link, const struct shaping *shaping)
@@ -264,20 +264,21 @@ int link_set_shaping(struct link *link, const struct shaping *shaping)
  * Chooses whether the next bytes are spliced: they are if the last ones kept filling the buffer.
  * Splicing a few bytes costs more than copying them (measured).
  */
-static void link_choose_bulk(struct link *link, size_t n)
+static void link_choose_splicing(struct link *link, size_t n)
 {
-        bool bulk = link->full_reads >= BULK_READS;
+        bool splicing = link->full_reads >= SPLICE_AFTER_READS;
 
-        if (n >= (bulk ? BULK_MIN_BYTES : LOOP_SCRATCH_BYTES))
-                link->full_reads = bulk ? BULK_READS + BULK_PATIENCE : link->full_reads + 1;
+        if (n >= (splicing ? SPLICE_MIN_BYTES : LOOP_SCRATCH_BYTES))
+                link->full_reads =
+                        splicing ? SPLICE_AFTER_READS + SPLICE_PATIENCE : link->full_reads + 1;
         else
-                link->full_reads = bulk ? link->full_reads - 1 : 0;
-        stream_set_bulk(link->from, link->full_reads >= BULK_READS);
+                link->full_reads = splicing ? link->full_reads - 1 : 0;
+        stream_set_splicing(link->from, link->full_reads >= SPLICE_AFTER_READS);
 }
 
-void link_set_bulk(struct link *link, bool bulk)
+void link_allow_splicing(struct link *link, bool allowed)
 {
-        link->bulk = bulk;
+        link->may_splice = allowed;
         stop_splicing(link);
 }
 
@@ -291,8 +292,8 @@ void link_put_shared(struct link *link, struct share *share)
         }
         link->busy = true;
         if (!link->shaper) {
-                if (link->bulk)
-                        link_choose_bulk(link, share->n);
+                if (link->may_splice)
+                        link_choose_splicing(link, share->n);
                 if (link_deliver(link, share))
                         link_settle(link);
                 return;

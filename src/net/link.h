@@ -43,12 +43,12 @@ struct link {
         unsigned faults;       /* of shapers that have been freed */
         unsigned told;         /* the faults that on_fault has told */
         bool shaped;           /* a shaper is needed; if not, @shaper stays until it is empty */
-        unsigned full_reads;   /* in a row; see link_set_bulk() */
-        bool bulk;             /* may be spliced */
-        bool busy;             /* on_empty must still be called */
-        bool paused;           /* @from is paused */
-        bool ended;            /* link_end() was called */
-        bool ending;           /* the end of the stream waits in line */
+        unsigned full_reads;   /* in a row; see link_allow_splicing() */
+        bool may_splice;
+        bool busy;   /* on_empty must still be called */
+        bool paused; /* @from is paused */
+        bool ended;  /* link_end() was called */
+        bool ending; /* the end of the stream waits in line */
         bool stopped;
         uint64_t before; /* bytes that @to accepted before this link existed */
         uint64_t lost;   /* bytes of this link that @to will never send */
@@ -90,7 +90,7 @@ void link_put_shared(struct link *link, struct share *share);
 
 /* Allows or forbids splicing of bytes that keep filling the scratch buffer, while there is no
  * shaper. Forbidden at first. */
-void link_set_bulk(struct link *link, bool bulk);
+void link_allow_splicing(struct link *link, bool allowed);
 
 /* Puts the end of the stream behind all that was put; see on_done. */
 void link_end(struct link *link);

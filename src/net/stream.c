@@ -152,10 +152,10 @@ static bool stream_read(struct stream *stream)
         bool urgent = false;
         ssize_t n;
 
-        if (stream->bulk && !may_be_urgent(stream)) {
+        if (stream->splicing && !may_be_urgent(stream)) {
                 if (stream_splice(stream))
                         return stream->in > before;
-                stream->bulk = false;
+                stream->splicing = false;
         }
         n = may_be_urgent(stream) ? stream_recv_urgent(stream, &urgent) : stream_recv(stream);
         if (n <= 0) {
@@ -183,7 +183,7 @@ static void stream_on_readable(evutil_socket_t fd, short what, void *arg)
         if (stream->heavy && !turn_admits(turn, &stream->round))
                 return;
         /* Another read costs less than another turn of the loop. */
-        while (stream_read(stream) && stream->bulk && is_reading(stream) && turn_has_room(turn))
+        while (stream_read(stream) && stream->splicing && is_reading(stream) && turn_has_room(turn))
                 ;
 }
 
@@ -302,7 +302,7 @@ int stream_linger(struct stream *stream, const struct stream_events *events)
 
         stream_stop_sending(stream);
         stream_set_read_max(stream, LOOP_SCRATCH_BYTES);
-        stream_set_bulk(stream, false);
+        stream_set_splicing(stream, false);
         stream->events = events;
         r = stream_shutdown(stream);
         return r < 0 ? r : stream_resume(stream);
@@ -355,9 +355,9 @@ void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes)
         window_init(&stream->window, max_bytes);
 }
 
-void stream_set_bulk(struct stream *stream, bool bulk)
+void stream_set_splicing(struct stream *stream, bool on)
 {
-        stream->bulk = bulk;
+        stream->splicing = on;
 }
 
 bool stream_has_ended(const struct stream *stream)

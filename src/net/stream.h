@@ -74,7 +74,7 @@ struct stream {
         bool peer_reset;     /* the peer has reset the connection */
         bool shut;           /* the end of the stream has been passed on */
         bool heavy;          /* its last read was large; see turn.h */
-        bool bulk;           /* it is read with splice(2) */
+        bool splicing;       /* it is read with splice(2) */
         bool settled;        /* it is not a newcomer any more */
         bool watched;        /* urgent data and resets are reported at once, by @watch */
         bool carries_urgent; /* see struct stream_events */
@@ -138,7 +138,7 @@ void stream_set_receive_buffer(struct stream *stream, uint64_t max_bytes);
 
 /* Starts or stops reading with splice(2) into a pipe. A stream that cannot be spliced goes back to
  * the scratch buffer by itself. */
-void stream_set_bulk(struct stream *stream, bool bulk);
+void stream_set_splicing(struct stream *stream, bool on);
 
 /* Whether nothing more can be read: the peer has sent its last byte, or recv(2) has failed. */
 bool stream_has_ended(const struct stream *stream);

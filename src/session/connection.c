@@ -218,12 +218,12 @@ static bool is_ending(const struct connection *c)
 
 /* Bytes may be spliced if nothing needs to see them: they go into one link, and not into the log.
  */
-static void set_bulk(struct connection *c)
+static void allow_splicing(struct connection *c)
 {
-        bool bulk = !c->mode->put && !c->owner->log_payload;
+        bool allowed = !c->mode->put && !c->owner->log_payload;
 
         for (unsigned i = 0; c->started && i < c->n_sides; i++)
-                link_set_bulk(&c->sides[i]->link, bulk);
+                link_allow_splicing(&c->sides[i]->link, allowed);
 }
 
 static void set_read_max(struct connection *c)
@@ -247,7 +247,7 @@ int connection_start(struct connection *c)
         }
         c->open_links = c->n_sides;
         c->started = true;
-        set_bulk(c);
+        allow_splicing(c);
         set_read_max(c);
         r = faults_play(c);
         if (r == 0 && !is_ending(c))
@@ -376,7 +376,7 @@ void connection_reconfigure(struct connection *c, struct service_config *config)
         if (config == c->config || is_ending(c) || config->mode != c->config->mode)
                 return;
         c->config = service_config_ref(config);
-        set_bulk(c);
+        allow_splicing(c);
         if (c->started)
                 set_read_max(c);
         if (c->opened)
@@ -391,5 +391,5 @@ void connection_reconfigure(struct connection *c, struct service_config *config)
 void connection_update_log(struct connection *c)
 {
         if (!is_ending(c))
-                set_bulk(c);
+                allow_splicing(c);
 }

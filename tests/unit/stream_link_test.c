@@ -248,7 +248,7 @@ static void watch_turn(void)
         turn();
         if (stream_queued(&echo->stream) > most_queued)
                 most_queued = stream_queued(&echo->stream);
-        assert_in_range(most_queued, 0, echo->link.bulk ? PIPE_MOST_BYTES : LOOP_SCRATCH_BYTES);
+        assert_in_range(most_queued, 0, echo->link.may_splice ? PIPE_MOST_BYTES : LOOP_SCRATCH_BYTES);
         assert_true(stream_sent(&echo->stream) <= echo->stream.in);
 }
 
@@ -490,7 +490,7 @@ static void bulk(void **state)
 {
         (void)state;
         start_unix();
-        link_set_bulk(&echo->link, true);
+        link_allow_splicing(&echo->link, true);
         read_full(4);
         assert_int_equal(echo->spliced, 0);
         assert_int_equal(echo->largest_read, LOOP_SCRATCH_BYTES);
@@ -517,7 +517,7 @@ static void bulk_waits(void **state)
         (void)state;
         for (int few = 0; few < 2; few++) {
                 start_unix();
-                link_set_bulk(&echo->link, true);
+                link_allow_splicing(&echo->link, true);
                 read_full(4);
                 for (int i = 0; few && i < most; i++) {
                         taken[i] = pipes_take(loop_pipes(loop));
@@ -545,7 +545,7 @@ static void bulk_waits_in_vain(void **state)
 {
         (void)state;
         start_unix();
-        link_set_bulk(&echo->link, true);
+        link_allow_splicing(&echo->link, true);
         read_full(4);
         fill();
         assert_non_null(echo->stream.outbox.rest);
@@ -560,10 +560,10 @@ static void bulk_ended(void **state)
 {
         (void)state;
         start_unix();
-        link_set_bulk(&echo->link, true);
+        link_allow_splicing(&echo->link, true);
         read_full(5);
         assert_int_equal(echo->spliced, LOOP_SCRATCH_BYTES);
-        link_set_bulk(&echo->link, false);
+        link_allow_splicing(&echo->link, false);
         read_full(6);
         assert_int_equal(echo->spliced, LOOP_SCRATCH_BYTES);
         expect_whole(0);
@@ -578,14 +578,14 @@ static void bulk_of_one_that_stopped(void **state)
         start_unix();
         first = echo;
         echo->stop_spliced = true;
-        link_set_bulk(&echo->link, true);
+        link_allow_splicing(&echo->link, true);
         read_full(4);
         assert_int_equal(peer_send(LOOP_SCRATCH_BYTES), LOOP_SCRATCH_BYTES);
         turn_until(first->spliced);
 
         peer_sent = peer_received = 0;
         start_unix();
-        link_set_bulk(&echo->link, true);
+        link_allow_splicing(&echo->link, true);
         read_full(6);
         assert_int_equal(echo->spliced, 2 * LOOP_SCRATCH_BYTES);
         expect_whole(0);
@@ -646,7 +646,7 @@ static void urgent_unnoticed_in_bulk(void **state)
         start_carrying();
         turn_until(echo->stream.watched);
         loop_unwatch(loop, echo->stream.fd);
-        stream_set_bulk(&echo->stream, true);
+        stream_set_splicing(&echo->stream, true);
         assert_int_equal(peer_send(1), 1);
         peer_until(peer_received == 1, peer_receive(100));
         assert_int_equal(echo->spliced, 1);
@@ -892,7 +892,7 @@ static void bulk_ends_with_a_shaper(void **state)
 {
         (void)state;
         start_unix();
-        link_set_bulk(&echo->link, true);
+        link_allow_splicing(&echo->link, true);
         read_full(5);
         assert_int_equal(echo->spliced, LOOP_SCRATCH_BYTES);
         set_delay(1, LOOP_SCRATCH_BYTES);
