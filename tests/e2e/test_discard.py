@@ -2,6 +2,7 @@
 """Conditions that throw bytes away on purpose: discard, discard_idle and reset_after_data."""
 import contextlib
 import socket
+import threading
 import time
 
 import pytest
@@ -96,6 +97,27 @@ def test_discard_ended(backend, after):
             line.server.sendall(b"too late")
         assert line.client.recv(1) == b""
         line.daemon.wait_for(" closed: discard ended, 0 B in, 0 B out, .* s; .* to_client: discard$")
+
+
+def test_discard_ended_while_more_comes(backend):
+    """A server that talks without a pause sees an end, and no reset, as long as it is read; nor does the
+    client.
+    """
+    with relayed(backend, to_client={"discard": True}) as line:
+        talk = threading.Thread(target=talk_on, args=(line.server,))
+        talk.start()
+        line.daemon.wait_for(" received ", 20)
+        line.set()
+        assert line.server.recv(1) == b""
+        assert line.client.recv(1) == b""
+        line.daemon.wait_for(" closed: discard ended, 0 B in, 0 B out, [0-9.]* s; affected by to_client: discard$")
+        talk.join()
+
+
+def talk_on(sock):
+    with contextlib.suppress(OSError):
+        while True:
+            sock.sendall(bytes(4096))
 
 
 def test_what_came_before_is_not_discarded(backend):
