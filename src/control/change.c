@@ -217,6 +217,7 @@ static enum outcome make_step(struct change *change, struct refusal *refusal)
 
 static struct change *change_free(struct change *change)
 {
+        query_free(change->query);
         goal_deinit(&change->goal);
         path_deinit(&change->path);
         json_decref(change->body);
@@ -262,6 +263,27 @@ static void make_changes(struct control *control)
         }
 }
 
+/* Queues a change whose names have been looked up. */
+static void on_looked_up(struct change *change)
+{
+        struct control *control = change->control;
+
+        STAILQ_REMOVE(&control->looking_up, change, change, others);
+        STAILQ_INSERT_TAIL(&control->changes, change, others);
+        make_changes(control);
+}
+
+/* Reads the body, in which there may be names to look up. An illegal body is left to
+ * change_kind.begin. */
+static void read_proxies(struct change *change)
+{
+        struct refusal refusal;
+        size_t n;
+        const char *body = http_request_body(change->request, &n);
+
+        (void)!json_parse(body, n, &change->body, &refusal);
+}
+
 int change_ask(struct control *control, const struct change_kind *kind,
                struct http_request *request, struct path *path)
 {
@@ -274,6 +296,12 @@ int change_ask(struct control *control, const struct change_kind *kind,
         change->request = request;
         change->path = *path;
         *path = (struct path){ 0 };
+        if (kind->has_proxies)
+                read_proxies(change);
+        if (kind->has_proxies && lookup_names(change, on_looked_up)) {
+                STAILQ_INSERT_TAIL(&control->looking_up, change, others);
+                return 0;
+        }
         STAILQ_INSERT_TAIL(&control->changes, change, others);
         make_changes(control);
         return 0;
@@ -287,14 +315,20 @@ void change_continue(struct control *control)
         make_changes(control);
 }
 
-void change_forget_all(struct control *control)
+static void forget_queue(struct change_queue *queue)
 {
         struct change *change;
 
-        if (control->current)
-                control->current = change_free(control->current);
-        while ((change = STAILQ_FIRST(&control->changes))) {
-                STAILQ_REMOVE_HEAD(&control->changes, others);
+        while ((change = STAILQ_FIRST(queue))) {
+                STAILQ_REMOVE_HEAD(queue, others);
                 change_free(change);
         }
+}
+
+void change_forget_all(struct control *control)
+{
+        if (control->current)
+                control->current = change_free(control->current);
+        forget_queue(&control->changes);
+        forget_queue(&control->looking_up);
 }

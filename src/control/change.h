@@ -10,6 +10,7 @@
 #include "control_target.h"
 #include "http.h"
 #include "json.h"
+#include "lookup.h"
 #include "managed_set.h"
 #include "path.h"
 #include <sys/queue.h>
@@ -25,8 +26,10 @@ struct control {
         struct http *http;
         struct managed_set managed;
         uint64_t last_version; /* of the group of a toxic */
-        struct change_queue changes;
-        struct change *current; /* the one that is being made */
+        struct lookups lookups;
+        struct change_queue looking_up; /* changes whose names are being looked up */
+        struct change_queue changes;    /* those that wait for the current one */
+        struct change *current;         /* the one that is being made */
         struct control_socket *sockets;
 };
 
@@ -39,6 +42,7 @@ struct goal {
 
 /* A kind of change. */
 struct change_kind {
+        bool has_proxies; /* the body is a proxy, or an array of proxies */
         /* Reads the request. Return: 0 or more; -EINVAL: refused. */
         int (*begin)(struct change *change, struct refusal *refusal);
         /* Sets change->goal. Return: 1; 0: the change is complete; -EINVAL: refused. */
@@ -63,8 +67,10 @@ struct change {
         enum change_state state;
         struct goal goal;
         struct refusal refusal; /* in CHANGE_FALLBACK */
+        struct query *query;    /* NULL: there is none */
+        void (*on_looked_up)(struct change *change);
         /* For the kinds: */
-        json_t *body;
+        json_t *body;        /* of kinds with proxies: NULL if the request has no legal one */
         size_t i;            /* the number of the next step */
         struct toxic *toxic; /* the one that was added or changed; a reference */
         char **names;        /* names of services */

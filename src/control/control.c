@@ -33,8 +33,14 @@ int control_new(struct loop *loop, const struct control_target *target, void *ar
 
         if (!control)
                 return -ENOMEM;
+        r = lookups_init(&control->lookups, loop);
+        if (r < 0) {
+                free(control);
+                return r;
+        }
         r = http_new(loop, REQUEST_USEC, on_request, control, &control->http);
         if (r < 0) {
+                lookups_deinit(&control->lookups);
                 free(control);
                 return r;
         }
@@ -42,6 +48,7 @@ int control_new(struct loop *loop, const struct control_target *target, void *ar
         control->target = target;
         control->target_arg = arg;
         STAILQ_INIT(&control->changes);
+        STAILQ_INIT(&control->looking_up);
         *out = control;
         return 0;
 }
@@ -53,6 +60,7 @@ struct control *control_free(struct control *control)
         if (!control)
                 return NULL;
         change_forget_all(control);
+        lookups_deinit(&control->lookups);
         http_free(control->http);
         while ((file = control->sockets)) {
                 control->sockets = file->next;

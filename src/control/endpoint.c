@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* As long as a name of the DNS can be. */
-#define HOST_MAX 253
-
 /* Splits "HOST:PORT" at its last colon. An empty port is 0. Return: 0; -EINVAL. */
 static int split(const char *text, size_t *host_length, uint16_t *port)
 {
@@ -31,6 +28,27 @@ static int split(const char *text, size_t *host_length, uint16_t *port)
 static bool is_host(const char *text, size_t n, const char *host)
 {
         return n == strlen(host) && strncasecmp(text, host, n) == 0;
+}
+
+/* Whether @n bytes can be a name, and are no IPv4 address. */
+static bool is_name(const char *text, size_t n)
+{
+        static const char legal[] =
+                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+
+        return n > 0 && n < ENDPOINT_HOST_SIZE && strspn(text, legal) == n &&
+               strspn(text, "0123456789.") != n;
+}
+
+bool endpoint_split_name(const char *text, char *host, uint16_t *port)
+{
+        size_t n;
+
+        if (split(text, &n, port) < 0 || !is_name(text, n) || is_host(text, n, "localhost"))
+                return false;
+        memcpy(host, text, n);
+        host[n] = '\0';
+        return true;
 }
 
 int endpoint_parse_listen(const char *text, struct address *out)
@@ -71,8 +89,6 @@ const char *endpoint_format_listen(const struct address *address, char *out)
 /* Sets the host, or the address if that is known. Return: 0; -EINVAL; -ENOMEM. */
 static int parse_host(const char *text, struct upstream *upstream)
 {
-        static const char legal[] =
-                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
         size_t n;
         int r = address_parse(text, &upstream->address);
 
@@ -81,7 +97,7 @@ static int parse_host(const char *text, struct upstream *upstream)
         if (r != -EINVAL || strncmp(text, "unix:", 5) == 0)
                 return r;
         r = split(text, &n, &upstream->port);
-        if (r < 0 || n > HOST_MAX || strspn(text, legal) != n || text[n + 1] == '\0')
+        if (r < 0 || (n > 0 && !is_name(text, n)) || text[n + 1] == '\0')
                 return -EINVAL;
         if (n == 0) {
                 r = address_parse("127.0.0.1:0", &upstream->address);

@@ -9,11 +9,22 @@
 
 #include "service_config.h"
 
+/* The longest name of a host, with the NUL. */
+#define ENDPOINT_HOST_SIZE 254
+
+/**
+ * endpoint_split_name() - split "NAME:PORT", where NAME is a name to look up
+ * @host: at least ENDPOINT_HOST_SIZE bytes
+ *
+ * Return: false: @text is an address, or anything else.
+ */
+bool endpoint_split_name(const char *text, char *host, uint16_t *port);
+
 /**
  * endpoint_parse_listen() - read where a service is to listen
  *
  * "", ":PORT", "0.0.0.0:PORT" and "[::]:PORT" mean every address of this host; "localhost" means
- * 127.0.0.1. Other names are not looked up. A missing port is port 0.
+ * 127.0.0.1. For other names see endpoint_split_name(). A missing port is port 0.
  *
  * Return: 0; -EINVAL: not an address of these forms; -ENOMEM.
  */

@@ -22,20 +22,27 @@ int json_parse(const char *text, size_t n, json_t **out, struct refusal *refusal
         return 0;
 }
 
+int json_make_object(json_t **json, struct refusal *refusal)
+{
+        if (json_is_null(*json)) {
+                *json = json_object();
+                if (!*json)
+                        return refuse_no_memory(refusal);
+        }
+        return json_is_object(*json) ? 0
+                                     : refuse(refusal, 400, "bad request body: expected an object");
+}
+
 int json_parse_object(const char *text, size_t n, json_t **out, struct refusal *refusal)
 {
         json_t *json = NULL;
         int r = json_parse(text, n, &json, refusal);
 
-        if (r < 0)
-                return r;
-        if (json_is_null(json))
-                json = json_object();
-        if (!json)
-                return refuse_no_memory(refusal);
-        if (!json_is_object(json)) {
+        if (r == 0)
+                r = json_make_object(&json, refusal);
+        if (r < 0) {
                 json_decref(json);
-                return refuse(refusal, 400, "bad request body: expected an object");
+                return r;
         }
         *out = json;
         return 0;

@@ -26,6 +26,9 @@ _must_use_ int json_parse(const char *text, size_t n, json_t **out, struct refus
 /* Like json_parse(), for a body that must be an object. null counts as an empty object. */
 _must_use_ int json_parse_object(const char *text, size_t n, json_t **out, struct refusal *refusal);
 
+/* Makes an empty object of null. Return: 0; -EINVAL: refused, it is anything else but an object. */
+_must_use_ int json_make_object(json_t **json, struct refusal *refusal);
+
 /* Return: the last member with this key, which belongs to @object; NULL: there is none. */
 json_t *json_member(json_t *object, const char *key);
 

@@ -121,7 +121,7 @@ static int begin(struct change *change, struct refusal *refusal)
 {
         size_t n;
         const char *body = http_request_body(change->request, &n);
-        int r = json_parse(body, n, &change->body, refusal);
+        int r = change->body ? 0 : json_parse(body, n, &change->body, refusal);
 
         if (r < 0)
                 return r;
@@ -208,6 +208,7 @@ static void answer(struct change *change, const struct refusal *refusal)
 }
 
 const struct change_kind populate = {
+        .has_proxies = true,
         .begin = begin,
         .next = next,
         .answer = answer,

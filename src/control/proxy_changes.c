@@ -11,8 +11,11 @@
 static int parse_body(struct change *change, struct refusal *refusal)
 {
         size_t n;
-        const char *body = http_request_body(change->request, &n);
+        const char *body;
 
+        if (change->body)
+                return json_make_object(&change->body, refusal);
+        body = http_request_body(change->request, &n);
         return json_parse_object(body, n, &change->body, refusal);
 }
 
@@ -54,6 +57,7 @@ static void answer_create(struct change *change, const struct refusal *refusal)
 }
 
 const struct change_kind proxy_create = {
+        .has_proxies = true,
         .begin = begin_create,
         .next = change_next_once,
         .answer = answer_create,
@@ -131,6 +135,7 @@ static void answer_update(struct change *change, const struct refusal *refusal)
 }
 
 const struct change_kind proxy_update = {
+        .has_proxies = true,
         .begin = begin_update,
         .next = change_next_once,
         .answer = answer_update,

@@ -36,18 +36,22 @@ int proxy_input_check(const struct proxy_input *input, const char *where, struct
 
 int proxy_input_listen(const char *text, struct address *out, struct refusal *refusal)
 {
-        char shown[ESCAPE_SIZE(SHOWN_BYTES)];
+        char shown[ESCAPE_SIZE(SHOWN_BYTES)], host[ENDPOINT_HOST_SIZE];
+        uint16_t port;
         int r = endpoint_parse_listen(text, out);
 
         if (r == -ENOMEM)
                 return refuse_no_memory(refusal);
+        if (r == 0)
+                return 0;
         escape_bytes(shown, text, strnlen(text, SHOWN_BYTES));
-        if (r < 0)
-                return refuse(refusal, 500,
-                              "cannot listen on \"%s\": expected \"ADDRESS:PORT\", "
-                              "\"localhost:PORT\", \":PORT\" or \"unix:/PATH\"",
+        if (endpoint_split_name(text, host, &port))
+                return refuse(refusal, 500, "cannot listen on \"%s\": the name has no address",
                               shown);
-        return 0;
+        return refuse(refusal, 500,
+                      "cannot listen on \"%s\": expected \"ADDRESS:PORT\", \"NAME:PORT\", "
+                      "\":PORT\" or \"unix:/PATH\"",
+                      shown);
 }
 
 int proxy_input_upstream(const char *text, struct upstream *out, struct refusal *refusal)

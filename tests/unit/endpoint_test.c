@@ -44,6 +44,30 @@ static void test_listen(void **state)
                         fail_msg("accepted: %s", bad[i]);
 }
 
+static void test_names(void **state)
+{
+        static const char *const none[] = {
+                "",           "name",      "127.0.0.1:80", "1.2.3:80", "[::1]:80", "localhost:80",
+                "unix:/a:80", "name:http", "a b:80",       ":80",
+        };
+        char host[ENDPOINT_HOST_SIZE], longest[ENDPOINT_HOST_SIZE + 4];
+        uint16_t port;
+
+        (void)state;
+        assert_true(endpoint_split_name("a-b.example:80", host, &port));
+        assert_string_equal(host, "a-b.example");
+        assert_int_equal(port, 80);
+        for (size_t i = 0; i < ELEMENTS(none); i++)
+                if (endpoint_split_name(none[i], host, &port))
+                        fail_msg("a name: %s", none[i]);
+        memset(longest, 'a', sizeof(longest));
+        memcpy(longest + ENDPOINT_HOST_SIZE - 1, ":1", 3);
+        assert_true(endpoint_split_name(longest, host, &port));
+        memset(longest, 'a', sizeof(longest));
+        memcpy(longest + ENDPOINT_HOST_SIZE, ":1", 3);
+        assert_false(endpoint_split_name(longest, host, &port));
+}
+
 static void test_format(void **state)
 {
         static const char *const texts[][2] = {
@@ -97,6 +121,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_listen),
+                cmocka_unit_test(test_names),
                 cmocka_unit_test(test_format),
                 cmocka_unit_test(test_upstreams),
         };
