@@ -12,7 +12,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* How long a client whose stream has ended may go on to send. */
+#define UNREACHED_USEC USEC_PER_SEC
+
 struct relay {
+        struct connection *connection;
         struct side upstream;
         struct dialer *dialer; /* NULL once it is done */
         struct event
@@ -20,7 +24,9 @@ struct relay {
         bool has_sent; /* the client has sent a byte */
         uint8_t *greeting; /* the PROXY header to send first; NULL: none */
         size_t greeting_bytes;
-        char *name; /* of the upstream */
+        char *name;      /* of the upstream */
+        char *unreached; /* why no upstream was reached; NULL: the client's stream has not ended */
+        struct timer unreached_timer; /* close the client's socket */
 };
 
 /* Takes over a connected socket as the upstream's side. @fd: consumed on success. */
@@ -120,17 +126,53 @@ static void on_connected(void *arg, int fd, const char *name)
         c->relay->dialer = dialer_free(c->relay->dialer); /* @name is the dialer's */
 }
 
-/* Ends the client's stream in order. What it has sent is read first: the kernel would make a reset
- * of it. */
-static void close_unreached(struct connection *c, const char *reason)
-{
-        ssize_t n;
+/* A client whose upstream can't be reached */
 
-        do
-                n = recv(c->client.stream.fd, loop_scratch(c->loop), LOOP_SCRATCH_BYTES,
-                         MSG_DONTWAIT);
-        while (n == LOOP_SCRATCH_BYTES);
-        connection_close_for(c, REASON_UPSTREAM_UNREACHED, reason);
+static void end_unreached(struct connection *c)
+{
+        connection_close_for(c, REASON_UPSTREAM_UNREACHED, c->relay->unreached);
+}
+
+static void on_unreached_timer(struct timer *timer)
+{
+        end_unreached(container_of(timer, struct relay, unreached_timer)->connection);
+}
+
+/* Discards what the client sends, until it leaves. */
+static void on_unreached_readable(evutil_socket_t fd, short what, void *arg)
+{
+        struct connection *c = arg;
+        ssize_t n = recv(fd, loop_scratch(c->loop), LOOP_SCRATCH_BYTES, MSG_DONTWAIT);
+
+        (void)what;
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+                end_unreached(c);
+}
+
+/*
+ * Ends the client's stream in order. Its socket is closed later: the kernel answers bytes that it
+ * sends to a closed socket, or that nobody has read, with a reset. Return: 0; -ENOMEM; see
+ * loop_add_event().
+ */
+static int end_stream(struct connection *c, const char *reason)
+{
+        struct relay *relay = c->relay;
+        int r;
+
+        relay->unreached = strdup(reason);
+        if (!relay->unreached)
+                return -ENOMEM;
+        relay->dialer = dialer_free(relay->dialer);
+        stop_watching(relay);
+        event_assign(&relay->leave, loop_base(c->loop), c->client.stream.fd, EV_READ | EV_PERSIST,
+                     on_unreached_readable, c);
+        r = loop_add_event(&relay->leave);
+        timer_init(&relay->unreached_timer, loop_timers(c->loop), on_unreached_timer);
+        if (r == 0)
+                r = timer_set(&relay->unreached_timer, now_usec() + UNREACHED_USEC);
+        if (r == 0)
+                (void)shutdown(c->client.stream.fd, SHUT_WR);
+        return r;
 }
 
 static void on_failed(void *arg, int error, const char *name)
@@ -142,11 +184,8 @@ static void on_failed(void *arg, int error, const char *name)
         (void)snprintf(reason, sizeof(reason), "upstream %s: %s", name, reason_error_text(error));
         log_write(LOG_UPSTREAM_DOWN, &about, "no upstream can be reached, the last one tried: %s",
                   reason + strlen("upstream "));
-        /* Either frees the dialer. */
-        if (c->config->ends_unreached)
-                close_unreached(c, reason);
-        else
-                connection_reset_for(c, REASON_UPSTREAM_UNREACHED, reason);
+        if (!c->config->ends_unreached || end_stream(c, reason) < 0)
+                connection_reset_for(c, REASON_UPSTREAM_UNREACHED, reason); /* frees the dialer */
 }
 
 static const struct dialer_events dialer_events = {
@@ -188,6 +227,7 @@ static int relay_open(struct connection *c, const struct proxy_header *header)
         c->relay = calloc(1, sizeof(*c->relay));
         if (!c->relay)
                 return -ENOMEM;
+        c->relay->connection = c;
         if (c->config->send_proxy)
                 r = make_greeting(c, header);
         if (r == 0)
@@ -205,6 +245,7 @@ static void relay_stop(struct connection *c)
         if (!c->relay)
                 return;
         stop_watching(c->relay);
+        timer_stop(&c->relay->unreached_timer);
         c->relay->dialer = dialer_free(c->relay->dialer);
 }
 
@@ -216,6 +257,7 @@ static void relay_free(struct connection *c)
                 return;
         free(relay->greeting);
         free(relay->name);
+        free(relay->unreached);
         free(relay);
 }
 

@@ -118,6 +118,9 @@ def test_an_upstream_that_refuses(control, greeting):
         with control.dial() as client:
             client.sendall(greeting)
             assert client.recv(1) == b""
+            client.sendall(greeting)
+            assert client.recv(1) == b""
+    control.daemon.wait_for(r"^p: .* closed: upstream .*: Connection refused", 10)
 
 
 def test_in_force_for_every_connection_when_the_answer_comes(control, upstream):
