@@ -8,7 +8,7 @@ import pytest
 from harness import EARLY, Server, Upstream, answer, echo, in_time, pattern, recv_exactly, recv_until_eof
 from harness.control import Control, controlled
 
-LATE = 0.05  # seconds; a busy machine may add more sometimes, see in_time()
+LATE = 0.1  # seconds; a busy machine may add more now and then, see in_time()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def expect_delay(measure, delay):
         took = measure()
         assert took >= delay - EARLY
         return took
-    in_time(once, delay + LATE)
+    in_time(once, delay + LATE, tries=10)
 
 
 def one_way(sender, receiver, data=b"0123456789"):
@@ -62,7 +62,7 @@ def test_latency(line):
     with line.open() as (client, server):
         line.control.add("latency", latency=200)
         expect_delay(lambda: one_way(server, client), 0.2)
-        in_time(lambda: one_way(client, server), LATE)
+        in_time(lambda: one_way(client, server), LATE, tries=10)
         line.control.add("latency", name="more", latency=100)
         expect_delay(lambda: one_way(server, client), 0.3)
         line.control.remove("latency_downstream")
@@ -77,7 +77,7 @@ def test_jitter(line):
     with line.open() as (client, server):
         line.control.add("latency", latency=100, jitter=100)
         took = [one_way(server, client) for _ in range(12)]
-        assert max(took) - min(took) > 0.02 and sorted(took)[6] < 0.2 + LATE
+        assert max(took) - min(took) > 0.02 and sorted(took)[5] < 0.2 + LATE
 
 
 @pytest.mark.parametrize("how", ["deleted", "shortened", "reset"])
