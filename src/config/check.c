@@ -40,15 +40,15 @@ void check_conditions(struct reader *r, config_setting_t *setting, const struct 
                                     "less than slice_size");
 }
 
-/* Return: the setting of the group at @i, of a setting to_client or to_upstream. */
+/* Return: the setting of group @i in the setting to_client or to_upstream. */
 static config_setting_t *group_setting(config_setting_t *setting, unsigned i)
 {
         return config_setting_is_list(setting) ? config_setting_get_elem(setting, i) : setting;
 }
 
 /*
- * Whether a group before the group at @i of @direction has its name, or like it has none. The
- * groups to the client are before those to the upstream.
+ * Whether an earlier group has the name of group @i of @direction; "" is a name too. The groups of
+ * to_client come before those of to_upstream.
  */
 static bool is_name_taken(const struct service_config *service, enum direction direction, size_t i)
 {
@@ -61,7 +61,7 @@ static bool is_name_taken(const struct service_config *service, enum direction d
                 condition_list_find(&service->conditions[TO_CLIENT], name));
 }
 
-/* Reports groups of conditions of which another group has the name. */
+/* Reports groups of conditions with the name of an earlier group. */
 static void check_names(struct reader *r, config_setting_t *setting,
                         const struct service_config *service, enum direction direction)
 {
@@ -112,7 +112,7 @@ static bool has_unix_socket(const struct service_config *service)
         return false;
 }
 
-/* Reports keys that are for unix sockets where the service has none. */
+/* Reports keys for unix sockets in a service that has no unix socket. */
 static void check_unix_keys(struct reader *r, config_setting_t *setting,
                             const struct service_config *service)
 {
@@ -153,7 +153,7 @@ void check_service(struct reader *r, config_setting_t *setting,
 
 /* Relays that lead to themselves */
 
-/* Where the relays of a configuration lead: each upstream to at most one relay of the same file. */
+/* The relays of a file as a graph. Each upstream leads to at most one relay. */
 struct routes {
         const struct config *config;
         size_t *first; /* of each service: the index of its first upstream in @next */
@@ -181,7 +181,7 @@ static void index_relays(const struct config *config, struct address_index *rela
         }
 }
 
-/* Return: the relay that listens where @upstream leads, as far as the file tells; NOWHERE: none. */
+/* Return: the relay that listens on the address of @upstream; NOWHERE: none in this file. */
 static size_t find_relay(const struct config *config, const struct address_index *relays,
                          const struct upstream *upstream)
 {

@@ -32,27 +32,27 @@ enum direction {
 #define CONDITIONS_GROUPS_MAX 64
 
 /*
- * One group. Plain data; durations in microseconds. Zero means that nothing is done, except where
- * one of the constants above means that: there, zero is a value like any other.
+ * One group. Plain data; durations in microseconds. Zero turns a member off, unless one of the
+ * constants above does: then zero is an ordinary value.
  */
 struct conditions {
         char name[CONDITIONS_NAME_SIZE]; /* any bytes; "": the group has no name */
-        uint64_t version;                /* another number: the group is drawn anew */
+        uint64_t version;                /* random choices are made anew when it changes */
         uint64_t latency_usec, jitter_usec;
         uint64_t rate;        /* bytes a second, or unlimited; 0: nothing moves */
-        uint64_t burst_bytes; /* or auto; 0: each chunk waits until its own bytes are paid for */
+        uint64_t burst_bytes; /* or auto; 0: each chunk waits for as long as it takes at the rate */
         uint64_t slice_bytes, slice_variation_bytes, slice_delay_usec;
         uint64_t limit_bytes;                         /* or never */
-        uint64_t stall_after_bytes, stall_after_usec; /* or never; at least one of them is */
+        uint64_t stall_after_bytes, stall_after_usec; /* or never; at most one is set */
         uint64_t stall_for_usec;                      /* or forever */
         uint64_t reset_after_usec;                    /* or never */
-        uint64_t discard_idle_usec;     /* without a chunk the connection is closed; or never */
+        uint64_t discard_idle_usec;     /* closes after so long without a chunk; or never */
         uint64_t reset_after_data_usec; /* or never */
         uint64_t close_delay_usec;
         double drop_new;    /* share of connections, 0 to 1 */
         double probability; /* share of connections that the group applies to, 0 to 1 */
-        bool shared;        /* all connections of the service have the rate together */
-        bool discard;       /* what comes is thrown away */
+        bool shared;        /* the connections of the service share one rate */
+        bool discard;       /* received bytes are thrown away */
 };
 
 /*
@@ -78,10 +78,10 @@ void condition_list_deinit(struct condition_list *list);
 /* Return: the group of that name; NULL: the list has none. */
 const struct conditions *condition_list_find(const struct condition_list *list, const char *name);
 
-/* Nothing is done. */
+/* A group that does nothing. */
 extern const struct conditions conditions_none;
 
-/* Whether bytes or the end of the stream must be held or counted, which needs a shaper. */
+/* Whether a shaper is needed: bytes or the end of the stream are held or counted. */
 bool conditions_shape(const struct conditions *conditions);
 
 /* Whether two groups agree in everything but the name. */

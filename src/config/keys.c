@@ -96,11 +96,12 @@ static const struct key service_keys[] = {
         { "user_timeout", read_usec, SERVICE(socket.user_timeout_usec), 0,
           SOCKET_USER_TIMEOUT_MAX_USEC, "seconds or a time span such as \"30s\", 0 to 2147483 s",
           .value = "\"0\"", .reload = KEY_NEW_CONNECTIONS },
-        /* A Linux sender has no more under way, unless its tcp_wmem was raised. */
+        /* A Linux sender has no more in flight, unless its tcp_wmem was raised. */
         { "receive_buffer", read_bytes, SERVICE(socket.receive_buffer_bytes), 0, (uint64_t)1 << 30,
           "bytes such as \"256K\", to \"1G\"; 0: the system's", .value = "\"4M\"",
           .reload = KEY_NEW_CONNECTIONS },
-        /* Measured over 10 ms: 128K took a tenth of 280 MB/s, 512K nothing beyond the spread. */
+        /* At 280 MB/s over 10 ms, 128K cost a tenth of the throughput and 512K nothing measurable.
+         */
         { "send_buffer", read_bytes, SERVICE(socket.send_buffer_bytes), 0, (uint64_t)1 << 30,
           "bytes such as \"128K\", to \"1G\"; 0: the system's", .value = "\"512K\"",
           .reload = KEY_NEW_CONNECTIONS },

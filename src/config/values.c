@@ -253,7 +253,7 @@ static void read_address(struct reader *r, const struct key *key, config_setting
         }
         if (is_too_many(r, setting, &r->n_listen, LISTEN_MAX))
                 return;
-        /* The system gives a connection that fits both addresses to one socket. */
+        /* Only one of the two sockets would get a connection that matches both. */
         other = address_index_find_overlap(r->listening, &address, &owner);
         if (other) {
                 reader_report(r, setting, "%s: %s is listened on already, by service %s%s%s",

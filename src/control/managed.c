@@ -100,7 +100,7 @@ int managed_new(const char *name, const struct address *listen, struct upstream 
         return 0;
 }
 
-/* Adds the toxics that the groups of one direction stand for. Return: 0; -ENOMEM. */
+/* Adds a toxic for each group of one direction that a toxic can express. Return: 0; -ENOMEM. */
 static int find_toxics(struct managed *managed, enum direction direction)
 {
         const struct condition_list *groups = &managed->service->conditions[direction];
@@ -142,8 +142,8 @@ int managed_of(struct service_config *service, struct managed **out)
         return 0;
 }
 
-/* Sets the groups of one direction: those of @from that no toxic of it stands for, then a group for
- * each toxic. Return: 0; -ENOMEM. */
+/* Sets the groups of one direction: the groups of @from that are not toxics, then a group for each
+ * toxic. Return: 0; -ENOMEM. */
 static int set_groups(struct managed *managed, const struct managed *from, enum direction direction)
 {
         const struct condition_list *old = &from->service->conditions[direction];

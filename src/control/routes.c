@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* The version of toxiproxy whose interface this is. */
+/* The version of toxiproxy that this interface follows. */
 #define TOXIPROXY_VERSION "2.12.0"
 
 typedef void look_fn(const struct control *control, struct http_request *request,

@@ -11,7 +11,7 @@ struct attribute {
         const char *name;
         uint64_t min, max;
         size_t offset; /* of the member of struct conditions */
-        uint64_t unit; /* of the attribute, in that member's */
+        uint64_t unit; /* of the attribute, in units of the member */
 };
 
 struct toxic_type {

@@ -26,7 +26,7 @@ static int want_toxics(struct change *change, struct managed *is, const struct t
         return change_want(change, want, false, refusal);
 }
 
-/* Sets the goal: the proxy with change->toxic, which has its group drawn. */
+/* Sets the goal: the proxy with change->toxic, whose random choices are made anew. */
 static int want_toxic(struct change *change, struct managed *is, struct refusal *refusal)
 {
         struct toxic_list toxics;
