@@ -30,7 +30,7 @@ static bool is_host(const char *text, size_t n, const char *host)
         return n == strlen(host) && strncasecmp(text, host, n) == 0;
 }
 
-/* Whether @n bytes can be a name, and are no IPv4 address. */
+/* Whether @n bytes are a legal host name, and not an IPv4 address. */
 static bool is_name(const char *text, size_t n)
 {
         static const char legal[] =

@@ -16,7 +16,7 @@
  * endpoint_split_name() - split "NAME:PORT", where NAME is a name to look up
  * @host: at least ENDPOINT_HOST_SIZE bytes
  *
- * Return: false: @text is an address, or anything else.
+ * Return: false: @text is anything else, such as an address.
  */
 bool endpoint_split_name(const char *text, char *host, uint16_t *port);
 

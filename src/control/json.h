@@ -26,7 +26,7 @@ _must_use_ int json_parse(const char *text, size_t n, json_t **out, struct refus
 /* Like json_parse(), for a body that must be an object. null counts as an empty object. */
 _must_use_ int json_parse_object(const char *text, size_t n, json_t **out, struct refusal *refusal);
 
-/* Makes an empty object of null. Return: 0; -EINVAL: refused, it is anything else but an object. */
+/* Replaces null by an empty object. Return: 0; -EINVAL: refused, neither null nor an object. */
 _must_use_ int json_make_object(json_t **json, struct refusal *refusal);
 
 /* Return: the last member with this key, which belongs to @object; NULL: there is none. */

@@ -66,8 +66,9 @@ static void use_answer(struct change *change)
 
 static void on_answer(void *arg);
 
-/* Looks names up until one has no answer yet. Return: true; false: all have one. */
-static bool go_on(struct change *change)
+/* Looks up names until one has to be waited for. Return: true: on_answer() follows; false: no name
+ * is left. */
+static bool look_up_rest(struct change *change)
 {
         char host[ENDPOINT_HOST_SIZE];
         uint16_t port;
@@ -93,7 +94,7 @@ static void on_answer(void *arg)
         struct change *change = arg;
 
         use_answer(change);
-        if (go_on(change))
+        if (look_up_rest(change))
                 return;
         change->i = 0;
         change->on_looked_up(change);
@@ -103,7 +104,7 @@ bool lookup_names(struct change *change, void (*on_done)(struct change *change))
 {
         change->on_looked_up = on_done;
         change->i = 0;
-        if (go_on(change))
+        if (look_up_rest(change))
                 return true;
         change->i = 0;
         return false;

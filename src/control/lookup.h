@@ -21,7 +21,7 @@ struct lookups {
 /* Return: 0; -ENOMEM. */
 _must_use_ int lookups_init(struct lookups *lookups, struct loop *loop);
 
-/* All changes have been freed. */
+/* Must be called after all changes have been freed. */
 void lookups_deinit(struct lookups *lookups);
 
 /**

@@ -14,7 +14,7 @@
 enum turned_away {
         TURNED_AWAY_LIMIT,    /* the limit on connections was reached */
         TURNED_AWAY_DISABLED, /* the service is disabled, but its socket was passed by systemd */
-        TURNED_AWAY_ERROR,    /* the system refused something */
+        TURNED_AWAY_ERROR,    /* a system call failed */
         TURNED_AWAY_KINDS,
 };
 

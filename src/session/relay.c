@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* How long a client whose stream has ended may go on to send. */
+/* How long a client may go on sending after its stream has been ended. */
 #define UNREACHED_USEC USEC_PER_SEC
 
 struct relay {
@@ -26,7 +26,7 @@ struct relay {
         size_t greeting_bytes;
         char *name;      /* of the upstream */
         char *unreached; /* why no upstream was reached; NULL: the client's stream has not ended */
-        struct timer unreached_timer; /* close the client's socket */
+        struct timer unreached_timer; /* closes the client's socket */
 };
 
 /* Takes over a connected socket as the upstream's side. @fd: consumed on success. */
@@ -150,8 +150,8 @@ static void on_unreached_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Ends the client's stream in order. Its socket is closed later: the kernel answers bytes that it
- * sends to a closed socket, or that nobody has read, with a reset. Return: 0; -ENOMEM; see
+ * Ends the client's stream in order. The socket is closed later: the kernel sends a reset if bytes
+ * arrive at a closed socket, or are unread when it is closed. Return: 0; -ENOMEM; see
  * loop_add_event().
  */
 static int end_stream(struct connection *c, const char *reason)
