@@ -40,6 +40,12 @@ static uint64_t *lost_from(struct losses *lost, const struct side *side)
         return side == &c->client && c->mode->receiver ? &lost->to_other : &lost->to_client;
 }
 
+/* Whether everything that @side sends goes to @to. The bytes of a hub's member go to the others. */
+static bool sends_to(const struct side *side, const struct side *to)
+{
+        return !side->connection->mode->put && connection_other(side) == to;
+}
+
 /*
  * Counts lost bytes. The links have been stopped; before there were any, bytes wait in the client's
  * socket. @cut: a side that a condition has cut off, so that unread bytes for it are not lost; or
@@ -52,7 +58,7 @@ static struct losses count_losses(const struct connection *c, const struct side 
         for (unsigned i = 0; i < c->n_sides; i++) {
                 const struct side *side = c->sides[i];
 
-                if (c->opened && connection_other(side) != cut)
+                if (c->opened && !sends_to(side, cut))
                         *lost_from(&lost, side) += stream_unread(&side->stream);
                 if (c->started)
                         *lost_to(&lost, side) += link_lost(&side->link);

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import (DEADLINE, EARLY, Daemon, config, echo, recv_exactly, recv_until_eof, relay,
+from harness import (DEADLINE, EARLY, Daemon, config, echo, hub, recv_exactly, recv_until_eof, relay,
                      service)
 
 DEBUG = {"log_level": "debug"}
@@ -137,6 +137,19 @@ def test_discard_of_an_echo(backend):
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1) == b""
         daemon.wait_for(" closed: end of stream, 18 B in, 0 B out, .* to_client: discard$")
+
+
+def test_discard_of_a_hub(backend):
+    """Each member counts the time since another one spoke, and sees an end."""
+    text = config(hub(to_client={"discard": True, "discard_idle": "300ms"}), **DEBUG, backend=backend)
+    with Daemon(text) as daemon:
+        began = time.monotonic()
+        with daemon.connect("hub") as one, daemon.connect("hub") as other:
+            one.sendall(b"to nobody")
+            assert other.recv(1) == b""
+            assert one.recv(1) == b""
+            assert time.monotonic() - began >= 0.3 - EARLY
+        daemon.wait_for(" closed: discard_idle 300 ms, [09] B in, 0 B out, ", 2)
 
 
 def test_reset_after_data(backend):
