@@ -110,10 +110,12 @@ def test_many_that_come_and_go(backend):
 def test_max_dialing(backend):
     """Clients beyond max_dialing are reset. Another service is served, and a freed place is used."""
     down = f"127.0.0.1:{free_port()}"
-    with Daemon(config(service(), relay(down, connect_wait="1h", max_dialing=20), backend=backend)) as daemon:
+    with Daemon(config(service(), relay(down, connect_wait="1h", max_dialing=20), backend=backend,
+                       log_level="debug")) as daemon:
         with contextlib.ExitStack() as stack:
             waiting = [stack.enter_context(daemon.connect("relay")) for _ in range(20)]
-            daemon.wait_for("^relay: .* connected$", 20)
+            until(lambda: len({line.split()[1] for line in daemon.lines(" cannot reach upstream ")}) == 20,
+                  "the first try of every client")
             for _ in range(5):
                 expect_reset(daemon)
             daemon.wait_for(r"^relay: \S+ closed: max_dialing 20, 0 B in, 0 B out", 5)
