@@ -13,13 +13,13 @@ from harness import (EARLY, WITHOUT_QUARANTINE, Daemon, config, echo, pattern, r
 
 
 class Conditioned:
-    """An echo service whose groups to the client a test changes."""
+    """An echo service with groups to the client, which the test changes."""
 
     def __init__(self, daemon, backend):
         self.daemon, self.backend = daemon, backend
 
     def set(self, *groups):
-        """Reloads with these groups instead; they are in force when it returns."""
+        """Replaces the groups by a reload, and waits until they are in force."""
         listen = f"127.0.0.1:{self.daemon.port()}"
         self.daemon.reload(config(service(listen=listen, to_client=list(groups)), log_level="debug",
                                   backend=self.backend))
@@ -82,7 +82,7 @@ def test_each_group_is_drawn_by_itself(backend):
 
 
 def test_added_and_removed(backend):
-    """On an open connection; what a group holds goes at once when the group is removed."""
+    """Reloads add groups to an open connection and remove them. Bytes held by a removed group are sent at once."""
     with conditioned(backend) as echoing, echoing.daemon.connect() as client:
         echo(client)
         echoing.set(group("slow", latency="100ms"))
@@ -97,7 +97,7 @@ def test_added_and_removed(backend):
 
 
 def test_one_of_two_is_removed(backend):
-    """Bytes that are held wait for the other one."""
+    """Held bytes keep waiting for the remaining group."""
     with conditioned(backend, group("frozen", latency="1h"), group("slow", latency="400ms")) as echoing, \
             echoing.daemon.connect() as client:
         began = time.monotonic()
@@ -108,7 +108,7 @@ def test_one_of_two_is_removed(backend):
 
 
 def test_changed(backend):
-    """A shorter latency holds for the bytes that wait."""
+    """A shorter latency applies to held bytes too."""
     with conditioned(backend, group("slow", latency="1h")) as echoing, \
             echoing.daemon.connect() as client:
         began = time.monotonic()
@@ -119,7 +119,7 @@ def test_changed(backend):
 
 
 def test_a_limit_counts_from_its_own_group(backend):
-    """Not from the beginning of the connection, nor from another change."""
+    """It counts neither from the start of the connection nor from a change of another group."""
     with conditioned(backend) as echoing, echoing.daemon.connect() as client:
         echo(client, pattern(500))
         echoing.set(group("few", limit=300))
@@ -130,14 +130,14 @@ def test_a_limit_counts_from_its_own_group(backend):
 
 
 def test_cut_and_mended(backend):
-    """At a rate of 0 nothing moves; when the group goes, everything does, and the end behind it."""
+    """Nothing passes at a rate of 0. All bytes and the end of the stream pass when the group is removed."""
     with conditioned(backend, group("slow", latency="1ms")) as echoing, \
             echoing.daemon.connect() as client, echoing.daemon.connect() as other:
         echoing.set(group("cut", rate=0), group("slow", latency="1ms"))
         echoing.hold(client, pattern(4000))
         client.shutdown(socket.SHUT_WR)
         other.shutdown(socket.SHUT_WR)
-        assert other.recv(1) == b""  # an end without bytes before it passes, also later than the bytes came
+        assert other.recv(1) == b""  # without bytes in front of it, an end passes
         client.setblocking(False)
         with pytest.raises(BlockingIOError):
             client.recv(1)
@@ -148,7 +148,7 @@ def test_cut_and_mended(backend):
 
 
 def test_many_changes_lose_nothing(backend):
-    """Groups come, change and go while a stream passes."""
+    """Groups are added, changed and removed while a stream passes."""
     data = pattern(600_000)
     turns = [
         [group("a", latency="20ms", jitter="10ms")],

@@ -51,7 +51,7 @@ def was_reset(sock):
 
 
 def test_discard(backend):
-    """No byte passes one way, all pass the other way, and the ends of both streams pass."""
+    """Bytes are discarded in one direction only. Both ends of stream pass."""
     with relayed(backend, to_upstream={"discard": True}) as line:
         line.arrive(line.client, b"not for you")
         line.server.sendall(b"for you")
@@ -64,7 +64,7 @@ def test_discard(backend):
 
 
 def test_discard_idle(backend):
-    """Both sides see an end, when no chunk came for so long; each chunk begins the time anew."""
+    """Both sides see an end of stream after that time without a chunk. Each chunk restarts the time."""
     with relayed(backend, to_client={"discard": True, "discard_idle": "300ms"}) as line:
         for i in range(4):
             said = time.monotonic()
@@ -89,7 +89,7 @@ def test_discard_idle_without_a_chunk(backend):
 @pytest.mark.parametrize("after", [{}, {"to_client": {"discard": False}}, {"to_client": {"latency": 1}}],
                          ids=["removed", "off", "changed"])
 def test_discard_ended(backend, after):
-    """A stream with a hole does not go on: both sides see an end, though one of them still talks."""
+    """A stream with missing bytes is ended, even while one side still sends."""
     with relayed(backend, to_client={"discard": True}) as line:
         line.arrive(line.server, b"lost on purpose")
         line.set(**after)
@@ -100,9 +100,7 @@ def test_discard_ended(backend, after):
 
 
 def test_discard_ended_while_more_comes(backend):
-    """A server that talks without a pause sees an end, and no reset, as long as it is read; nor does the
-    client.
-    """
+    """A server that sends without a pause sees an end of stream instead of a reset, and so does the client."""
     with relayed(backend, to_client={"discard": True}) as line:
         talk = threading.Thread(target=talk_on, args=(line.server,))
         talk.start()
@@ -121,7 +119,7 @@ def talk_on(sock):
 
 
 def test_what_came_before_is_not_discarded(backend):
-    """Bytes that a latency holds are lost when the connection ends, and all sides see a reset."""
+    """Bytes that were held before discard are lost at the end. So both sides see a reset."""
     with relayed(backend, to_client={"latency": "1h"}) as line:
         line.arrive(line.server, b"held")
         line.set(to_client={"latency": "1h", "discard": True, "discard_idle": "200ms"})
@@ -153,11 +151,11 @@ def test_discard_of_a_hub(backend):
 
 
 def test_reset_after_data(backend):
-    """The time counts from the first bytes, which do not pass; then both sides are reset."""
+    """The first bytes are held, and start the time after which both sides are reset."""
     with relayed(backend, to_client={"reset_after_data": "300ms"}) as line:
         line.arrive(line.client, b"question")
         assert recv_exactly(line.server, 8) == b"question"
-        time.sleep(0.4)  # longer than the condition's time, in which nothing comes from the server
+        time.sleep(0.4)  # longer than reset_after_data, which has not started yet
         assert not line.daemon.lines(" closed: ")
         began = time.monotonic()
         line.server.sendall(b"answer")
@@ -168,7 +166,7 @@ def test_reset_after_data(backend):
 
 
 def test_reset_after_an_end(backend):
-    """An end of stream counts as the first data, and does not pass."""
+    """An end of stream starts the time too, and does not pass."""
     with relayed(backend, to_upstream={"reset_after_data": "300ms"}) as line:
         began = time.monotonic()
         line.client.shutdown(socket.SHUT_WR)
@@ -178,7 +176,7 @@ def test_reset_after_an_end(backend):
 
 
 def test_reset_after_data_removed(backend):
-    """The connection goes on: what came behind the first bytes passes at once, and the end too."""
+    """The connection goes on: the first bytes are missing, and the others pass at once, as does the end."""
     with relayed(backend, to_client={"reset_after_data": "1h"}) as line:
         line.arrive(line.server, b"first")
         line.arrive(line.server, b"second")
@@ -190,7 +188,7 @@ def test_reset_after_data_removed(backend):
 
 
 def test_probability_of_zero(backend):
-    """Nothing is ever done."""
+    """No condition applies to any connection."""
     never = {"discard": True, "discard_idle": 0, "reset_after_data": 0, "reset_after": 0, "rate": 0, "limit": 0,
              "probability": 0}
     with Daemon(config(service(to_client=never), backend=backend)) as daemon, daemon.connect() as client:

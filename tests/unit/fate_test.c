@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fates: that a group is drawn once and keeps its counts, and what several groups do together. The
- * tests of the shaper play them.
+ * Fates: a group makes its random choices once and keeps its counts, and several groups are
+ * combined. The tests of the shaper carry out what fates decide.
  */
 #include "fates.h"
 
@@ -91,7 +91,7 @@ static void draws_without_a_name(void **state)
         }
 }
 
-/* Names and versions draw by themselves. Return: how many of a hundred connections they share. */
+/* Return: for how many of 100 connections both groups make the same choice. */
 static unsigned count_same(const struct conditions *a, const struct conditions *b)
 {
         const struct conditions groups[] = { *a, *b };
@@ -117,7 +117,7 @@ static void draws_of_several(void **state)
         assert_int_equal(count_same(&a, &a), 100);
 }
 
-/* What does not change is not drawn again; another version or value is. */
+/* Choices are made anew only when the version or a value of the group changes. */
 static void drawn_once(void **state)
 {
         struct conditions groups[] = { named("a"), named("b") };
@@ -147,7 +147,8 @@ static void drawn_once(void **state)
         assert_in_range(redrawn, 5, 45);
 }
 
-/* Counts begin with the group, survive a change, and begin anew when the group comes back. */
+/* A group's counts start when it is added, survive a change, and start again when it is added
+ * again. */
 static void counts(void **state)
 {
         struct conditions groups[] = { named("old"), named("new") };
@@ -198,7 +199,7 @@ static void folded(void **state)
         groups[2].slice_delay_usec = 4;
         groups[0].close_delay_usec = 1;
         groups[1].close_delay_usec = 2;
-        groups[3].latency_usec = 1000000; /* which does not apply */
+        groups[3].latency_usec = 1000000; /* not applied */
         groups[3].rate = 0;
         groups[3].probability = 0;
         draw(groups, 4, 1);
@@ -218,7 +219,7 @@ static void folded(void **state)
                 assert_in_range(fates_draw_delay(fates), 120, 127);
 }
 
-/* The bucket of a shared rate is kept while the fates are. */
+/* Fates hold a reference to the bucket of a shared rate. */
 static void shared(void **state)
 {
         struct conditions group = named("a");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fates for tests, which change the values of groups as they like.
+ * Fates for tests that change the values of groups.
  */
 #pragma once
 
@@ -23,11 +23,12 @@ static inline int take_shared_bucket(void *arg, const struct conditions *group, 
 }
 
 /**
- * redraw() - draw the fates of @n groups
- * @fates: the fates until now, or NULL; replaced
+ * redraw() - replace fates by those of @n groups
+ * @fates: the old fates, or NULL; set to the new ones
  *
- * The groups are copied: those of the last two calls are kept. Return: the fates until now, for the
- * caller to free.
+ * The groups are copied. A copy is valid until the second call after this one.
+ *
+ * Return: the old fates, which the caller frees.
  */
 static inline struct fates *redraw(struct fates **fates, const struct conditions *groups, size_t n,
                                    uint64_t now, uint64_t passed_bytes)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pool of pipes: how many can be taken, what comes back, and that it leaks no descriptor. */
+/* The pool of pipes: its bound, the pipes that come back to it, and its descriptors. */
 #include "pipe.h"
 #include "unit.h"
 
@@ -20,7 +20,7 @@ static void fill(struct pipe *pipe, size_t n)
         assert_int_equal(close(pair[0]) + close(pair[1]), 0);
 }
 
-/* A pipe that comes back empty is the next one that is taken. */
+/* A pipe that comes back empty is taken again next. */
 static void empty(void **state)
 {
         struct pipes pool;
@@ -40,7 +40,7 @@ static void empty(void **state)
         pipes_deinit(&pool);
 }
 
-/* The content of a pipe that comes back is never seen again. */
+/* A pipe that comes back with bytes in it is not taken again. */
 static void with_content(void **state)
 {
         struct pipes pool;
