@@ -3,9 +3,9 @@
  * Fates: the state of the groups of conditions in one direction of one connection.
  *
  * A group comes into force when the connection begins, or when a change adds the group to an open
- * connection. At that moment, and again when the group changes, it is drawn whether the group
- * applies to the connection. Limits, stalls and resets count from the moment at which the group
- * came into force, even after a change.
+ * connection. At that moment, and again when the group changes, a random draw decides whether the
+ * group applies to the connection. Limits, stalls and resets count from the moment at which the
+ * group came into force, even after a change.
  *
  * Fates are plain state without timers. A shaper reads them and keeps them up to date.
  *
