@@ -248,7 +248,8 @@ static void watch_turn(void)
         turn();
         if (stream_queued(&echo->stream) > most_queued)
                 most_queued = stream_queued(&echo->stream);
-        assert_in_range(most_queued, 0, echo->link.may_splice ? PIPE_MOST_BYTES : LOOP_SCRATCH_BYTES);
+        assert_in_range(most_queued, 0,
+                        echo->link.may_splice ? PIPE_MOST_BYTES : LOOP_SCRATCH_BYTES);
         assert_true(stream_sent(&echo->stream) <= echo->stream.in);
 }
 
