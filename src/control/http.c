@@ -59,9 +59,9 @@ struct http_client {
         TAILQ_ENTRY(http_client) others;
         struct http *http;
         enum client_state state;
-        struct bufferevent *bev;
-        struct evhttp_connection *connection;
-        struct http_request request; /* in CLIENT_SERVED */
+        struct bufferevent *bev;              /* NULL: evhttp has closed it */
+        struct evhttp_connection *connection; /* NULL: not known yet, or freed */
+        struct http_request request;          /* in CLIENT_SERVED */
         uint64_t idle_since_usec;
         struct timer deadline;
         struct event *linger; /* the duplicated socket is readable */
@@ -191,6 +191,9 @@ static void on_close(struct evhttp_connection *connection, void *arg)
         int fd = bufferevent_getfd(client->bev);
 
         (void)connection;
+        /* evhttp frees both. A new connection may get the same memory; see find_client(). */
+        client->connection = NULL;
+        client->bev = NULL;
         if (client->state == CLIENT_DROPPED || !may_send_more(client, fd) || linger(client, fd) < 0)
                 client_free(client);
 }

@@ -184,6 +184,33 @@ static void test_closing(void **state)
         }
 }
 
+/*
+ * A client that is answered while the socket of a refused client is still being read. The memory of
+ * its connection may be that of the refused client's connection.
+ */
+static void test_after_a_refused_client(void **state)
+{
+        struct received refused = { 0 }, received = { 0 };
+        int bad = dial(), good;
+        uint64_t answered_usec;
+
+        (void)state;
+        send_text(bad, "rubbish\r\n\r\n");
+        turn_until(receives(bad, &refused, NULL));
+        good = dial();
+        send_text(good, "GET /1 HTTP/1.1\r\n\r\n");
+        turn_until(receives(good, &received, "GET /1 "));
+        answered_usec = now_usec();
+        close(bad);
+
+        /* The client is idle now, so it has no deadline. */
+        turn_until(now_usec() > answered_usec + 2 * REQUEST_USEC);
+        send_text(good, "GET /2 HTTP/1.1\r\n\r\n");
+        turn_until(receives(good, &received, "GET /2 ") || receives(good, &received, NULL));
+        assert_false(received.ended || received.reset);
+        close(good);
+}
+
 static void test_expectation(void **state)
 {
         struct received received = { 0 };
@@ -384,11 +411,11 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
         const struct CMUnitTest tests[] = {
                 TEST(test_requests),          TEST(test_pipelined_requests_and_half_close),
-                TEST(test_closing),           TEST(test_expectation),
-                TEST(test_long_bodies),       TEST(test_longest_body),
-                TEST(test_dribbling),         TEST(test_unread_answers),
-                TEST(test_late_answers),      TEST(test_many_idle_clients),
-                TEST(test_many_busy_clients),
+                TEST(test_closing),           TEST(test_after_a_refused_client),
+                TEST(test_expectation),       TEST(test_long_bodies),
+                TEST(test_longest_body),      TEST(test_dribbling),
+                TEST(test_unread_answers),    TEST(test_late_answers),
+                TEST(test_many_idle_clients), TEST(test_many_busy_clients),
         };
 
         return run_on_all_backends(tests);
