@@ -7,9 +7,16 @@
 #pragma once
 
 #include "config.h"
+#include "service.h"
 
 /* The size of the reason that a failed change writes to @why: one line, printable. */
 #define CONTROL_WHY_SIZE 1024
+
+/* What has happened in the process as a whole since it began. */
+struct control_totals {
+        uint64_t reloads, failed_reloads;
+        uint64_t lost_records; /* of the log */
+};
 
 struct control_target {
         /* Return: the configuration in force; the server keeps its reference. */
@@ -29,4 +36,11 @@ struct control_target {
          * NULL: there is none.
          */
         const char *(*taken)(void *arg, const struct address *address, const char *service);
+        /*
+         * Return: all services that exist, @n of them, sorted by name: those of the configuration
+         * in force, and removed ones that still have connections. Valid until the loop goes on.
+         */
+        struct service *const *(*services)(void *arg, size_t *n);
+        /* Sets @out to the totals so far. */
+        void (*count)(void *arg, struct control_totals *out);
 };

@@ -186,6 +186,11 @@ int managed_copy(const struct managed *from, const struct toxic_list *toxics, st
         return 0;
 }
 
+const char *managed_upstream(const struct managed *managed)
+{
+        return managed->service->n_upstreams ? managed->service->upstreams[0].text : "";
+}
+
 json_t *managed_write(const struct managed *managed, const struct address *listen)
 {
         const struct service_config *service = managed->service;
@@ -193,6 +198,6 @@ json_t *managed_write(const struct managed *managed, const struct address *liste
 
         return json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", managed->name, "listen",
                          endpoint_format_listen(listen, text), "upstream",
-                         service->n_upstreams ? service->upstreams[0].text : "", "enabled",
-                         service->enabled, "toxics", toxic_list_write(&managed->toxics));
+                         managed_upstream(managed), "enabled", service->enabled, "toxics",
+                         toxic_list_write(&managed->toxics));
 }

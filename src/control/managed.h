@@ -81,6 +81,9 @@ static inline void managed_unrefp(struct managed **managed)
         managed_unref(*managed);
 }
 
+/* Return: the upstream, as toxiproxy writes it: the first one. */
+const char *managed_upstream(const struct managed *managed);
+
 /**
  * managed_write() - write a service as toxiproxy writes a proxy
  * @listen: where it really listens

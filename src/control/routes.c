@@ -4,6 +4,7 @@
 #include "answer.h"
 #include "changes.h"
 #include "guard.h"
+#include "metrics.h"
 #include "view.h"
 
 #include <errno.h>
@@ -84,6 +85,19 @@ static void get_version(const struct control *control, struct http_request *requ
         http_answer(request, 200, "application/json", text, strlen(text));
 }
 
+static void get_metrics(const struct control *control, struct http_request *request,
+                        const struct path *path)
+{
+        _cleanup_(freep) char *text = NULL;
+        size_t n;
+
+        (void)path;
+        if (metrics_write(control, &text, &n) < 0)
+                answer_nothing(request, 500);
+        else
+                http_answer(request, 200, METRICS_CONTENT_TYPE, text, n);
+}
+
 static const struct route routes[] = {
         { { "proxies" }, 1, get_proxies, { [HTTP_POST] = &proxy_create } },
         { { "proxies", "*" },
@@ -102,6 +116,7 @@ static const struct route routes[] = {
         { { "populate" }, 1, NULL, { [HTTP_POST] = &populate } },
         { { "reset" }, 1, NULL, { [HTTP_POST] = &reset_all } },
         { { "version" }, 1, get_version, { NULL } },
+        { { "metrics" }, 1, get_metrics, { NULL } },
 };
 
 static bool fits(const struct route *route, const struct path *path)

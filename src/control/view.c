@@ -54,43 +54,49 @@ static int compare_names(const void *a, const void *b)
         return strcmp((*(struct managed *const *)a)->name, (*(struct managed *const *)b)->name);
 }
 
-/* Sets @all to the proxies, with a reference each. Return: how many there are; -ENOMEM. */
-static ssize_t find_all(const struct control *control, struct managed **all)
+int view_list(const struct control *control, struct view_list *out)
 {
         const struct config *config = control->target->config(control->target_arg);
-        size_t n = 0;
+        struct view_list list = {
+                .all = calloc(config->n_services + 1, sizeof(struct managed *)),
+        };
 
+        if (!list.all)
+                return -ENOMEM;
         for (size_t i = 0; i < config->n_services; i++) {
                 struct service_config *service = config->services[i];
 
                 if (service->mode != SERVICE_RELAY)
                         continue;
-                if (managed_set_get(&control->managed, service, &all[n]) < 0) {
-                        while (n > 0)
-                                managed_unref(all[--n]);
+                if (managed_set_get(&control->managed, service, &list.all[list.n]) < 0) {
+                        view_free_list(&list);
                         return -ENOMEM;
                 }
-                n++;
+                list.n++;
         }
-        return (ssize_t)n;
+        qsort(list.all, list.n, sizeof(struct managed *), compare_names);
+        *out = list;
+        return 0;
+}
+
+void view_free_list(struct view_list *list)
+{
+        while (list->n > 0)
+                managed_unref(list->all[--list->n]);
+        free(list->all);
+        list->all = NULL;
 }
 
 json_t *view_write_all(const struct control *control)
 {
-        const struct config *config = control->target->config(control->target_arg);
-        struct managed **all = calloc(config->n_services + 1, sizeof(struct managed *));
-        ssize_t n = all ? find_all(control, all) : -ENOMEM;
-        json_t *object = n < 0 ? NULL : json_object();
+        struct view_list list = { 0 };
+        json_t *object = view_list(control, &list) < 0 ? NULL : json_object();
         int r = object ? 0 : -1;
 
-        if (n > 0)
-                qsort(all, (size_t)n, sizeof(struct managed *), compare_names);
-        for (ssize_t i = 0; i < n; i++) {
-                if (r == 0)
-                        r = json_object_set_new(object, all[i]->name, view_write(control, all[i]));
-                managed_unref(all[i]);
-        }
-        free(all);
+        for (size_t i = 0; i < list.n && r == 0; i++)
+                r = json_object_set_new(object, list.all[i]->name,
+                                        view_write(control, list.all[i]));
+        view_free_list(&list);
         if (r == 0)
                 return object;
         json_decref(object);

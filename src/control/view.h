@@ -8,6 +8,11 @@
 
 #include "change.h"
 
+struct view_list {
+        struct managed **all;
+        size_t n;
+};
+
 /**
  * view_find() - find a proxy
  * @name: as it was sent
@@ -28,6 +33,17 @@ json_t *view_write(const struct control *control, struct managed *managed);
  * Return: the proxy with this name as JSON, or a JSON null if there is none; NULL: out of memory.
  */
 json_t *view_write_name(const struct control *control, const char *name);
+
+/**
+ * view_list() - list all proxies, sorted by name
+ * @out: set to the list, with a reference for each; freed with view_free_list()
+ *
+ * Return: 0; -ENOMEM.
+ */
+_must_use_ int view_list(const struct control *control, struct view_list *out);
+
+/* Returns the references. */
+void view_free_list(struct view_list *list);
 
 /* Return: all proxies as one JSON object, sorted by name; NULL: out of memory. */
 json_t *view_write_all(const struct control *control);

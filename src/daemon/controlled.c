@@ -38,11 +38,28 @@ static const char *get_taken(void *arg, const struct address *address, const cha
         return listeners ? listeners_find_other(listeners, address, service) : NULL;
 }
 
+static struct service *const *get_services(void *arg, size_t *n)
+{
+        const struct controlled *controlled = arg;
+
+        return serving_services(controlled->serving, n);
+}
+
+static void count(void *arg, struct control_totals *out)
+{
+        const struct controlled *controlled = arg;
+
+        server_count_reloads(controlled->server, &out->reloads, &out->failed_reloads);
+        out->lost_records = log_count_lost();
+}
+
 static const struct control_target target = {
         .config = get_config,
         .apply = apply,
         .bound = get_bound,
         .taken = get_taken,
+        .services = get_services,
+        .count = count,
 };
 
 static void on_applied(struct apply_wait *wait)
@@ -51,7 +68,7 @@ static void on_applied(struct apply_wait *wait)
 }
 
 int controlled_init(struct controlled *controlled, struct loop *loop, struct server *server,
-                    const struct serving *serving)
+                    struct serving *serving)
 {
         *controlled = (struct controlled){
                 .server = server,

@@ -15,7 +15,7 @@ struct server;
 struct controlled {
         struct control *control; /* NULL: there is no control interface */
         struct server *server;
-        const struct serving *serving;
+        struct serving *serving;
         struct apply_wait wait;
         size_t n_sockets; /* that it listens on */
 };
@@ -28,7 +28,7 @@ struct controlled {
  * Return: 0; -ENOMEM.
  */
 _must_use_ int controlled_init(struct controlled *controlled, struct loop *loop,
-                               struct server *server, const struct serving *serving);
+                               struct server *server, struct serving *serving);
 
 /**
  * controlled_listen() - open sockets of the control interface, and log them

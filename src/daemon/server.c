@@ -275,6 +275,12 @@ static void on_applied(void *arg)
         serving_check(&s->serving);
 }
 
+void server_count_reloads(const struct server *s, uint64_t *applied, uint64_t *failed)
+{
+        *applied = s->reload.n_applied;
+        *failed = s->reload.n_failed;
+}
+
 static void on_reload_signal(void *arg)
 {
         struct server *s = arg;

@@ -36,3 +36,6 @@ int server_run(struct config *config, const struct server_options *options);
  */
 _must_use_ int server_apply(struct server *server, struct config *config, struct apply_wait *wait,
                             char *why);
+
+/* Sets @applied and @failed to the numbers of reloads so far. */
+void server_count_reloads(const struct server *server, uint64_t *applied, uint64_t *failed);

@@ -107,3 +107,10 @@ int serving_apply(struct serving *serving, struct config *config, struct apply_w
                 start_waiting(serving, wait, generation);
         return 0;
 }
+
+struct service *const *serving_services(struct serving *serving, size_t *n)
+{
+        registry_prune(&serving->registry, serving->config);
+        *n = serving->registry.n;
+        return serving->registry.services;
+}

@@ -66,6 +66,12 @@ void serving_deinit(struct serving *serving);
 _must_use_ int serving_apply(struct serving *serving, struct config *config,
                              struct apply_wait *wait, char *why);
 
+/*
+ * Return: all services that exist, @n of them, sorted by name: those of the configuration in force,
+ * and removed ones that something still uses. Valid until the next call for @serving.
+ */
+struct service *const *serving_services(struct serving *serving, size_t *n);
+
 /* Calls on_applied for the waits that are over. To be called when workers_applied() has changed. */
 void serving_check(struct serving *serving);
 

@@ -14,6 +14,9 @@ from .peers import free_port, local
 from .waiting import DEADLINE
 
 
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
 class _Connection(http.client.HTTPConnection):
     """An HTTP connection to an address of the daemon's log."""
 
@@ -88,6 +91,15 @@ class Control:
     def dial(self, name="p"):
         """Connects to a proxy."""
         return connect(self.expect(200, "GET", f"/proxies/{quote(name, safe='')}")["listen"])
+
+    def metrics(self):
+        """The metrics: a dictionary from rows, such as 'up{job="x"}', to numbers."""
+        answer = self.ask("GET", "/metrics")
+        assert answer.status == 200 and answer.headers["Content-Type"] == METRICS_TYPE, answer
+        rows = [line.rpartition(" ") for line in answer.body.decode().splitlines() if line[0] != "#"]
+        found = {row: int(number) for row, _, number in rows}
+        assert len(found) == len(rows)
+        return found
 
     def raw(self):
         """A connection for bytes that are not a well-formed request."""
