@@ -38,7 +38,8 @@ struct control_target {
         const char *(*taken)(void *arg, const struct address *address, const char *service);
         /*
          * Return: all services that exist, @n of them, sorted by name: those of the configuration
-         * in force, and removed ones that still have connections. Valid until the loop goes on.
+         * in force, and removed ones that still have connections. Valid until the next turn of
+         * the loop.
          */
         struct service *const *(*services)(void *arg, size_t *n);
         /* Sets @out to the totals so far. */

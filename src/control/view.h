@@ -8,6 +8,7 @@
 
 #include "change.h"
 
+/* A list of proxies, with a reference for each. */
 struct view_list {
         struct managed **all;
         size_t n;
@@ -36,7 +37,7 @@ json_t *view_write_name(const struct control *control, const char *name);
 
 /**
  * view_list() - list all proxies, sorted by name
- * @out: set to the list, with a reference for each; freed with view_free_list()
+ * @out: set to the list; freed with view_free_list()
  *
  * Return: 0; -ENOMEM.
  */

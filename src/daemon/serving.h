@@ -68,7 +68,8 @@ _must_use_ int serving_apply(struct serving *serving, struct config *config,
 
 /*
  * Return: all services that exist, @n of them, sorted by name: those of the configuration in force,
- * and removed ones that something still uses. Valid until the next call for @serving.
+ * and removed ones that something still uses. Valid until the next call for @serving. Frees removed
+ * services that nothing uses any more.
  */
 struct service *const *serving_services(struct serving *serving, size_t *n);
 
