@@ -21,7 +21,7 @@ struct server {
 };
 
 static struct server servers[3];
-static int n_descriptors; /* open before the first test */
+static unsigned n_descriptors; /* open before the first test */
 
 static void bind_to(struct server *server, const char *text)
 {
