@@ -5,7 +5,7 @@ import statistics
 import subprocess
 
 STYLE = """
-set terminal svg size 800,{height} enhanced background rgb "white" font "sans-serif,13"
+set terminal svg size 1000,{height} enhanced background rgb "white" font "sans-serif,13"
 set output "{path}"
 set border 3
 set tics nomirror out
@@ -60,8 +60,11 @@ def draw_bars(tables, path):
             f'{i} {middle} {low} {high} "{server}"\n' for i, (server, middle, low, high)
             in enumerate(bars)) + "end\n"
         better = "more is better" if one.higher else "less is better"
+        # Labels of five digits overlap at gnuplot's own distance of ticks.
+        widest = max(high for _, _, _, high in bars)
+        ticks = "autofreq" if widest < 10_000 else f"{10 ** (len(str(int(widest))) - 1) * 2}"
         script += (f"set title {quoted(f'{one.name}, {one.unit} ({better})')} font ',11'\n"
-                   f"set yrange [-0.6:{len(bars) - 0.4}]\nset xtics rotate by 0 font ',9' autofreq\n"
+                   f"set yrange [-0.6:{len(bars) - 0.4}]\nset xtics rotate by 0 font ',9' {ticks}\n"
                    f"plot $bars{n} using ($2/2):1:($2/2):(0.35):ytic(5) with boxxyerror lc rgb '#4477aa', "
                    f"$bars{n} using 2:1:3:4 with xerrorbars pt 0 lc rgb '#222222'\n")
     plot(script + "unset multiplot\n")
