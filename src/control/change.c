@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "change.h"
+#include "answer.h"
 
 #include <errno.h>
 #include <string.h>
 
-static const struct config *in_force(const struct control *control)
+const struct config *control_config(const struct control *control)
 {
         return control->target->config(control->target_arg);
 }
@@ -68,6 +69,25 @@ int change_next_once(struct change *change, struct refusal *refusal)
         return change->i++ == 0 && change->goal.service;
 }
 
+int change_parse_object(struct change *change, struct refusal *refusal)
+{
+        const char *body;
+        size_t n;
+
+        if (change->body)
+                return json_make_object(&change->body, refusal);
+        body = http_request_body(change->request, &n);
+        return json_parse_object(body, n, &change->body, refusal);
+}
+
+void change_answer_nothing(struct change *change, const struct refusal *refusal)
+{
+        if (refusal)
+                answer_refusal(change->request, refusal);
+        else
+                answer_nothing(change->request, 204);
+}
+
 /* Applying */
 
 static int apply(struct control *control, struct config *config, struct refusal *refusal)
@@ -105,7 +125,7 @@ static int put(struct control *control, struct managed *managed, struct refusal 
         if (r < 0)
                 return r;
         if (managed_set_reserve(&control->managed) < 0 ||
-            config_with(in_force(control), managed->service, &config) < 0)
+            config_with(control_config(control), managed->service, &config) < 0)
                 return refuse_no_memory(refusal);
         r = apply(control, config, refusal);
         if (r == 0)
@@ -126,7 +146,7 @@ static int put_disabled(struct control *control, struct managed *managed, struct
 static int take_away(struct control *control, const char *service, struct refusal *refusal)
 {
         _cleanup_(config_unrefp) struct config *config = NULL;
-        int r = config_without(in_force(control), service, &config);
+        int r = config_without(control_config(control), service, &config);
 
         if (r == -ENOENT)
                 return refuse(refusal, 404, "proxy not found");
@@ -153,7 +173,7 @@ static enum outcome stop(struct change *change, struct refusal *refusal)
         _cleanup_(managed_unrefp) struct managed *managed = NULL;
         struct control *control = change->control;
         struct service_config *service =
-                config_find_service(in_force(control), change->goal.service);
+                config_find_service(control_config(control), change->goal.service);
 
         change->state = CHANGE_STOPPED;
         if (!change->goal.restart || !service || !service->enabled)
@@ -183,7 +203,7 @@ static enum outcome start(struct change *change, struct refusal *refusal)
                 r = put(control, goal->want, refusal);
         if (r == 0)
                 return STEP_WAITS;
-        if (!goal->want || !config_find_service(in_force(control), goal->service) ||
+        if (!goal->want || !config_find_service(control_config(control), goal->service) ||
             put_disabled(control, goal->want, &other) < 0)
                 return STEP_REFUSED;
         change->state = CHANGE_FALLBACK;

@@ -99,6 +99,16 @@ int change_want(struct change *change, struct managed *want, bool restart, struc
 /* A change_kind.next for kinds whose change_kind.begin sets the only goal, if any. */
 int change_next_once(struct change *change, struct refusal *refusal);
 
+/* A change_kind.answer without a body. */
+void change_answer_nothing(struct change *change, const struct refusal *refusal);
+
+/* Makes change->body an object: that of the request, unless it is set. Return: 0; -EINVAL: refused.
+ */
+int change_parse_object(struct change *change, struct refusal *refusal);
+
+/* Return: the configuration in force. */
+const struct config *control_config(const struct control *control);
+
 /* Like managed_copy(), but keeps a port that the system chose. Return: 0; -ENOMEM. */
 _must_use_ int control_copy(const struct control *control, struct managed *from,
                             const struct toxic_list *toxics, struct managed **out);

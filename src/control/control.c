@@ -116,8 +116,7 @@ void control_applied(struct control *control)
 
 int control_keep(const struct control *control, struct config *file, struct config **out)
 {
-        return managed_set_merge(&control->managed, file,
-                                 control->target->config(control->target_arg), out);
+        return managed_set_merge(&control->managed, file, control_config(control), out);
 }
 
 /* Reads a file whole. Return: 0; -ENOMEM; what open(2) or read(2) fails with. */

@@ -61,7 +61,6 @@ static void use_answer(struct change *change)
                                           json_string(address_format(&address, text)));
         }
         change->query = query_free(change->query);
-        change->i++;
 }
 
 static void on_answer(void *arg);
@@ -84,7 +83,6 @@ static bool look_up_rest(struct change *change)
                 if (!query_is_answered(change->query))
                         return true;
                 use_answer(change);
-                change->i--;
         }
         return false;
 }
@@ -94,6 +92,7 @@ static void on_answer(void *arg)
         struct change *change = arg;
 
         use_answer(change);
+        change->i++;
         if (look_up_rest(change))
                 return;
         change->i = 0;

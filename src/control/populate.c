@@ -160,7 +160,7 @@ static int populate_one(struct change *change, size_t i, struct refusal *refusal
                 return refuse(refusal, 409, "proxy already exists"); /* a service of another mode */
         if (is && is_same(control, is, &input))
                 return 0;
-        if (!exists && control->target->config(control->target_arg)->n_services >= SERVICES_MAX)
+        if (!exists && control_config(control)->n_services >= SERVICES_MAX)
                 return refuse(refusal, 500, "there are %d services already", SERVICES_MAX);
         r = make(control, &input, item, &want, refusal);
         if (r < 0 || !want)

@@ -8,17 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int parse_body(struct change *change, struct refusal *refusal)
-{
-        size_t n;
-        const char *body;
-
-        if (change->body)
-                return json_make_object(&change->body, refusal);
-        body = http_request_body(change->request, &n);
-        return json_parse_object(body, n, &change->body, refusal);
-}
-
 static void answer_proxy(struct change *change, const struct refusal *refusal, const char *name,
                          int status)
 {
@@ -35,7 +24,7 @@ static int begin_create(struct change *change, struct refusal *refusal)
         const struct control *control = change->control;
         _cleanup_(managed_unrefp) struct managed *managed = NULL;
         struct proxy_input input = { .enabled = true };
-        int r = parse_body(change, refusal);
+        int r = change_parse_object(change, refusal);
 
         if (r == 0)
                 r = proxy_input_read(change->body, &input, refusal);
@@ -45,7 +34,7 @@ static int begin_create(struct change *change, struct refusal *refusal)
                 return r;
         if (view_exists(control, input.name))
                 return refuse(refusal, 409, "proxy already exists");
-        if (control->target->config(control->target_arg)->n_services >= SERVICES_MAX)
+        if (control_config(control)->n_services >= SERVICES_MAX)
                 return refuse(refusal, 500, "there are %d services already", SERVICES_MAX);
         r = proxy_input_make(&input, &managed, refusal);
         return r < 0 ? r : change_want(change, managed, false, refusal);
@@ -110,7 +99,7 @@ static int begin_update(struct change *change, struct refusal *refusal)
         int r = view_find(control, change->path.parts[1], &is, refusal);
 
         if (r == 0)
-                r = parse_body(change, refusal);
+                r = change_parse_object(change, refusal);
         if (r < 0)
                 return r;
         input.enabled = is->service->enabled;
@@ -155,16 +144,8 @@ static int begin_delete(struct change *change, struct refusal *refusal)
         return change->goal.service ? 0 : refuse_no_memory(refusal);
 }
 
-static void answer_delete(struct change *change, const struct refusal *refusal)
-{
-        if (refusal)
-                answer_refusal(change->request, refusal);
-        else
-                answer_nothing(change->request, 204);
-}
-
 const struct change_kind proxy_delete = {
         .begin = begin_delete,
         .next = change_next_once,
-        .answer = answer_delete,
+        .answer = change_answer_nothing,
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* POST /reset: enables all proxies and removes all toxics. */
-#include "answer.h"
 #include "changes.h"
 
 #include <errno.h>
@@ -9,7 +8,7 @@
 static int begin(struct change *change, struct refusal *refusal)
 {
         const struct control *control = change->control;
-        const struct config *config = control->target->config(control->target_arg);
+        const struct config *config = control_config(control);
 
         change->names = calloc(config->n_services + 1, sizeof(char *));
         if (!change->names)
@@ -47,7 +46,7 @@ static int next(struct change *change, struct refusal *refusal)
         int r = 0;
 
         while (r == 0 && change->i < change->n) {
-                const struct config *config = control->target->config(control->target_arg);
+                const struct config *config = control_config(control);
                 struct service_config *service =
                         config_find_service(config, change->names[change->i++]);
 
@@ -57,16 +56,8 @@ static int next(struct change *change, struct refusal *refusal)
         return r;
 }
 
-static void answer(struct change *change, const struct refusal *refusal)
-{
-        if (refusal)
-                answer_refusal(change->request, refusal);
-        else
-                answer_nothing(change->request, 204);
-}
-
 const struct change_kind reset_all = {
         .begin = begin,
         .next = next,
-        .answer = answer,
+        .answer = change_answer_nothing,
 };

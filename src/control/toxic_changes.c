@@ -7,14 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int parse_body(struct change *change, struct refusal *refusal)
-{
-        size_t n;
-        const char *body = http_request_body(change->request, &n);
-
-        return json_parse_object(body, n, &change->body, refusal);
-}
-
 /* Sets the goal: the proxy with @toxics. */
 static int want_toxics(struct change *change, struct managed *is, const struct toxic_list *toxics,
                        struct refusal *refusal)
@@ -57,7 +49,7 @@ static int begin_create(struct change *change, struct refusal *refusal)
         int r = view_find(change->control, change->path.parts[1], &is, refusal);
 
         if (r == 0)
-                r = parse_body(change, refusal);
+                r = change_parse_object(change, refusal);
         if (r == 0)
                 r = toxic_read(change->body, &change->toxic, refusal);
         if (r < 0)
@@ -103,7 +95,7 @@ static int begin_change(struct change *change, struct refusal *refusal)
         int r = find_toxic(change, &is, &toxic, refusal);
 
         if (r == 0)
-                r = parse_body(change, refusal);
+                r = change_parse_object(change, refusal);
         if (r == 0)
                 r = toxic_update(toxic, change->body, &change->toxic, refusal);
         return r < 0 ? r : want_toxic(change, is, refusal);
@@ -133,16 +125,8 @@ static int begin_delete(struct change *change, struct refusal *refusal)
         return r;
 }
 
-static void answer_delete(struct change *change, const struct refusal *refusal)
-{
-        if (refusal)
-                answer_refusal(change->request, refusal);
-        else
-                answer_nothing(change->request, 204);
-}
-
 const struct change_kind toxic_delete = {
         .begin = begin_delete,
         .next = change_next_once,
-        .answer = answer_delete,
+        .answer = change_answer_nothing,
 };

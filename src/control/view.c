@@ -7,7 +7,7 @@
 
 static struct service_config *find_service(const struct control *control, const char *name)
 {
-        const struct config *config = control->target->config(control->target_arg);
+        const struct config *config = control_config(control);
         char service[ESCAPE_SIZE(MANAGED_NAME_MAX)];
 
         if (strlen(name) > MANAGED_NAME_MAX)
@@ -56,7 +56,7 @@ static int compare_names(const void *a, const void *b)
 
 int view_list(const struct control *control, struct view_list *out)
 {
-        const struct config *config = control->target->config(control->target_arg);
+        const struct config *config = control_config(control);
         struct view_list list = {
                 .all = calloc(config->n_services + 1, sizeof(struct managed *)),
         };
